@@ -1,0 +1,188 @@
+# make help
+
+NAME      = ngx_http_redis_fallback_module
+SHELL     = /bin/bash
+
+BUILD    ?= release
+NGINX_SRC ?= /usr/share/nginx/src
+NGINX    ?= $(firstword $(wildcard /usr/sbin/nginx) nginx)
+JOBS     ?= $(shell nproc)
+
+ifeq ($(origin CC),default)
+CC        = gcc
+endif
+
+# what each flavour adds to nginx's own -Wall -Wextra -Werror
+
+CFLAGS_release  = -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+                  -Wformat -Werror=format-security
+CFLAGS_debug    = -O0 -g3 -fno-omit-frame-pointer
+CFLAGS_sanitize = -O1 -g -fno-omit-frame-pointer \
+                  -fsanitize=address,undefined
+LDFLAGS_release = -Wl,-z,relro -Wl,-z,now
+LDFLAGS_sanitize = -fsanitize=address,undefined
+
+ifneq ($(findstring clang,$(notdir $(CC))),)
+LDFLAGS_sanitize += -shared-libasan
+endif
+
+ifeq ($(filter $(BUILD),release debug sanitize),)
+$(error BUILD=$(BUILD): it is release, debug or sanitize)
+endif
+
+# a directory for each flavour and compiler, so that none spoils another's
+
+FLAVOUR   = $(BUILD)$(if $(filter gcc cc,$(CC)),,-$(notdir $(CC)))
+OUT       = build/$(FLAVOUR)
+SRC       = $(OUT)/nginx-src
+MODULE    = $(OUT)/$(NAME).so
+UNIT      = $(OUT)/ngx_rf_unit_module.so
+
+DIR       = ngx_http_redis_fallback_module
+FILES     = $(sort $(wildcard $(DIR)/*.c $(DIR)/*.h))
+UNITS     = $(sort $(wildcard t/unit/*.c t/unit/*.h t/unit/config))
+
+# paths relative to the copy of nginx's tree: the repository's own may hold
+# blanks
+
+UP        = ../../..
+ADDONS    = --add-dynamic-module=$(UP) \
+            $(if $(wildcard t/unit/config),--add-dynamic-module=$(UP)/t/unit)
+
+TESTS    ?= t/*.t
+OUTAGE   ?= t/outage/*.t
+PROVE     = BUILD=$(BUILD) RF_FLAVOUR=$(FLAVOUR) NGX_BIN=$(NGINX) scripts/prove
+
+# our variables are not for nginx's makefiles
+
+SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
+            -C $(SRC) -f objs/Makefile
+
+
+.PHONY: all build module help deps run test test-unit test-nginx test-outage check \
+        layers format matrix bench soak clean FORCE
+
+all: build
+
+# one make at a time for each flavour
+
+build:
+	@mkdir -p build
+	@flock build/$(FLAVOUR).lock $(MAKE) --no-print-directory module
+
+module: $(MODULE)
+ifneq ($(BUILD),sanitize)
+	@cmp -s $(MODULE) build/$(NAME).so || \
+	    { cp $(MODULE) build/.$(NAME).so \
+	      && mv build/.$(NAME).so build/$(NAME).so; }
+	@echo "build/$(NAME).so ($(FLAVOUR))"
+else
+	@echo "$(MODULE) ($(FLAVOUR))"
+endif
+
+help:
+	@echo 'make              builds build/$(NAME).so'
+	@echo 'make deps         installs the Debian packages that are missing'
+	@echo 'make run          nginx on port 8080 and a Redis, until Ctrl-C'
+	@echo 'make test         all tests: test-unit, test-nginx, test-outage'
+	@echo 'make test-unit    the engine without http'
+	@echo 'make test-nginx   t/*.t; some: TESTS="t/a.t t/b.t"'
+	@echo 'make test-outage  t/outage/*.t; some: OUTAGE=t/outage/a.t'
+	@echo 'make check        layers, format, and all tests'
+	@echo 'make layers       who includes whom'
+	@echo 'make format       what a compiler does not see'
+	@echo 'make matrix       all supported nginx, hiredis and compilers'
+	@echo 'make bench        CPU time per request, bench/'
+	@echo 'make soak         10 minutes of load and outages; SOAK=seconds'
+	@echo 'make clean        removes build/'
+	@echo
+	@echo 'BUILD=release (default), debug, sanitize (ASan and UBSan; only in'
+	@echo 'build/sanitize).  CC=gcc (default), clang.  NGINX_SRC=DIR: nginx'
+	@echo 'sources to build against, $(NGINX_SRC).  NGINX=FILE: the nginx'
+	@echo 'that tests and make run start, $(NGINX).'
+
+
+# configured anew when anything changes that configure looks at; made up of
+# everything that is not a file's content
+
+$(OUT)/setup: FORCE
+	@mkdir -p $(OUT)
+	@{ echo 'CC = $(CC)'; $(CC) --version | head -n 1; \
+	   echo 'CFLAGS = $(CFLAGS_$(BUILD)) $(EXTRA_CFLAGS)'; \
+	   echo 'LDFLAGS = $(LDFLAGS_$(BUILD)) $(EXTRA_LDFLAGS)'; \
+	   echo 'HIREDIS = $(HIREDIS_INC) $(HIREDIS_LIB)'; \
+	   echo 'ADDONS = $(ADDONS)'; \
+	   echo 'NGINX_SRC = $(NGINX_SRC)'; \
+	   echo $(FILES) $(UNITS); \
+	   cat config $(wildcard t/unit/config $(NGINX_SRC)/conf_flags); \
+	   grep 'define NGINX_VER' $(NGINX_SRC)/src/core/nginx.h; \
+	 } > $@.new 2>&1 || true
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(OUT)/configured: $(OUT)/setup
+	@scripts/deps --build
+	@test -x $(NGINX_SRC)/configure || \
+	    { echo 'no nginx sources in $(NGINX_SRC)' >&2; exit 1; }
+	@rm -rf $(SRC) $@
+	@mkdir -p $(SRC)
+	@cp -R $(NGINX_SRC)/. $(SRC)/
+	@chmod -R u+w $(SRC)
+	@cd $(SRC) && NGX_CONF_FLAGS=(--with-threads) \
+	 && { [ ! -f conf_flags ] || . ./conf_flags; } \
+	 && { ASAN_OPTIONS=detect_leaks=0 ./configure "$${NGX_CONF_FLAGS[@]}" \
+	      --with-compat --with-cc=$(CC) \
+	      --with-cc-opt='-fPIC $(CFLAGS_$(BUILD)) $(EXTRA_CFLAGS)' \
+	      --with-ld-opt='-fPIC $(LDFLAGS_$(BUILD)) $(EXTRA_LDFLAGS)' \
+	      $(ADDONS) > ../configure.log 2>&1 \
+	      || { tail -n 20 ../configure.log >&2; exit 1; }; }
+	@touch $@
+
+$(MODULE): $(OUT)/configured $(FILES)
+	@$(SUBMAKE) objs/$(NAME).so
+	@cp $(SRC)/objs/$(NAME).so $@.new && mv $@.new $@
+
+$(UNIT): $(OUT)/configured $(FILES) $(UNITS)
+	@$(SUBMAKE) objs/ngx_rf_unit_module.so
+	@cp $(SRC)/objs/ngx_rf_unit_module.so $@.new && mv $@.new $@
+
+
+deps:
+	@scripts/deps
+
+run: build
+	@BUILD=$(BUILD) RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGINX) \
+	    scripts/run
+
+test: test-unit test-nginx test-outage
+
+test-unit: build
+	@flock build/$(FLAVOUR).lock $(MAKE) --no-print-directory $(UNIT)
+	@RF_UNIT=$(abspath $(UNIT)) $(PROVE) t/unit/run.t
+
+test-nginx: build
+	@scripts/deps --check
+	@$(PROVE) $(TESTS)
+
+test-outage: build
+	@scripts/deps --check
+	@$(PROVE) $(OUTAGE)
+
+check: layers format test
+
+layers: build
+	@scripts/layers --objects $(SRC)/objs/addon/$(DIR)
+
+format:
+	@scripts/format
+
+matrix:
+	@scripts/matrix
+
+bench: build
+	@RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGINX) bench/run $(BENCH)
+
+soak: build
+	@RF_SOAK=$(or $(SOAK),600) $(PROVE) -v t/outage/*soak*.t
+
+clean:
+	rm -rf build
