@@ -1,0 +1,379 @@
+/*
+ * The loop's side of the file tier, see ngx_rf_disk.h.
+ *
+ * A job is one block of malloc()ed memory that starts with what the handler
+ * sees and ends with the thread task.  It is linked in the disk's list from
+ * submission until its handler returned: at a worker's exit the thread pool
+ * has run all tasks by the time our exit_process is called, but nobody is left
+ * to call their handlers; ngx_rf_disk_finish() does it.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#if (NGX_THREADS)
+#include <ngx_thread_pool.h>
+#endif
+#include "ngx_rf_disk.h"
+
+
+typedef struct ngx_rf_disk_task_s  ngx_rf_disk_task_t;
+
+typedef void (*ngx_rf_disk_run_pt)(ngx_rf_disk_task_t *task);
+
+struct ngx_rf_disk_task_s {
+    ngx_rf_disk_job_t     job;
+    ngx_queue_t           queue;
+    ngx_rf_disk_t        *disk;
+    ngx_rf_file_conf_t   *conf;
+    ngx_rf_disk_run_pt    run;
+#if (NGX_THREADS)
+    ngx_thread_task_t     task;
+#endif
+    ngx_event_t           event;
+    ngx_rf_file_walk_t    walk;
+    u_char                text[1];
+};
+
+
+struct ngx_rf_disk_s {
+    ngx_rf_file_conf_t   *conf;
+    void                 *tp;
+    ngx_log_t            *log;
+    ngx_queue_t           tasks;
+    ngx_rf_disk_task_t   *writing;
+};
+
+
+static ngx_rf_disk_task_t *ngx_rf_disk_task(ngx_rf_disk_t *disk,
+    ngx_rf_disk_run_pt run, ngx_str_t *text, ngx_rf_disk_pt handler,
+    void *data);
+static ngx_rf_disk_job_t *ngx_rf_disk_post(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_home(ngx_event_t *ev);
+static void ngx_rf_disk_free(ngx_rf_disk_task_t *task);
+#if (NGX_THREADS)
+static void ngx_rf_disk_run_thread(void *data, ngx_log_t *log);
+#endif
+static void ngx_rf_disk_write_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_read_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_walk_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_quarantine_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_mark_thread(ngx_rf_disk_task_t *task);
+
+
+ngx_rf_disk_t *
+ngx_rf_disk_create(ngx_rf_file_conf_t *conf, void *tp, ngx_log_t *log)
+{
+    ngx_rf_disk_t  *disk;
+
+    disk = ngx_calloc(sizeof(ngx_rf_disk_t), log);
+    if (disk == NULL) {
+        return NULL;
+    }
+
+    disk->conf = conf;
+    disk->tp = tp;
+    disk->log = log;
+    ngx_queue_init(&disk->tasks);
+
+    return disk;
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_write(ngx_rf_disk_t *disk, ngx_rf_record_t *batch,
+    ngx_rf_disk_pt handler, void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    if (disk->writing) {
+        return NULL;
+    }
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_write_thread, NULL, handler,
+                            data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.records = batch;
+    disk->writing = task;
+
+    if (ngx_rf_disk_post(task) == NULL) {
+        disk->writing = NULL;
+        return NULL;
+    }
+
+    return &task->job;
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_read(ngx_rf_disk_t *disk, ngx_str_t *key, uint64_t mark,
+    ngx_rf_disk_pt handler, void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_read_thread, key, handler, data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.mark = mark;
+
+    return ngx_rf_disk_post(task);
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_walk(ngx_rf_disk_t *disk, ngx_rf_file_walk_t *from,
+    ngx_rf_disk_pt handler, void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_walk_thread, NULL, handler,
+                            data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->walk = *from;
+    task->job.walk = &task->walk;
+
+    return ngx_rf_disk_post(task);
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_quarantine(ngx_rf_disk_t *disk, ngx_rf_record_t *rec,
+    ngx_str_t *reason, ngx_rf_disk_pt handler, void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_quarantine_thread, reason,
+                            handler, data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.records = rec;
+
+    return ngx_rf_disk_post(task);
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_mark(ngx_rf_disk_t *disk, uint64_t mark, ngx_rf_disk_pt handler,
+    void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_mark_thread, NULL, handler,
+                            data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.mark = mark;
+
+    return ngx_rf_disk_post(task);
+}
+
+
+ngx_uint_t
+ngx_rf_disk_writing(ngx_rf_disk_t *disk)
+{
+    return disk->writing != NULL;
+}
+
+
+void
+ngx_rf_disk_finish(ngx_rf_disk_t *disk)
+{
+    ngx_queue_t         *q;
+    ngx_rf_disk_task_t  *task;
+
+    while (!ngx_queue_empty(&disk->tasks)) {
+        q = ngx_queue_head(&disk->tasks);
+        task = ngx_queue_data(q, ngx_rf_disk_task_t, queue);
+        ngx_rf_disk_home(&task->event);
+    }
+}
+
+
+static ngx_rf_disk_task_t *
+ngx_rf_disk_task(ngx_rf_disk_t *disk, ngx_rf_disk_run_pt run, ngx_str_t *text,
+    ngx_rf_disk_pt handler, void *data)
+{
+    size_t               len;
+    ngx_rf_disk_task_t  *task;
+
+    len = text ? text->len : 0;
+
+    task = ngx_calloc(sizeof(ngx_rf_disk_task_t) + len, disk->log);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    if (len) {
+        ngx_memcpy(task->text, text->data, len);
+    }
+
+    task->job.text.data = task->text;
+    task->job.text.len = len;
+    task->job.handler = handler;
+    task->job.data = data;
+    task->disk = disk;
+    task->conf = disk->conf;
+    task->run = run;
+
+    task->event.data = task;
+    task->event.handler = ngx_rf_disk_home;
+    task->event.log = disk->log;
+
+    return task;
+}
+
+
+static ngx_rf_disk_job_t *
+ngx_rf_disk_post(ngx_rf_disk_task_t *task)
+{
+    ngx_rf_disk_t  *disk;
+
+    disk = task->disk;
+
+#if (NGX_THREADS)
+
+    if (disk->tp) {
+        task->task.ctx = task;
+        task->task.handler = ngx_rf_disk_run_thread;
+        task->task.event.data = task;
+        task->task.event.handler = ngx_rf_disk_home;
+        task->task.event.log = disk->log;
+
+        if (ngx_thread_task_post(disk->tp, &task->task) != NGX_OK) {
+            ngx_free(task);
+            return NULL;
+        }
+
+        ngx_queue_insert_tail(&disk->tasks, &task->queue);
+
+        return &task->job;
+    }
+
+#endif
+
+    task->run(task);
+
+    ngx_queue_insert_tail(&disk->tasks, &task->queue);
+    ngx_post_event(&task->event, &ngx_posted_events);
+
+    return &task->job;
+}
+
+
+/* in the loop: hands the results to the owner */
+
+static void
+ngx_rf_disk_home(ngx_event_t *ev)
+{
+    ngx_rf_disk_task_t  *task;
+
+    task = ev->data;
+
+    ngx_queue_remove(&task->queue);
+
+    if (task->event.posted) {
+        ngx_delete_posted_event(&task->event);
+    }
+
+    if (task->disk->writing == task) {
+        task->disk->writing = NULL;
+    }
+
+    if (task->job.handler) {
+        task->job.handler(&task->job);
+    }
+
+    ngx_rf_disk_free(task);
+}
+
+
+static void
+ngx_rf_disk_free(ngx_rf_disk_task_t *task)
+{
+    ngx_rf_record_t  *rec, *next;
+
+    for (rec = task->job.records; rec; rec = next) {
+        next = rec->next;
+        free(rec);
+    }
+
+    for (rec = task->walk.records; rec; rec = next) {
+        next = rec->next;
+        free(rec);
+    }
+
+    ngx_free(task);
+}
+
+
+#if (NGX_THREADS)
+
+static void
+ngx_rf_disk_run_thread(void *data, ngx_log_t *log)
+{
+    ngx_rf_disk_task_t  *task = data;
+
+    task->run(task);
+}
+
+#endif
+
+
+static void
+ngx_rf_disk_write_thread(ngx_rf_disk_task_t *task)
+{
+    ngx_rf_disk_job_t  *job;
+
+    job = &task->job;
+
+    job->failed = ngx_rf_file_write_thread(task->conf, job->records,
+                                           &job->wrote, &job->removed,
+                                           &job->error);
+    job->rc = job->failed ? NGX_ERROR : NGX_OK;
+}
+
+
+static void
+ngx_rf_disk_read_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_file_read_thread(task->conf, &task->job.text,
+                                           task->job.mark, &task->job.records,
+                                           &task->job.error);
+}
+
+
+static void
+ngx_rf_disk_walk_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_file_walk_thread(task->conf, &task->walk);
+}
+
+
+static void
+ngx_rf_disk_quarantine_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_file_quarantine_thread(task->conf,
+                                                 task->job.records,
+                                                 &task->job.text,
+                                                 &task->job.error);
+}
+
+
+static void
+ngx_rf_disk_mark_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_file_mark_write_thread(task->conf, task->job.mark,
+                                                 &task->job.error);
+}

@@ -1,0 +1,209 @@
+/*
+ * Brings the file tier after the zone, see ngx_rf_flush.h.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_rf_flush.h"
+
+
+/* records and bytes of one batch: large enough for one syncfs() to be cheap,
+ * small enough for a waiting write to get its turn (PERFORMANCE.md: 100 files
+ * a batch reach the disk's full rate) */
+#define NGX_RF_FLUSH_RECORDS    256
+#define NGX_RF_FLUSH_BYTES      (4 * 1024 * 1024)
+
+/* ms between two tries while the disk fails */
+#define NGX_RF_FLUSH_RETRY      1000
+
+/* ms between two log lines about a name that cannot be written */
+#define NGX_RF_FLUSH_LOG        60000
+
+
+static ngx_int_t ngx_rf_flush_batch(ngx_rf_flush_t *flush);
+static void ngx_rf_flush_done(ngx_rf_disk_job_t *job);
+static void ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
+    ngx_uint_t failed, ngx_rf_file_error_t *error);
+static ngx_uint_t ngx_rf_flush_one_file(ngx_err_t err);
+
+
+ngx_int_t
+ngx_rf_flush_start(ngx_rf_flush_t *flush)
+{
+    if (flush->disk == NULL || !flush->zone->sh->files_ready) {
+        return NGX_DECLINED;
+    }
+
+    flush->all = 1;
+
+    if (ngx_rf_disk_writing(flush->disk)) {
+        return NGX_AGAIN;
+    }
+
+    if (flush->retry
+        && (ngx_msec_int_t) (ngx_current_msec - flush->retry) < 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_rf_flush_batch(flush);
+}
+
+
+static ngx_int_t
+ngx_rf_flush_batch(ngx_rf_flush_t *flush)
+{
+    ngx_rf_record_t  *list;
+
+    list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
+                                  NGX_RF_FLUSH_BYTES);
+    if (list == NULL) {
+        flush->all = 0;
+        return NGX_DONE;
+    }
+
+    if (ngx_rf_disk_write(flush->disk, list, ngx_rf_flush_done, flush)
+        == NULL)
+    {
+        /* as if the disk had refused them: they are dirty again */
+
+        flush->all = 0;
+        ngx_rf_zone_dirty_done(flush->zone, list);
+        return NGX_DECLINED;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_rf_flush_done(ngx_rf_disk_job_t *job)
+{
+    ngx_rf_flush_t   *flush;
+    ngx_rf_record_t  *list;
+
+    flush = job->data;
+
+    list = job->records;
+    job->records = NULL;
+
+    ngx_rf_flush_result(flush, list, job->failed, &job->error);
+
+    if (job->failed) {
+        flush->all = 0;
+    }
+
+    if (flush->all) {
+        (void) ngx_rf_flush_batch(flush);
+    }
+
+    if (flush->handler) {
+        flush->handler(flush->data);
+    }
+}
+
+
+static void
+ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
+    ngx_uint_t failed, ngx_rf_file_error_t *error)
+{
+    ngx_err_t          err;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = flush->zone->sh;
+
+    ngx_rf_zone_dirty_done(flush->zone, list);
+
+    if (failed == 0) {
+        flush->retry = 0;
+
+        if (sh->disk_failed) {
+            sh->disk_failed = 0;
+            ngx_log_error(NGX_LOG_NOTICE, flush->log, 0,
+                          "redis_fallback store \"%V\": writing to \"%V\" "
+                          "works again", &flush->zone->name,
+                          &flush->conf->path);
+        }
+
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&sh->stat.file_errors, failed);
+
+    err = error->err;
+    flush->retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
+
+    if (ngx_rf_flush_one_file(err)) {
+
+        /* the disk is well, only that name is not: others go on */
+
+        if ((ngx_msec_int_t) (ngx_current_msec - flush->logged) >= 0) {
+            flush->logged = ngx_current_msec + NGX_RF_FLUSH_LOG;
+            ngx_rf_flush_log_error(flush, NGX_LOG_CRIT,
+                                   "could not write a pending record", error);
+        }
+
+        return;
+    }
+
+    if (sh->disk_failed != (ngx_atomic_uint_t) err) {
+        sh->disk_failed = err;
+        ngx_rf_flush_log_error(flush, NGX_LOG_CRIT,
+                               "could not write pending records", error);
+    }
+}
+
+
+/* errors that concern one name in the tree, not the disk */
+
+static ngx_uint_t
+ngx_rf_flush_one_file(ngx_err_t err)
+{
+    return err == 0 || err == NGX_EISDIR || err == NGX_ENOTDIR
+           || err == NGX_ELOOP || err == NGX_ENAMETOOLONG
+           || err == NGX_EEXIST || err == ENOTEMPTY;
+}
+
+
+ngx_uint_t
+ngx_rf_flush_exit(ngx_rf_flush_t *flush)
+{
+    ngx_uint_t            failed, wrote, removed;
+    ngx_rf_record_t      *list;
+    ngx_rf_file_error_t   error;
+
+    if (flush->disk == NULL || !flush->zone->sh->files_ready) {
+        return flush->zone->sh->npending;
+    }
+
+    for ( ;; ) {
+        list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
+                                      NGX_RF_FLUSH_BYTES);
+        if (list == NULL) {
+            return 0;
+        }
+
+        ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
+
+        failed = ngx_rf_file_write_thread(flush->conf, list, &wrote, &removed,
+                                          &error);
+
+        ngx_rf_flush_result(flush, list, failed, &error);
+
+        if (failed) {
+            return flush->zone->sh->ndirty;
+        }
+    }
+}
+
+
+void
+ngx_rf_flush_log_error(ngx_rf_flush_t *flush, ngx_uint_t level,
+    const char *doing, ngx_rf_file_error_t *error)
+{
+    ngx_log_error(level, flush->log, error->err,
+                  "redis_fallback store \"%V\": %s, %s \"%s\" failed",
+                  &flush->zone->name, doing,
+                  error->what ? error->what : "?", error->name);
+}

@@ -1,0 +1,465 @@
+/*
+ * The leader's work, see ngx_rf_recovery.h.
+ *
+ *   tick       lease -> path's lock -> dead writers -> batch of files
+ *              FALLBACK: probe when due          RECOVERING: next step
+ *   next       probed? -> slice of pending keys -> walk the files -> mark ->
+ *              NORMAL; one step is under way at a time ("busy"), and its end
+ *              calls next() again
+ *
+ * What could break it, and what holds against that:
+ *   - Redis answers PING but cannot write: the probe is a SETRANGE of nothing,
+ *     which is a write that may be denied for memory, and changes nothing.
+ *   - a step's answer comes after the mode or the leader has changed: steps
+ *     carry the epoch; verdicts are about a version of a record, so a late one
+ *     is right or without effect.
+ *   - a key that Redis refuses for ever: set aside in quarantine/.
+ *   - a stale file outlives the recovery and is replayed after a crash: the
+ *     mark is durable before the mode is NORMAL, and until then a write to a
+ *     key whose file is stale waits for its removal (ngx_rf_local).
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_rf_disk.h"
+#include "ngx_rf_file.h"
+#include "ngx_rf_flush.h"
+#include "ngx_rf_mode.h"
+#include "ngx_rf_recovery.h"
+#include "ngx_rf_recovery_internal.h"
+#include "ngx_rf_redis.h"
+#include "ngx_rf_resp.h"
+#include "ngx_rf_zone.h"
+
+
+/* ms between two looks of a leader with something to do, and of the others */
+#define NGX_RF_RECOVERY_TICK        50
+#define NGX_RF_RECOVERY_IDLE        500
+
+/* the first probe after an outage began (INTERFACE.md: 250 ms) */
+#define NGX_RF_RECOVERY_PROBE       250
+
+
+static void ngx_rf_recovery_tick(ngx_event_t *ev);
+static ngx_uint_t ngx_rf_recovery_lead(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_chores(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_files(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch);
+static void ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome);
+static void ngx_rf_recovery_begin(ngx_rf_recovery_t *r);
+
+
+ngx_rf_recovery_t *
+ngx_rf_recovery_start(ngx_rf_recovery_conf_t *conf, ngx_cycle_t *cycle)
+{
+    ngx_rf_recovery_t  *r;
+
+    r = ngx_pcalloc(cycle->pool, sizeof(ngx_rf_recovery_t));
+    if (r == NULL) {
+        return NULL;
+    }
+
+    r->conf = *conf;
+    r->log = cycle->log;
+    r->lock = NGX_INVALID_FILE;
+    r->probed = (ngx_uint_t) -1;
+    r->epoch = (ngx_uint_t) -1;
+
+    r->timer.handler = ngx_rf_recovery_tick;
+    r->timer.data = r;
+    r->timer.log = cycle->log;
+    r->timer.cancelable = 1;
+
+    r->posted.handler = ngx_rf_recovery_posted;
+    r->posted.data = r;
+    r->posted.log = cycle->log;
+
+    ngx_add_timer(&r->timer, 1);
+
+    return r;
+}
+
+
+void
+ngx_rf_recovery_stop(ngx_rf_recovery_t *r)
+{
+    r->stopping = 1;
+
+    if (r->timer.timer_set) {
+        ngx_del_timer(&r->timer);
+    }
+
+    if (r->posted.posted) {
+        ngx_delete_posted_event(&r->posted);
+    }
+
+    if (r->job) {
+        ngx_rf_disk_cut(r->job);
+        r->job = NULL;
+    }
+
+    ngx_rf_mode_resign(r->conf.zone);
+    ngx_rf_recovery_drop_lock(r);
+}
+
+
+static void
+ngx_rf_recovery_tick(ngx_event_t *ev)
+{
+    ngx_uint_t          epoch, delay;
+    ngx_rf_mode_e       mode;
+    ngx_rf_recovery_t  *r;
+
+    r = ev->data;
+
+    if (r->stopping) {
+        return;
+    }
+
+    if (ngx_exiting || ngx_quit || ngx_terminate) {
+        /* somebody of the next generation may lead */
+        ngx_rf_mode_resign(r->conf.zone);
+        return;
+    }
+
+    delay = NGX_RF_RECOVERY_IDLE;
+
+    if (ngx_rf_recovery_lead(r)) {
+        ngx_rf_recovery_chores(r);
+        ngx_rf_recovery_files(r);
+
+        mode = ngx_rf_mode_get(r->conf.zone, &epoch);
+
+        if (mode == NGX_RF_FALLBACK) {
+            ngx_rf_recovery_fallback(r, epoch);
+
+        } else if (mode == NGX_RF_RECOVERING) {
+            ngx_rf_recovery_next(r);
+        }
+
+        delay = NGX_RF_RECOVERY_TICK;
+    }
+
+    ngx_add_timer(&r->timer, delay);
+}
+
+
+static ngx_uint_t
+ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
+{
+    ngx_uint_t  taken;
+
+    if (r->conf.zone->sh->superseded) {
+        return 0;
+    }
+
+    taken = 0;
+
+    if (ngx_rf_mode_lead(r->conf.zone, &taken) != NGX_OK) {
+        return 0;
+    }
+
+    if (taken) {
+        /* whoever led before may have died with keys in flight */
+        r->next_chore = ngx_current_msec;
+        r->next_flush = ngx_current_msec;
+
+        if (r->slice == NULL) {
+            ngx_rf_zone_replay_reset(r->conf.zone);
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_rf_recovery_chores(ngx_rf_recovery_t *r)
+{
+    if ((ngx_msec_int_t) (ngx_current_msec - r->next_chore) < 0) {
+        return;
+    }
+
+    r->next_chore = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+
+    if (r->conf.disk == NULL) {
+        return;
+    }
+
+    if (r->conf.zone->sh->nwriting) {
+        ngx_rf_zone_reclaim(r->conf.zone);
+    }
+
+    ngx_rf_recovery_take_lock(r);
+}
+
+
+/* the path belonged to another instance, or the worker that had it died */
+
+static void
+ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
+{
+    uint64_t              mark;
+    ngx_uint_t            epoch;
+    ngx_rf_zone_sh_t     *sh;
+    ngx_rf_file_error_t   error;
+
+    sh = r->conf.zone->sh;
+
+    if (sh->files_ready == 1 || sh->files_ready == (ngx_atomic_uint_t) ngx_pid)
+    {
+        return;
+    }
+
+    ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
+
+    if (ngx_rf_file_lock(r->conf.file, &r->lock, &error) != NGX_OK) {
+        r->lock = NGX_INVALID_FILE;
+        return;
+    }
+
+    mark = 0;
+    (void) ngx_rf_file_mark_read_thread(r->conf.file, &mark, &error);
+
+    ngx_rf_zone_lock(r->conf.zone);
+
+    if (sh->mark < mark) {
+        sh->mark = mark;
+    }
+
+    if (sh->seq < mark) {
+        sh->seq = mark;
+    }
+
+    sh->files_scan = 1;
+    sh->files_ready = ngx_pid;
+
+    ngx_rf_zone_unlock(r->conf.zone);
+
+    ngx_log_error(NGX_LOG_NOTICE, r->log, 0,
+                  "redis_fallback store \"%V\": path \"%V\" is ours now",
+                  &r->conf.name, &r->conf.file->path);
+
+    if (ngx_rf_mode_get(r->conf.zone, &epoch) == NGX_RF_NORMAL) {
+        (void) ngx_rf_mode_set(r->conf.zone, epoch, NGX_RF_RECOVERING);
+    }
+}
+
+
+static void
+ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r)
+{
+    if (r->lock == NGX_INVALID_FILE) {
+        return;
+    }
+
+    /* not while this worker's exit still writes: the descriptor goes with the
+     * process, and the next leader finds out */
+
+    (void) ngx_atomic_cmp_set(&r->conf.zone->sh->files_ready,
+                              (ngx_atomic_uint_t) ngx_pid, 2);
+}
+
+
+static void
+ngx_rf_recovery_files(ngx_rf_recovery_t *r)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    if (r->conf.disk == NULL || sh->ndirty == 0) {
+        return;
+    }
+
+    if ((ngx_msec_int_t) (ngx_current_msec - r->next_flush) < 0
+        && sh->ndirty < r->conf.write_queue)
+    {
+        return;
+    }
+
+    r->next_flush = ngx_current_msec + r->conf.write_interval;
+
+    (void) ngx_rf_flush_start(r->conf.flush);
+}
+
+
+/* FALLBACK: 250 ms after the outage began, then twice as long each time, up
+ * to check_interval; a fifth of it is jitter, so that many hosts do not come
+ * at once */
+
+static void
+ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch)
+{
+    if (r->epoch != epoch) {
+        r->epoch = epoch;
+        r->pause = ngx_min(NGX_RF_RECOVERY_PROBE, r->conf.check_interval);
+        r->next_probe = ngx_current_msec + r->pause;
+        ngx_memcpy(r->run_id, r->conf.zone->sh->run_id, sizeof(r->run_id));
+    }
+
+    if (r->busy || (ngx_msec_int_t) (ngx_current_msec - r->next_probe) < 0) {
+        return;
+    }
+
+    r->pause = ngx_min(r->pause * 2, r->conf.check_interval);
+    r->next_probe = ngx_current_msec + r->pause - r->pause / 5
+                    + (r->pause / 5 ? (ngx_msec_t) ngx_random()
+                                      % (r->pause / 5)
+                                    : 0);
+
+    ngx_rf_redis_reset(r->conf.redis);
+    ngx_rf_recovery_probe(r, epoch);
+}
+
+
+/* a write that is denied when writes are, and changes nothing when not */
+
+void
+ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch)
+{
+    ngx_rf_call_t     *call;
+    static ngx_str_t   argv[] = {
+        ngx_string("SETRANGE"),
+        ngx_string("redis_fallback:probe"),
+        ngx_string("0"),
+        ngx_string("")
+    };
+
+    r->probe_pool = ngx_create_pool(1024, r->log);
+    if (r->probe_pool == NULL) {
+        return;
+    }
+
+    r->epoch = epoch;
+    r->probe_command.argc = 4;
+    r->probe_command.argv = argv;
+    r->probe_command.reply = NULL;
+
+    call = &r->probe;
+    ngx_memzero(call, sizeof(ngx_rf_call_t));
+
+    call->ncommands = 1;
+    call->commands = &r->probe_command;
+    call->pool = r->probe_pool;
+    call->handler = ngx_rf_recovery_probed;
+    call->data = r;
+    call->once = 1;
+
+    if (ngx_rf_redis_call(r->conf.redis, call) != NGX_AGAIN) {
+        ngx_destroy_pool(r->probe_pool);
+        r->probe_pool = NULL;
+        return;
+    }
+
+    r->busy = 1;
+}
+
+
+static void
+ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome)
+{
+    ngx_uint_t          epoch;
+    ngx_rf_mode_e       mode;
+    ngx_rf_reply_t     *reply;
+    ngx_rf_recovery_t  *r;
+
+    r = call->data;
+    reply = r->probe_command.reply;
+    r->busy = 0;
+
+    if (r->stopping) {
+        goto done;
+    }
+
+    mode = ngx_rf_mode_get(r->conf.zone, &epoch);
+
+    if (outcome != NGX_RF_CALL_DONE || ngx_rf_resp_outage(reply)) {
+
+        if (mode == NGX_RF_RECOVERING) {
+            ngx_rf_recovery_outage(r, epoch,
+                                   outcome == NGX_RF_CALL_DONE
+                                   ? &reply->str
+                                   : ngx_rf_redis_failure(r->conf.redis));
+        }
+
+        ngx_log_error(NGX_LOG_INFO, r->log, 0,
+                      "redis_fallback store \"%V\": redis %V is not ready: %V",
+                      &r->conf.name, &r->conf.address,
+                      outcome == NGX_RF_CALL_DONE
+                      ? &reply->str : ngx_rf_redis_failure(r->conf.redis));
+        goto done;
+    }
+
+    if (mode == NGX_RF_FALLBACK) {
+
+        if (ngx_rf_mode_set(r->conf.zone, epoch, NGX_RF_RECOVERING) != NGX_OK)
+        {
+            goto done;
+        }
+
+        mode = ngx_rf_mode_get(r->conf.zone, &epoch);
+    }
+
+    if (mode == NGX_RF_RECOVERING) {
+        r->probed = epoch;
+        ngx_rf_recovery_begin(r);
+        ngx_rf_recovery_post(r);
+    }
+
+done:
+
+    ngx_destroy_pool(r->probe_pool);
+    r->probe_pool = NULL;
+}
+
+
+static void
+ngx_rf_recovery_begin(ngx_rf_recovery_t *r)
+{
+    ngx_uint_t         n;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+    n = sh->npending + sh->spilled;
+
+    r->began = ngx_current_msec;
+    r->done = 0;
+    r->resume = 0;
+    r->rate_since = ngx_current_msec;
+    r->rate_used = 0;
+    r->walking = 0;
+    r->walk_failures = 0;
+
+    sh->stat.rec_total = n;
+    sh->stat.rec_done = 0;
+    sh->stat.rec_ms = 0;
+
+    ngx_log_error(NGX_LOG_NOTICE, r->log, 0,
+                  "redis_fallback store \"%V\": redis %V is ready for writes, "
+                  "replaying %ui pending keys", &r->conf.name,
+                  &r->conf.address, n);
+}
+
+
+void
+ngx_rf_recovery_outage(ngx_rf_recovery_t *r, ngx_uint_t epoch,
+    ngx_str_t *reason)
+{
+    ngx_rf_zone_replay_reset(r->conf.zone);
+
+    if (r->stopping) {
+        /* it is this worker that goes, not Redis */
+        return;
+    }
+
+    if (ngx_rf_mode_set(r->conf.zone, epoch, NGX_RF_FALLBACK) == NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, r->log, 0,
+                      "redis_fallback store \"%V\": redis %V is unreachable, "
+                      "going on locally: %V", &r->conf.name,
+                      &r->conf.address, reason);
+    }
+}

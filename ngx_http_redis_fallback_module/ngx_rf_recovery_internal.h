@@ -1,0 +1,78 @@
+/*
+ * What the two halves of recovery share: ngx_rf_recovery.c leads and probes,
+ * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL.
+ */
+
+#ifndef _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
+#define _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
+
+
+#include "ngx_rf_recovery.h"
+
+
+/* ms until a failed disk job is tried again, the path's lock is asked for
+ * again, dead writers are looked for again */
+#define NGX_RF_RECOVERY_RETRY       1000
+
+
+typedef struct ngx_rf_slice_s   ngx_rf_slice_t;
+typedef struct ngx_rf_marker_s  ngx_rf_marker_t;
+
+struct ngx_rf_recovery_s {
+    ngx_rf_recovery_conf_t    conf;
+    ngx_log_t                *log;
+    ngx_event_t               timer;
+    ngx_event_t               posted;
+
+    ngx_uint_t                epoch;        /* of the mode seen last */
+    ngx_uint_t                probed;       /* epoch whose probe succeeded */
+    ngx_msec_t                next_probe;
+    ngx_msec_t                pause;        /* between probes */
+    ngx_msec_t                next_flush;
+    ngx_msec_t                next_chore;
+    ngx_msec_t                resume;       /* no step before; 0: at once */
+
+    ngx_msec_t                began;        /* this recovery */
+    ngx_uint_t                done;
+    ngx_msec_t                rate_since;
+    ngx_uint_t                rate_used;
+
+    ngx_pool_t               *probe_pool;
+    ngx_rf_call_t             probe;
+    ngx_rf_call_command_t     probe_command;
+
+    ngx_rf_slice_t           *slice;
+    ngx_rf_disk_job_t        *job;          /* walk or mark */
+    ngx_uint_t                quarantining;
+    ngx_rf_file_walk_t        walk;
+    ngx_uint_t                walk_failures;
+
+    ngx_rf_marker_t          *markers;
+    ngx_uint_t                nmarkers;
+
+    ngx_fd_t                  lock;         /* of the path, if the master did
+                                               not get it */
+    u_char                    run_id[40];   /* when the outage began */
+
+    unsigned                  busy:1;
+    unsigned                  walking:1;    /* a walk has begun */
+    unsigned                  foreign:1;    /* met files without a version */
+    unsigned                  stopping:1;
+};
+
+
+/* RECOVERING: takes one step, if none is under way */
+void ngx_rf_recovery_next(ngx_rf_recovery_t *r);
+
+/* the same in a turn of its own, so that requests get theirs */
+void ngx_rf_recovery_post(ngx_rf_recovery_t *r);
+void ngx_rf_recovery_posted(ngx_event_t *ev);
+
+void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
+
+/* Redis failed in that epoch: to FALLBACK, with one log line */
+void ngx_rf_recovery_outage(ngx_rf_recovery_t *r, ngx_uint_t epoch,
+    ngx_str_t *reason);
+
+
+#endif /* _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_ */

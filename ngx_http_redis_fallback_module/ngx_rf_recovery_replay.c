@@ -1,0 +1,806 @@
+/*
+ * The steps from RECOVERING to NORMAL, see ngx_rf_recovery.c.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_rf_codec.h"
+#include "ngx_rf_disk.h"
+#include "ngx_rf_file.h"
+#include "ngx_rf_flush.h"
+#include "ngx_rf_mode.h"
+#include "ngx_rf_recovery.h"
+#include "ngx_rf_recovery_internal.h"
+#include "ngx_rf_redis.h"
+#include "ngx_rf_replay.h"
+#include "ngx_rf_resp.h"
+#include "ngx_rf_zone.h"
+
+
+/* a slice of the replay: large enough to fill a round trip, small enough to
+ * keep requests waiting for less than a few milliseconds */
+#define NGX_RF_RECOVERY_SLICE       512
+#define NGX_RF_RECOVERY_SLICE_BYTES (1024 * 1024)
+
+/* records loaded from files at a time */
+#define NGX_RF_RECOVERY_WALK        512
+#define NGX_RF_RECOVERY_WALK_BYTES  (4 * 1024 * 1024)
+
+/* markers remembered for removal; the others expire */
+#define NGX_RF_RECOVERY_MARKERS     100000
+#define NGX_RF_RECOVERY_UNLINK      256
+
+
+typedef struct {
+    ngx_rf_call_t             call;
+    ngx_rf_call_command_t     command;
+    ngx_rf_replay_command_t   replay;
+    ngx_rf_record_t          *rec;
+    ngx_rf_slice_t           *slice;
+} ngx_rf_slice_item_t;
+
+struct ngx_rf_slice_s {
+    ngx_rf_recovery_t        *r;
+    ngx_pool_t               *pool;
+    ngx_rf_record_t          *records;
+    ngx_uint_t                left;     /* calls without an outcome */
+    ngx_uint_t                epoch;
+    ngx_uint_t                failed;
+    ngx_str_t                 reason;
+};
+
+
+struct ngx_rf_marker_s {
+    ngx_rf_marker_t          *next;
+    ngx_str_t                 key;
+};
+
+
+static ngx_uint_t ngx_rf_recovery_allowance(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_slice(ngx_rf_recovery_t *r,
+    ngx_rf_record_t *records, ngx_uint_t epoch);
+static ngx_int_t ngx_rf_recovery_send(ngx_rf_slice_t *slice,
+    ngx_rf_slice_item_t *item, ngx_rf_record_t *rec);
+static void ngx_rf_recovery_replied(ngx_rf_call_t *call, ngx_uint_t outcome);
+static void ngx_rf_recovery_verdict(ngx_rf_slice_item_t *item,
+    ngx_rf_reply_t *reply);
+static void ngx_rf_recovery_slice_end(ngx_rf_slice_t *slice);
+static void ngx_rf_recovery_refused(ngx_rf_recovery_t *r,
+    ngx_rf_record_t *rec, ngx_str_t *reason);
+static void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
+static void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_walked(ngx_rf_disk_job_t *job);
+static void ngx_rf_recovery_load(ngx_rf_recovery_t *r,
+    ngx_rf_file_walk_t *walk);
+static void ngx_rf_recovery_mark(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_marked(ngx_rf_disk_job_t *job);
+static void ngx_rf_recovery_finish(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_remember(ngx_rf_recovery_t *r, ngx_str_t *marker);
+static void ngx_rf_recovery_unlink(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_unlinked(ngx_rf_call_t *call, ngx_uint_t outcome);
+
+
+/* RECOVERING: one step, if none is under way */
+
+void
+ngx_rf_recovery_next(ngx_rf_recovery_t *r)
+{
+    ngx_uint_t         n, epoch, restored;
+    ngx_rf_record_t   *records;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    if (r->busy || r->stopping || sh->superseded || ngx_exiting
+        || ngx_rf_mode_get(r->conf.zone, &epoch) != NGX_RF_RECOVERING
+        || sh->leader != (ngx_atomic_uint_t) ngx_pid
+        || (r->resume
+            && (ngx_msec_int_t) (ngx_current_msec - r->resume) < 0))
+    {
+        return;
+    }
+
+    r->resume = 0;
+
+    if (r->probed != epoch) {
+        ngx_rf_recovery_probe(r, epoch);
+        return;
+    }
+
+    n = ngx_rf_recovery_allowance(r);
+    if (n == 0) {
+        return;
+    }
+
+    restored = 0;
+    records = ngx_rf_zone_replay_take(r->conf.zone, n,
+                                      NGX_RF_RECOVERY_SLICE_BYTES,
+                                      ngx_rf_now(), &restored);
+    if (records) {
+        sh->stat.rec_total += restored;
+        ngx_rf_recovery_slice(r, records, epoch);
+        return;
+    }
+
+    if (r->quarantining) {
+        return;
+    }
+
+    if (r->conf.disk && sh->files_ready && (sh->files_scan || sh->spilled)) {
+        ngx_rf_recovery_walk(r);
+        return;
+    }
+
+    if (r->foreign && (sh->ndirty || sh->nwriting)) {
+
+        /* their files have no version, so no mark covers them */
+
+        (void) ngx_rf_flush_start(r->conf.flush);
+        return;
+    }
+
+    if (r->conf.disk && sh->files_ready
+        && (sh->stat.files || sh->ndirty || sh->nwriting))
+    {
+        ngx_rf_recovery_mark(r);
+        return;
+    }
+
+    ngx_rf_recovery_finish(r);
+}
+
+
+/* the next step in a turn of its own, so that requests get theirs */
+
+void
+ngx_rf_recovery_post(ngx_rf_recovery_t *r)
+{
+    ngx_post_event(&r->posted, &ngx_posted_next_events);
+}
+
+
+void
+ngx_rf_recovery_posted(ngx_event_t *ev)
+{
+    ngx_rf_recovery_next(ev->data);
+}
+
+
+static ngx_uint_t
+ngx_rf_recovery_allowance(ngx_rf_recovery_t *r)
+{
+    ngx_uint_t  n;
+    ngx_msec_t  elapsed;
+
+    if (r->conf.rate == 0) {
+        return NGX_RF_RECOVERY_SLICE;
+    }
+
+    /* over the last second or so; at least one key per look */
+
+    elapsed = ngx_current_msec - r->rate_since;
+
+    if (elapsed > 2000) {
+        r->rate_since += 1000;
+        r->rate_used -= ngx_min(r->rate_used, r->conf.rate);
+        elapsed -= 1000;
+    }
+
+    n = (ngx_uint_t) ((uint64_t) elapsed * r->conf.rate / 1000);
+
+    if (n <= r->rate_used) {
+        return 0;
+    }
+
+    return ngx_min(n - r->rate_used, NGX_RF_RECOVERY_SLICE);
+}
+
+
+static void
+ngx_rf_recovery_slice(ngx_rf_recovery_t *r, ngx_rf_record_t *records,
+    ngx_uint_t epoch)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            n;
+    ngx_pool_t           *pool;
+    ngx_rf_slice_t       *slice;
+    ngx_rf_record_t      *rec;
+    ngx_rf_slice_item_t  *item;
+
+    n = 0;
+
+    for (rec = records; rec; rec = rec->next) {
+        n++;
+    }
+
+    slice = NULL;
+    item = NULL;
+
+    pool = ngx_create_pool(16384, r->log);
+
+    if (pool) {
+        slice = ngx_pcalloc(pool, sizeof(ngx_rf_slice_t));
+        item = ngx_pcalloc(pool, n * sizeof(ngx_rf_slice_item_t));
+    }
+
+    if (slice == NULL || item == NULL) {
+        goto failed;
+    }
+
+    slice->r = r;
+    slice->pool = pool;
+    slice->records = records;
+    slice->epoch = epoch;
+    slice->left = 1;
+
+    r->slice = slice;
+    r->busy = 1;
+    r->rate_used += n;
+
+    for (rec = records; rec; rec = rec->next) {
+
+        rc = ngx_rf_recovery_send(slice, item++, rec);
+
+        if (rc == NGX_ERROR) {
+            ngx_rf_zone_replay_done(r->conf.zone, rec, NGX_AGAIN, 0,
+                                    ngx_rf_now());
+            r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        }
+    }
+
+    if (--slice->left == 0) {
+        ngx_rf_recovery_slice_end(slice);
+    }
+
+    return;
+
+failed:
+
+    if (pool) {
+        ngx_destroy_pool(pool);
+    }
+
+    ngx_rf_zone_replay_reset(r->conf.zone);
+    r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+
+    while (records) {
+        rec = records;
+        records = rec->next;
+        free(rec);
+    }
+}
+
+
+static ngx_int_t
+ngx_rf_recovery_send(ngx_rf_slice_t *slice, ngx_rf_slice_item_t *item,
+    ngx_rf_record_t *rec)
+{
+    ngx_int_t           rc;
+    ngx_rf_call_t      *call;
+    ngx_rf_recovery_t  *r;
+    static ngx_str_t    type = ngx_string("a type that cannot be replayed");
+
+    r = slice->r;
+    item->rec = rec;
+    item->slice = slice;
+
+    rc = ngx_rf_replay_command(slice->pool, rec, ngx_rf_now(), r->conf.remote,
+                               ngx_memcmp(r->run_id, r->conf.zone->sh->run_id,
+                                          sizeof(r->run_id)) == 0,
+                               &item->replay);
+    if (rc == NGX_DECLINED) {
+        ngx_rf_recovery_refused(r, rec, &type);
+        return NGX_OK;
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    item->command.argc = item->replay.argc;
+    item->command.argv = item->replay.argv;
+
+    call = &item->call;
+    call->ncommands = 1;
+    call->commands = &item->command;
+    call->pool = slice->pool;
+    call->handler = ngx_rf_recovery_replied;
+    call->data = item;
+    call->once = 1;
+
+    if (ngx_rf_redis_call(r->conf.redis, call) != NGX_AGAIN) {
+        return NGX_ERROR;
+    }
+
+    slice->left++;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_rf_recovery_replied(ngx_rf_call_t *call, ngx_uint_t outcome)
+{
+    ngx_str_t            *reason;
+    ngx_rf_reply_t       *reply;
+    ngx_rf_slice_t       *slice;
+    ngx_rf_slice_item_t  *item;
+
+    item = call->data;
+    slice = item->slice;
+    reply = item->command.reply;
+
+    if (outcome != NGX_RF_CALL_DONE || ngx_rf_resp_outage(reply)) {
+
+        if (!slice->failed) {
+            slice->failed = 1;
+
+            reason = (outcome == NGX_RF_CALL_DONE)
+                     ? &reply->str
+                     : ngx_rf_redis_failure(slice->r->conf.redis);
+
+            slice->reason.data = ngx_pstrdup(slice->pool, reason);
+            slice->reason.len = slice->reason.data ? reason->len : 0;
+        }
+
+    } else {
+        ngx_rf_recovery_verdict(item, reply);
+    }
+
+    if (--slice->left == 0) {
+        ngx_rf_recovery_slice_end(slice);
+    }
+}
+
+
+static void
+ngx_rf_recovery_verdict(ngx_rf_slice_item_t *item, ngx_rf_reply_t *reply)
+{
+    ngx_uint_t                keep;
+    ngx_rf_stat_t            *stat;
+    ngx_rf_recovery_t        *r;
+    ngx_rf_replay_verdict_e   verdict;
+
+    r = item->slice->r;
+    stat = &r->conf.zone->sh->stat;
+
+    verdict = ngx_rf_replay_verdict(&item->replay, item->rec, reply);
+    keep = (verdict == NGX_RF_REPLAY_APPLIED && !item->replay.expired);
+
+    switch (verdict) {
+
+    case NGX_RF_REPLAY_REFUSED:
+        ngx_rf_recovery_refused(r, item->rec, &reply->str);
+        return;
+
+    case NGX_RF_REPLAY_CONFLICT:
+        (void) ngx_atomic_fetch_add(&stat->conflicts, 1);
+        break;
+
+    default:
+        if (item->replay.expired) {
+            (void) ngx_atomic_fetch_add(&stat->expired, 1);
+        } else {
+            (void) ngx_atomic_fetch_add(&stat->replayed, 1);
+        }
+    }
+
+    ngx_rf_zone_replay_done(r->conf.zone, item->rec, NGX_OK, keep,
+                            ngx_rf_now());
+
+    (void) ngx_atomic_fetch_add(&stat->rec_done, 1);
+    r->done++;
+
+    if (item->replay.marker.len) {
+        ngx_rf_recovery_remember(r, &item->replay.marker);
+    }
+}
+
+
+static void
+ngx_rf_recovery_slice_end(ngx_rf_slice_t *slice)
+{
+    ngx_rf_record_t    *rec, *next;
+    ngx_rf_recovery_t  *r;
+
+    r = slice->r;
+
+    r->slice = NULL;
+    r->busy = 0;
+
+    for (rec = slice->records; rec; rec = next) {
+        next = rec->next;
+        free(rec);
+    }
+
+    r->conf.zone->sh->stat.rec_ms = ngx_current_msec - r->began;
+
+    if (slice->failed) {
+        ngx_rf_recovery_outage(r, slice->epoch, &slice->reason);
+
+    } else if (!r->stopping) {
+        ngx_rf_recovery_post(r);
+    }
+
+    ngx_destroy_pool(slice->pool);
+}
+
+
+/* Redis will never take this one; the record stays the slice's */
+
+static void
+ngx_rf_recovery_refused(ngx_rf_recovery_t *r, ngx_rf_record_t *rec,
+    ngx_str_t *reason)
+{
+    ngx_rf_record_t  *copy;
+
+    (void) ngx_atomic_fetch_add(&r->conf.zone->sh->stat.failed, 1);
+
+    if (r->conf.disk == NULL || !r->conf.zone->sh->files_ready) {
+        ngx_log_error(NGX_LOG_CRIT, r->log, 0,
+                      "redis_fallback store \"%V\": redis refused key \"%V\" "
+                      "and there are no files to keep it in, it is lost: %V",
+                      &r->conf.name, &rec->key, reason);
+
+        ngx_rf_zone_replay_done(r->conf.zone, rec, NGX_DECLINED, 0,
+                                ngx_rf_now());
+        return;
+    }
+
+    copy = ngx_rf_codec_clone(rec);
+
+    if (copy == NULL
+        || ngx_rf_disk_quarantine(r->conf.disk, copy, reason,
+                                  ngx_rf_recovery_quarantined, r)
+           == NULL)
+    {
+        free(copy);
+        ngx_rf_zone_replay_done(r->conf.zone, rec, NGX_AGAIN, 0, ngx_rf_now());
+        r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
+    r->quarantining++;
+}
+
+
+static void
+ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job)
+{
+    ngx_rf_record_t    *rec;
+    ngx_rf_recovery_t  *r;
+
+    r = job->data;
+    rec = job->records;
+
+    r->quarantining--;
+
+    if (job->rc != NGX_OK) {
+        ngx_rf_flush_log_error(r->conf.flush, NGX_LOG_CRIT,
+                               "could not set a refused key aside",
+                               &job->error);
+
+        ngx_rf_zone_replay_done(r->conf.zone, rec, NGX_AGAIN, 0, ngx_rf_now());
+        r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&r->conf.zone->sh->stat.quarantined, 1);
+
+    ngx_log_error(NGX_LOG_CRIT, r->log, 0,
+                  "redis_fallback store \"%V\": redis refused key \"%V\", it "
+                  "was set aside in \"%V/quarantine\": %V", &r->conf.name,
+                  &rec->key, &r->conf.file->path, &job->text);
+
+    ngx_rf_zone_replay_done(r->conf.zone, rec, NGX_DECLINED, 0, ngx_rf_now());
+
+    if (!r->stopping) {
+        ngx_rf_recovery_post(r);
+    }
+}
+
+
+/* files that memory does not know: of an earlier run, or spilled */
+
+static void
+ngx_rf_recovery_walk(ngx_rf_recovery_t *r)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    if (!r->walking) {
+        r->walking = 1;
+        ngx_memzero(&r->walk, sizeof(ngx_rf_file_walk_t));
+        r->walk.n = NGX_RF_RECOVERY_WALK;
+        r->walk.bytes = NGX_RF_RECOVERY_WALK_BYTES;
+
+        /* what is spilled from now on needs another walk */
+
+        ngx_rf_zone_lock(r->conf.zone);
+        sh->files_scan = 1;
+        sh->spilled = 0;
+        ngx_rf_zone_unlock(r->conf.zone);
+    }
+
+    r->walk.mark = sh->mark;
+
+    r->job = ngx_rf_disk_walk(r->conf.disk, &r->walk, ngx_rf_recovery_walked,
+                              r);
+    if (r->job == NULL) {
+        r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
+    r->busy = 1;
+}
+
+
+static void
+ngx_rf_recovery_walked(ngx_rf_disk_job_t *job)
+{
+    ngx_uint_t           i;
+    ngx_rf_zone_sh_t    *sh;
+    ngx_rf_recovery_t   *r;
+    ngx_rf_file_walk_t  *walk;
+
+    r = job->data;
+    walk = job->walk;
+    sh = r->conf.zone->sh;
+
+    r->job = NULL;
+    r->busy = 0;
+
+    (void) ngx_atomic_fetch_add(&sh->stat.quarantined, walk->quarantined);
+
+    for (i = 0; i < ngx_min(walk->nerrors, 16); i++) {
+        ngx_rf_flush_log_error(r->conf.flush, NGX_LOG_CRIT,
+                               "a file is no record or cannot be read",
+                               &walk->errors[i]);
+    }
+
+    if (job->rc == NGX_ERROR) {
+        (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
+        r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
+    ngx_rf_recovery_load(r, walk);
+    ngx_memcpy(r->walk.after, walk->after, sizeof(walk->after));
+
+    if (job->rc == NGX_DONE) {
+        r->walking = 0;
+
+        ngx_rf_zone_lock(r->conf.zone);
+        sh->files_scan = 0;
+        ngx_rf_zone_unlock(r->conf.zone);
+    }
+
+    ngx_rf_recovery_post(r);
+}
+
+
+static void
+ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
+{
+    ngx_int_t          rc;
+    ngx_rf_record_t   *rec;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    for (rec = walk->records; rec; rec = rec->next) {
+
+        rc = ngx_rf_zone_load(r->conf.zone, rec, 0, ngx_rf_now());
+
+        if (rec->foreign) {
+            r->foreign = 1;
+        }
+
+        if (rc == NGX_OK) {
+            (void) ngx_atomic_fetch_add(&sh->stat.rec_total, 1);
+
+        } else if (rc != NGX_DECLINED) {
+            ngx_log_error(NGX_LOG_CRIT, r->log, 0,
+                          "redis_fallback store \"%V\": no room in the zone "
+                          "for the record of key \"%V\", its file stays for "
+                          "the next start", &r->conf.name, &rec->key);
+        }
+    }
+}
+
+
+/* what is on disk now is garbage; durable before the mode says NORMAL */
+
+static void
+ngx_rf_recovery_mark(ngx_rf_recovery_t *r)
+{
+    uint64_t  mark;
+
+    ngx_rf_zone_lock(r->conf.zone);
+    mark = r->conf.zone->sh->seq;
+    ngx_rf_zone_unlock(r->conf.zone);
+
+    r->job = ngx_rf_disk_mark(r->conf.disk, mark, ngx_rf_recovery_marked, r);
+
+    if (r->job == NULL) {
+        r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
+    r->busy = 1;
+}
+
+
+static void
+ngx_rf_recovery_marked(ngx_rf_disk_job_t *job)
+{
+    ngx_uint_t          well;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_recovery_t  *r;
+
+    r = job->data;
+    sh = r->conf.zone->sh;
+
+    r->job = NULL;
+    r->busy = 0;
+
+    if (job->rc != NGX_OK) {
+        ngx_rf_flush_log_error(r->conf.flush, NGX_LOG_CRIT,
+                               "could not write the mark that ends a recovery",
+                               &job->error);
+        (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
+        r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
+    /* a key that became pending meanwhile has a version above the mark */
+
+    ngx_rf_zone_lock(r->conf.zone);
+
+    well = (sh->npending == 0 && sh->spilled == 0);
+
+    if (sh->mark < job->mark) {
+        sh->mark = job->mark;
+    }
+
+    ngx_rf_zone_unlock(r->conf.zone);
+
+    if (well) {
+        ngx_rf_recovery_finish(r);
+
+    } else {
+        ngx_rf_recovery_post(r);
+    }
+}
+
+
+static void
+ngx_rf_recovery_finish(ngx_rf_recovery_t *r)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    switch (ngx_rf_mode_finish(r->conf.zone, r->probed)) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_AGAIN:
+        ngx_rf_recovery_post(r);
+        return;
+
+    default:
+        return;
+    }
+
+    sh->stat.rec_ms = ngx_current_msec - r->began;
+    r->foreign = 0;
+
+    ngx_log_error(NGX_LOG_NOTICE, r->log, 0,
+                  "redis_fallback store \"%V\": back to normal, %ui keys "
+                  "replayed in %M ms", &r->conf.name, r->done,
+                  (ngx_msec_t) sh->stat.rec_ms);
+
+    ngx_rf_recovery_unlink(r);
+
+    /* stale files go at leisure */
+    r->next_flush = ngx_current_msec;
+}
+
+
+/* markers of deltas that are gone for good */
+
+static void
+ngx_rf_recovery_remember(ngx_rf_recovery_t *r, ngx_str_t *marker)
+{
+    ngx_rf_marker_t  *m;
+
+    if (r->nmarkers == NGX_RF_RECOVERY_MARKERS) {
+        return;
+    }
+
+    m = ngx_alloc(sizeof(ngx_rf_marker_t) + marker->len, r->log);
+    if (m == NULL) {
+        return;
+    }
+
+    m->key.len = marker->len;
+    m->key.data = (u_char *) m + sizeof(ngx_rf_marker_t);
+    ngx_memcpy(m->key.data, marker->data, marker->len);
+
+    m->next = r->markers;
+    r->markers = m;
+    r->nmarkers++;
+}
+
+
+static void
+ngx_rf_recovery_unlink(ngx_rf_recovery_t *r)
+{
+    ngx_uint_t              n;
+    ngx_str_t              *argv;
+    ngx_pool_t             *pool;
+    ngx_rf_call_t          *call;
+    ngx_rf_marker_t        *m;
+    ngx_rf_call_command_t  *command;
+
+    while (r->markers) {
+
+        pool = ngx_create_pool(16384, r->log);
+        if (pool == NULL) {
+            return;
+        }
+
+        call = ngx_pcalloc(pool, sizeof(ngx_rf_call_t));
+        command = ngx_pcalloc(pool, sizeof(ngx_rf_call_command_t));
+        argv = ngx_palloc(pool, (NGX_RF_RECOVERY_UNLINK + 1)
+                                * sizeof(ngx_str_t));
+
+        if (call == NULL || command == NULL || argv == NULL) {
+            ngx_destroy_pool(pool);
+            return;
+        }
+
+        ngx_str_set(&argv[0], "DEL");
+
+        for (n = 1; r->markers && n <= NGX_RF_RECOVERY_UNLINK; n++) {
+            m = r->markers;
+            r->markers = m->next;
+            r->nmarkers--;
+
+            argv[n].len = m->key.len;
+            argv[n].data = ngx_pstrdup(pool, &m->key);
+
+            if (argv[n].data == NULL) {
+                argv[n].len = 0;
+            }
+
+            ngx_free(m);
+        }
+
+        command->argc = n;
+        command->argv = argv;
+        call->ncommands = 1;
+        call->commands = command;
+        call->pool = pool;
+        call->handler = ngx_rf_recovery_unlinked;
+        call->once = 1;
+
+        if (ngx_rf_redis_call(r->conf.redis, call) != NGX_AGAIN) {
+            ngx_destroy_pool(pool);
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_rf_recovery_unlinked(ngx_rf_call_t *call, ngx_uint_t outcome)
+{
+    /* done or not: they expire */
+
+    ngx_destroy_pool(call->pool);
+}

@@ -1,0 +1,881 @@
+/*
+ * Executes a command on a store, see ngx_rf_store.h.
+ *
+ * An operation is a row of steps.  Each step returns NGX_AGAIN (something will
+ * resume it: a call to Redis, a disk job, the waiting list) or the final code.
+ * submit() runs the first steps in the caller's stack and returns what they
+ * return; whatever resumes an operation later ends in ngx_rf_work_resume(),
+ * the only place that calls the handler.
+ *
+ *   normal      memory if fresh (cache TIME) -> Redis
+ *   fallback    policy -> memory -> file -> memory
+ *   recovering  memory if the key is pending -> Redis
+ *
+ * A call that fails reports its epoch to the mode and goes on in the mode that
+ * is then, unless its command was sent and must not be repeated.
+ *
+ * Local changes are only made while the mode is the one in which that was
+ * decided: the zone looks at the mode's word under its lock ("guard").
+ * Otherwise a change could be left pending in normal mode, where nobody would
+ * replay it.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_rf_command.h"
+#include "ngx_rf_disk.h"
+#include "ngx_rf_flush.h"
+#include "ngx_rf_local.h"
+#include "ngx_rf_mode.h"
+#include "ngx_rf_redis.h"
+#include "ngx_rf_resp.h"
+#include "ngx_rf_store.h"
+#include "ngx_rf_store_internal.h"
+
+
+/* tries of one operation in changing modes before it gives up */
+#define NGX_RF_STORE_ROUTES     8
+
+
+typedef struct ngx_rf_work_s  ngx_rf_work_t;
+
+typedef ngx_int_t (*ngx_rf_step_pt)(ngx_rf_work_t *w);
+
+struct ngx_rf_work_s {
+    ngx_rf_op_t           *op;
+    ngx_rf_mode_e          mode;
+    ngx_uint_t             epoch;
+    ngx_msec_t             deadline;
+    ngx_uint_t             routes;
+    ngx_uint_t             reads;       /* files read */
+
+    ngx_rf_local_t         local;
+
+    ngx_rf_call_t          call;
+    ngx_rf_call_command_t  commands[2];
+    ngx_str_t              pttl[2];
+    uint64_t               seq;
+    int64_t                sent;
+
+    ngx_rf_disk_job_t     *job;
+
+    ngx_queue_t            queue;       /* store->waiting */
+    ngx_rf_step_pt         step;        /* to be tried again */
+    ngx_rf_step_pt         expired;     /* when the deadline has passed */
+
+    unsigned               calling:1;
+    unsigned               waiting:1;
+    unsigned               file:1;      /* a file had the answer */
+};
+
+
+static ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_normal(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_fallback(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
+static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
+static ngx_int_t ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason);
+static ngx_int_t ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope);
+static ngx_int_t ngx_rf_work_changed(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_durable(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_read_file(ngx_rf_work_t *w);
+static void ngx_rf_work_file(ngx_rf_disk_job_t *job);
+static ngx_int_t ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job);
+static ngx_int_t ngx_rf_work_room(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_hurry(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
+    ngx_rf_step_pt expired);
+static void ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc);
+
+static ngx_int_t ngx_rf_work_answer(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
+    ngx_rf_tier_e tier);
+static void ngx_rf_work_count(ngx_rf_work_t *w, ngx_rf_tier_e tier,
+    ngx_uint_t miss);
+static ngx_int_t ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure,
+    const char *fmt);
+static ngx_int_t ngx_rf_work_no_room(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
+
+
+ngx_int_t
+ngx_rf_store_submit(ngx_rf_op_t *op)
+{
+    ngx_str_t       err;
+    ngx_rf_work_t  *w;
+
+    w = ngx_pcalloc(op->pool, sizeof(ngx_rf_work_t));
+    if (w == NULL) {
+        op->failure = NGX_RF_FAILURE_INTERNAL;
+        op->result = NGX_RF_RESULT_ERROR;
+        return NGX_ERROR;
+    }
+
+    op->work = w;
+    w->op = op;
+    w->mode = ngx_rf_mode_get(&op->store->zone, &w->epoch);
+    w->deadline = ngx_current_msec + op->store->conf.redis.connect_timeout
+                  + op->store->conf.redis.timeout;
+
+    if (ngx_rf_command_check(op->pool, op->argc, op->argv, &op->command, &err)
+        != NGX_OK)
+    {
+        op->reply = ngx_pcalloc(op->pool, sizeof(ngx_rf_reply_t));
+        if (op->reply == NULL) {
+            return ngx_rf_work_internal(w);
+        }
+
+        op->reply->type = NGX_RF_REPLY_ERROR;
+        op->reply->str = err;
+
+        return ngx_rf_work_answer(w, op->reply, NGX_RF_TIER_NONE);
+    }
+
+    op->rc = ngx_rf_work_route(w);
+
+    return op->rc;
+}
+
+
+void
+ngx_rf_store_cancel(ngx_rf_op_t *op)
+{
+    ngx_rf_work_t  *w;
+
+    w = op->work;
+
+    if (w == NULL) {
+        return;
+    }
+
+    if (w->calling) {
+        w->calling = 0;
+        ngx_rf_redis_cut(op->store->redis, &w->call);
+    }
+
+    if (w->job) {
+        ngx_rf_disk_cut(w->job);
+        w->job = NULL;
+    }
+
+    if (w->waiting) {
+        w->waiting = 0;
+        ngx_queue_remove(&w->queue);
+    }
+
+    op->work = NULL;
+}
+
+
+ngx_int_t
+ngx_rf_store_check(ngx_pool_t *pool, ngx_uint_t argc, ngx_str_t *argv,
+    ngx_str_t *err)
+{
+    const ngx_rf_command_t  *command;
+
+    return ngx_rf_command_check(pool, argc, argv, &command, err);
+}
+
+
+ngx_uint_t
+ngx_rf_store_is_write(ngx_str_t *name)
+{
+    const ngx_rf_command_t  *command;
+
+    command = ngx_rf_command_find(name);
+
+    return command && (command->flags & NGX_RF_CMD_WRITE);
+}
+
+
+/* the mode decides who may answer; entered again whenever it has changed */
+
+static ngx_int_t
+ngx_rf_work_route(ngx_rf_work_t *w)
+{
+    if (w->routes++ == NGX_RF_STORE_ROUTES) {
+        return ngx_rf_work_busy(w);
+    }
+
+    w->mode = ngx_rf_mode_get(&w->op->store->zone, &w->epoch);
+
+    switch (w->mode) {
+
+    case NGX_RF_NORMAL:
+        return ngx_rf_work_normal(w);
+
+    case NGX_RF_FALLBACK:
+        return ngx_rf_work_fallback(w);
+
+    default: /* NGX_RF_RECOVERING */
+
+        if ((w->op->command->flags & NGX_RF_CMD_LOCAL)
+            && w->op->command->first > 0)
+        {
+            return ngx_rf_work_local(w, NGX_RF_SCOPE_PENDING);
+        }
+
+        return ngx_rf_work_remote(w);
+    }
+}
+
+
+static ngx_int_t
+ngx_rf_work_normal(ngx_rf_work_t *w)
+{
+    ngx_uint_t    flags;
+    ngx_rf_op_t  *op;
+
+    op = w->op;
+    flags = op->command->flags;
+
+    if (op->store->conf.cache == NGX_RF_CACHE_TIME
+        && (flags & (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL))
+           == (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL)
+        && op->command->first > 0)
+    {
+        return ngx_rf_work_local(w, NGX_RF_SCOPE_FRESH);
+    }
+
+    return ngx_rf_work_remote(w);
+}
+
+
+static ngx_int_t
+ngx_rf_work_fallback(ngx_rf_work_t *w)
+{
+    ngx_uint_t         flags;
+    ngx_rf_op_t       *op;
+    ngx_rf_zone_sh_t  *sh;
+
+    op = w->op;
+    flags = op->command->flags;
+    sh = op->store->zone.sh;
+
+    if (op->outage == NGX_RF_OUTAGE_REJECT
+        || (op->outage == NGX_RF_OUTAGE_READ_ONLY
+            && (flags & NGX_RF_CMD_WRITE)))
+    {
+        return ngx_rf_work_fail(w, NGX_RF_FAILURE_REFUSED,
+                                "FALLBACK '%V' is refused here while Redis "
+                                "is unreachable");
+    }
+
+    if (!(flags & NGX_RF_CMD_LOCAL)) {
+        return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
+                                "FALLBACK '%V' needs Redis, which is "
+                                "unreachable");
+    }
+
+    if ((flags & NGX_RF_CMD_WRITE)
+        && op->store->conf.durability_disk
+        && (sh->disk_failed || !sh->files_ready))
+    {
+        return ngx_rf_work_no_room(w);
+    }
+
+    return ngx_rf_work_local(w, NGX_RF_SCOPE_ANY);
+}
+
+
+/* Redis */
+
+static ngx_int_t
+ngx_rf_work_remote(ngx_rf_work_t *w)
+{
+    ngx_rf_op_t     *op;
+    ngx_rf_call_t   *call;
+    ngx_rf_store_t  *store;
+
+    op = w->op;
+    store = op->store;
+    call = &w->call;
+
+    ngx_memzero(call, sizeof(ngx_rf_call_t));
+
+    w->commands[0].argc = op->argc;
+    w->commands[0].argv = op->argv;
+    call->ncommands = 1;
+
+    if (op->command->id == NGX_RF_CMD_GET) {
+
+        /* memory must not outlive the key: rule "TTLs are not outlived" */
+
+        ngx_str_set(&w->pttl[0], "PTTL");
+        w->pttl[1] = op->argv[1];
+        w->commands[1].argc = 2;
+        w->commands[1].argv = w->pttl;
+        call->ncommands = 2;
+    }
+
+    call->commands = w->commands;
+    call->pool = op->pool;
+    call->handler = ngx_rf_work_called;
+    call->data = w;
+    call->repeat = ngx_rf_command_repeatable(op->command, op->argc, op->argv);
+
+    w->seq = store->zone.sh->seq;
+    w->sent = ngx_rf_now();
+
+    if (ngx_rf_redis_call(store->redis, call) != NGX_AGAIN) {
+        return ngx_rf_work_internal(w);
+    }
+
+    w->calling = 1;
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
+{
+    int64_t          pttl;
+    ngx_int_t        rc;
+    ngx_rf_op_t     *op;
+    ngx_rf_work_t   *w;
+    ngx_rf_reply_t  *reply;
+
+    w = call->data;
+    op = w->op;
+
+    w->calling = 0;
+
+    if (op->store->stopping) {
+        /* the process exits, nobody waits any more */
+        return;
+    }
+
+    if (outcome == NGX_RF_CALL_DONE) {
+        reply = w->commands[0].reply;
+
+        if (ngx_rf_resp_outage(reply)) {
+            /* it was not executed */
+            rc = ngx_rf_work_unreachable(w, &reply->str);
+
+        } else {
+            if (reply->type != NGX_RF_REPLY_ERROR) {
+                pttl = (call->ncommands == 2
+                        && w->commands[1].reply->type == NGX_RF_REPLY_INTEGER)
+                       ? w->commands[1].reply->integer : -3;
+
+                ngx_rf_local_learn(&op->store->zone, op->command, op->argc,
+                                   op->argv, reply, pttl, w->seq, w->sent);
+            }
+
+            rc = ngx_rf_work_answer(w, reply, NGX_RF_TIER_REDIS);
+        }
+
+        ngx_rf_work_resume(w, rc);
+        return;
+    }
+
+    if (outcome == NGX_RF_CALL_UNSURE && !call->repeat) {
+        (void) ngx_rf_store_outage(op->store, w->epoch,
+                                   ngx_rf_redis_failure(op->store->redis));
+
+        rc = ngx_rf_work_fail(w, NGX_RF_FAILURE_UNCERTAIN,
+                              "UNCERTAIN the connection to Redis broke before "
+                              "the reply to '%V', which may have been "
+                              "executed");
+    } else {
+        rc = ngx_rf_work_unreachable(w,
+                                     ngx_rf_redis_failure(op->store->redis));
+    }
+
+    ngx_rf_work_resume(w, rc);
+}
+
+
+static ngx_int_t
+ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason)
+{
+    ngx_rf_store_outage(w->op->store, w->epoch, reason);
+
+    return ngx_rf_work_route(w);
+}
+
+
+/* memory, and files where it says so */
+
+static ngx_int_t
+ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
+{
+    ngx_int_t          rc;
+    ngx_rf_op_t       *op;
+    ngx_rf_local_t    *l;
+    ngx_rf_zone_sh_t  *sh;
+
+    op = w->op;
+    l = &w->local;
+    sh = op->store->zone.sh;
+
+    l->zone = &op->store->zone;
+    l->command = op->command;
+    l->argc = op->argc;
+    l->argv = op->argv;
+    l->pool = op->pool;
+    l->now = ngx_rf_now();
+    l->scope = scope;
+    l->max_age = op->store->conf.cache_time;
+    l->files = (scope != NGX_RF_SCOPE_FRESH && sh->files_ready
+                && (sh->spilled || sh->files_scan));
+    l->guard = &sh->mode;
+    l->guard_value = w->epoch;
+
+    rc = ngx_rf_local_exec(l);
+
+    switch (rc) {
+
+    case NGX_OK:
+        return ngx_rf_work_changed(w);
+
+    case NGX_RF_NEED_REDIS:
+        if (scope == NGX_RF_SCOPE_ANY) {
+            return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
+                                    "FALLBACK '%V' needs Redis, which is "
+                                    "unreachable");
+        }
+
+        return ngx_rf_work_remote(w);
+
+    case NGX_RF_NEED_FILE:
+        return ngx_rf_work_read_file(w);
+
+    case NGX_RF_NEED_ROOM:
+        return ngx_rf_work_room(w);
+
+    case NGX_RF_NEED_WAIT:
+        return ngx_rf_work_hurry(w);
+
+    case NGX_RF_NEED_RETRY:
+        return ngx_rf_work_route(w);
+
+    default:
+        return ngx_rf_work_internal(w);
+    }
+}
+
+
+/* executed locally: a change may still have to reach the disk */
+
+static ngx_int_t
+ngx_rf_work_changed(ngx_rf_work_t *w)
+{
+    ngx_rf_store_t    *store;
+    ngx_rf_zone_sh_t  *sh;
+
+    store = w->op->store;
+    sh = store->zone.sh;
+
+    if (w->local.version == 0) {
+        return ngx_rf_work_answer(w, w->local.reply,
+                                  w->file ? NGX_RF_TIER_FILE
+                                          : NGX_RF_TIER_MEMORY);
+    }
+
+    if (store->disk == NULL) {
+        return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_MEMORY);
+    }
+
+    if (store->conf.durability_disk || sh->superseded) {
+        return ngx_rf_work_durable(w);
+    }
+
+    if (sh->ndirty >= store->conf.write_queue) {
+        (void) ngx_rf_flush_start(&store->flush);
+    }
+
+    return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_MEMORY);
+}
+
+
+static ngx_int_t
+ngx_rf_work_durable(ngx_rf_work_t *w)
+{
+    ngx_uint_t       i;
+    ngx_rf_op_t     *op;
+    ngx_rf_store_t  *store;
+
+    op = w->op;
+    store = op->store;
+
+    for (i = 1; i < op->argc; i++) {
+
+        if (!ngx_rf_command_is_key(op->command, op->argc, i)) {
+            continue;
+        }
+
+        if (ngx_rf_zone_durable(&store->zone, &op->argv[i], w->local.version)
+            == NGX_OK)
+        {
+            continue;
+        }
+
+        if (ngx_rf_flush_start(&store->flush) == NGX_DECLINED) {
+            return ngx_rf_work_no_room(w);
+        }
+
+        return ngx_rf_work_wait(w, ngx_rf_work_durable, ngx_rf_work_no_room);
+    }
+
+    return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_FILE);
+}
+
+
+static ngx_int_t
+ngx_rf_work_read_file(ngx_rf_work_t *w)
+{
+    ngx_rf_op_t     *op;
+    ngx_rf_local_t  *l;
+
+    op = w->op;
+    l = &w->local;
+
+    if (l->read == NULL) {
+        l->read = ngx_pcalloc(op->pool, op->argc);
+        if (l->read == NULL) {
+            return ngx_rf_work_internal(w);
+        }
+    }
+
+    /* with many keys and little memory they could evict each other for ever */
+
+    if (w->reads++ > 2 * op->argc) {
+        return ngx_rf_work_no_room(w);
+    }
+
+    w->job = ngx_rf_disk_read(op->store->disk, &op->argv[l->need],
+                              op->store->zone.sh->mark, ngx_rf_work_file, w);
+    if (w->job == NULL) {
+        return ngx_rf_work_internal(w);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_rf_work_file(ngx_rf_disk_job_t *job)
+{
+    ngx_rf_work_t  *w;
+
+    w = job->data;
+    w->job = NULL;
+
+    ngx_rf_work_resume(w, ngx_rf_work_loaded(w, job));
+}
+
+
+static ngx_int_t
+ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job)
+{
+    ngx_rf_store_t  *store;
+
+    store = w->op->store;
+
+    switch (job->rc) {
+
+    case NGX_OK:
+        w->file = 1;
+
+        switch (ngx_rf_zone_load(&store->zone, job->records, 0, ngx_rf_now()))
+        {
+        case NGX_RF_NEED_ROOM:
+            return ngx_rf_work_room(w);
+
+        case NGX_OK:
+        case NGX_DECLINED:
+            break;
+
+        default:
+            w->local.read[w->local.need] = 1;
+        }
+
+        break;
+
+    case NGX_ABORT:
+        (void) ngx_atomic_fetch_add(&store->zone.sh->stat.quarantined, 1);
+        ngx_rf_flush_log_error(&store->flush, NGX_LOG_CRIT,
+                               "a file was moved to quarantine", &job->error);
+
+        /* fall through */
+
+    case NGX_DECLINED:
+        w->local.read[w->local.need] = 1;
+        break;
+
+    default:
+        (void) ngx_atomic_fetch_add(&store->zone.sh->stat.file_errors, 1);
+        ngx_rf_flush_log_error(&store->flush, NGX_LOG_ERR,
+                               "could not read a record", &job->error);
+
+        return ngx_rf_work_internal(w);
+    }
+
+    return ngx_rf_work_route(w);
+}
+
+
+/* memory is full of what may not be evicted yet: a batch makes room */
+
+static ngx_int_t
+ngx_rf_work_room(ngx_rf_work_t *w)
+{
+    ngx_rf_store_t    *store;
+    ngx_rf_zone_sh_t  *sh;
+
+    store = w->op->store;
+    sh = store->zone.sh;
+
+    if (store->disk == NULL || (sh->ndirty == 0 && sh->nwriting == 0)) {
+        return ngx_rf_work_no_room(w);
+    }
+
+    if (ngx_rf_flush_start(&store->flush) == NGX_DECLINED) {
+        return ngx_rf_work_no_room(w);
+    }
+
+    return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_no_room);
+}
+
+
+/* the key is on its way to Redis, or its file on its way out */
+
+static ngx_int_t
+ngx_rf_work_hurry(ngx_rf_work_t *w)
+{
+    ngx_str_t       *key;
+    ngx_rf_store_t  *store;
+
+    store = w->op->store;
+    key = &w->op->argv[w->local.need];
+
+    ngx_rf_zone_replay_hurry(&store->zone, key);
+
+    if (store->disk) {
+        ngx_rf_zone_hurry(&store->zone, key);
+        (void) ngx_rf_flush_start(&store->flush);
+    }
+
+    return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_busy);
+}
+
+
+static ngx_int_t
+ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step, ngx_rf_step_pt expired)
+{
+    ngx_rf_store_t  *store;
+
+    store = w->op->store;
+
+    w->step = step;
+    w->expired = expired;
+    w->waiting = 1;
+    w->routes = 0;
+
+    ngx_queue_insert_tail(&store->waiting, &w->queue);
+
+    if (!store->wait_event.timer_set) {
+        ngx_add_timer(&store->wait_event, NGX_RF_STORE_POLL);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* looks at each waiting operation once; a timer's and a batch's handler */
+
+void
+ngx_rf_store_wake(ngx_rf_store_t *store)
+{
+    ngx_queue_t     queue, *q;
+    ngx_rf_work_t  *w;
+
+    if (ngx_queue_empty(&store->waiting)) {
+        return;
+    }
+
+    ngx_queue_init(&queue);
+    ngx_queue_add(&queue, &store->waiting);
+    ngx_queue_init(&store->waiting);
+
+    while (!ngx_queue_empty(&queue)) {
+        q = ngx_queue_head(&queue);
+        ngx_queue_remove(q);
+
+        w = ngx_queue_data(q, ngx_rf_work_t, queue);
+        w->waiting = 0;
+
+        if ((ngx_msec_int_t) (w->deadline - ngx_current_msec) <= 0) {
+            ngx_rf_work_resume(w, w->expired(w));
+
+        } else {
+            ngx_rf_work_resume(w, w->step(w));
+        }
+    }
+}
+
+
+static void
+ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc)
+{
+    ngx_rf_op_t  *op;
+
+    if (rc == NGX_AGAIN) {
+        return;
+    }
+
+    op = w->op;
+
+    op->work = NULL;
+    op->rc = rc;
+    op->handler(op);
+}
+
+
+/* answers */
+
+static ngx_int_t
+ngx_rf_work_answer(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
+    ngx_rf_tier_e tier)
+{
+    ngx_uint_t    nil;
+    ngx_rf_op_t  *op;
+
+    op = w->op;
+
+    op->reply = reply;
+    op->mode = w->mode;
+    op->tier = tier;
+    op->work = NULL;
+
+    if (reply->type == NGX_RF_REPLY_ERROR) {
+        op->failure = NGX_RF_FAILURE_REPLY;
+        op->result = NGX_RF_RESULT_ERROR;
+        return NGX_ERROR;
+    }
+
+    nil = (reply->type == NGX_RF_REPLY_NIL);
+
+    ngx_rf_work_count(w, tier, nil);
+
+    if (op->command->flags & NGX_RF_CMD_READ) {
+
+        if (!nil) {
+            op->result = NGX_RF_RESULT_HIT;
+
+        } else if (tier != NGX_RF_TIER_REDIS && w->local.unknown) {
+            op->tier = NGX_RF_TIER_NONE;
+            op->result = NGX_RF_RESULT_UNKNOWN;
+
+        } else {
+            op->result = NGX_RF_RESULT_MISS;
+        }
+
+    } else {
+        op->result = NGX_RF_RESULT_OK;
+    }
+
+    return nil ? NGX_DECLINED : NGX_OK;
+}
+
+
+static void
+ngx_rf_work_count(ngx_rf_work_t *w, ngx_rf_tier_e tier, ngx_uint_t miss)
+{
+    ngx_uint_t      flags;
+    ngx_atomic_t   *counter;
+    ngx_rf_stat_t  *stat;
+
+    stat = &w->op->store->zone.sh->stat;
+    flags = w->op->command->flags;
+
+    if (flags & NGX_RF_CMD_WRITE) {
+        counter = (tier == NGX_RF_TIER_REDIS) ? &stat->writes_redis
+                                              : &stat->writes_local;
+
+    } else if (miss) {
+        counter = &stat->reads_miss;
+
+    } else if (tier == NGX_RF_TIER_REDIS) {
+        counter = &stat->reads_redis;
+
+    } else if (tier == NGX_RF_TIER_FILE) {
+        counter = &stat->reads_file;
+
+    } else {
+        counter = &stat->reads_memory;
+    }
+
+    (void) ngx_atomic_fetch_add(counter, 1);
+}
+
+
+/* "fmt" is an error line with one %V for the command's name */
+
+static ngx_int_t
+ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure, const char *fmt)
+{
+    u_char          *p;
+    size_t           len;
+    ngx_rf_op_t     *op;
+    ngx_rf_reply_t  *reply;
+
+    op = w->op;
+
+    len = ngx_strlen(fmt) + op->command->name.len;
+
+    reply = ngx_pcalloc(op->pool, sizeof(ngx_rf_reply_t) + len);
+    if (reply == NULL) {
+        return ngx_rf_work_internal(w);
+    }
+
+    p = (u_char *) reply + sizeof(ngx_rf_reply_t);
+
+    reply->type = NGX_RF_REPLY_ERROR;
+    reply->str.data = p;
+    reply->str.len = ngx_snprintf(p, len, fmt, &op->command->name) - p;
+
+    op->reply = reply;
+    op->failure = failure;
+    op->mode = w->mode;
+    op->tier = NGX_RF_TIER_NONE;
+    op->work = NULL;
+    op->result = (failure == NGX_RF_FAILURE_REFUSED) ? NGX_RF_RESULT_REJECTED
+                                                     : NGX_RF_RESULT_ERROR;
+    op->retry_after = ngx_rf_store_retry_after(op->store);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_rf_work_no_room(ngx_rf_work_t *w)
+{
+    return ngx_rf_work_fail(w, NGX_RF_FAILURE_NO_ROOM,
+                            "FALLBACK no room left for '%V', neither in "
+                            "memory nor on disk");
+}
+
+
+static ngx_int_t
+ngx_rf_work_busy(ngx_rf_work_t *w)
+{
+    return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
+                            "FALLBACK '%V' could not be executed in time "
+                            "while the store recovers");
+}
+
+
+static ngx_int_t
+ngx_rf_work_internal(ngx_rf_work_t *w)
+{
+    w->op->failure = NGX_RF_FAILURE_INTERNAL;
+    w->op->result = NGX_RF_RESULT_ERROR;
+    w->op->mode = w->mode;
+    w->op->work = NULL;
+
+    return NGX_ERROR;
+}

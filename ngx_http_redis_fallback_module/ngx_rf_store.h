@@ -1,0 +1,190 @@
+/*
+ * The facade: executes a command on a store.  The one place that knows which
+ * tier may answer in which mode.
+ *
+ * Contract of an operation (ngx_rf_op_t): the memory is the caller's and stays,
+ * with its argv, until the answer came or ngx_rf_store_cancel().  submit()
+ * returns NGX_OK or NGX_DECLINED: answered now (DECLINED: nil, no such key),
+ * the handler will not be called; NGX_AGAIN: the handler will be called,
+ * exactly once, with op->rc set to NGX_OK or NGX_DECLINED or NGX_ERROR;
+ * NGX_ERROR: failed now, "failure" says why.
+ */
+
+#ifndef _NGX_RF_STORE_H_INCLUDED_
+#define _NGX_RF_STORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_rf.h"
+#include "ngx_rf_disk.h"
+#include "ngx_rf_file.h"
+#include "ngx_rf_flush.h"
+#include "ngx_rf_redis.h"
+#include "ngx_rf_zone.h"
+
+
+#define NGX_RF_CACHE_OFF        0
+#define NGX_RF_CACHE_TIME       1
+#define NGX_RF_CACHE_TRACKING   2
+
+
+typedef struct ngx_rf_store_s  ngx_rf_store_t;
+typedef struct ngx_rf_op_s     ngx_rf_op_t;
+
+/* what redis_fallback_store { } says; filled by the configuration */
+
+typedef struct {
+    ngx_str_t             name;
+    size_t                zone_size;
+    ngx_rf_redis_conf_t   redis;
+    ngx_msec_t            check_interval;
+    ngx_msec_t            write_interval;
+    ngx_uint_t            write_queue;
+    ngx_rf_file_conf_t    file;         /* path.len 0: path off */
+    ngx_uint_t            durability_disk;
+    ngx_uint_t            cache;        /* NGX_RF_CACHE_* */
+    ngx_msec_t            cache_time;
+    ngx_flag_t            restore;
+    ngx_uint_t            on_conflict_remote;
+    ngx_uint_t            recovery_rate;    /* keys per second, 0: no limit */
+    void                 *thread_pool;      /* ngx_thread_pool_t or NULL */
+} ngx_rf_store_conf_t;
+
+
+/* redis_fallback_outage */
+
+#define NGX_RF_OUTAGE_LOCAL     0
+#define NGX_RF_OUTAGE_READ_ONLY 1
+#define NGX_RF_OUTAGE_REJECT    2
+
+/* why an operation failed; each has an error reply beside it */
+
+typedef enum {
+    NGX_RF_FAILURE_NONE = 0,
+    NGX_RF_FAILURE_REFUSED,     /* outage policy: 503 with Retry-After */
+    NGX_RF_FAILURE_REDIS_ONLY,  /* "FALLBACK 'xadd' needs Redis, ...": 503 */
+    NGX_RF_FAILURE_UNCERTAIN,   /* "UNCERTAIN ...": 502 */
+    NGX_RF_FAILURE_NO_ROOM,     /* neither memory nor disk: 507 */
+    NGX_RF_FAILURE_REPLY,       /* Redis, or the local execution, answered with
+                                   an error: op->reply is that error */
+    NGX_RF_FAILURE_INTERNAL     /* no memory: 500 */
+} ngx_rf_failure_e;
+
+typedef void (*ngx_rf_op_pt)(ngx_rf_op_t *op);
+
+struct ngx_rf_op_s {
+    /* set by the caller; the rest is zeroed */
+    ngx_rf_store_t           *store;
+    ngx_pool_t               *pool;     /* replies and private state */
+    ngx_log_t                *log;
+    ngx_uint_t                argc;
+    ngx_str_t                *argv;     /* with the command's name */
+    ngx_uint_t                outage;   /* NGX_RF_OUTAGE_* */
+    ngx_rf_op_pt              handler;
+    void                     *data;
+
+    /* the answer */
+    ngx_int_t                 rc;
+    ngx_rf_reply_t           *reply;    /* errors too; NULL only with
+                                           FAILURE_INTERNAL */
+    ngx_rf_failure_e          failure;
+    ngx_rf_mode_e             mode;     /* in which it was answered */
+    ngx_rf_tier_e             tier;
+    ngx_rf_result_e           result;
+    ngx_uint_t                retry_after;  /* seconds, with FAILURE_REFUSED
+                                               and FAILURE_REDIS_ONLY */
+
+    /* private to the store */
+    const ngx_rf_command_t   *command;
+    void                     *work;
+};
+
+
+ngx_int_t ngx_rf_store_submit(ngx_rf_op_t *op);
+/* the caller goes away: the handler will not be called */
+void ngx_rf_store_cancel(ngx_rf_op_t *op);
+
+/* name, arity and refusal of a command, for the configuration: NGX_OK, or
+ * NGX_ERROR with Redis' error line in *err */
+ngx_int_t ngx_rf_store_check(ngx_pool_t *pool, ngx_uint_t argc,
+    ngx_str_t *argv, ngx_str_t *err);
+ngx_uint_t ngx_rf_store_is_write(ngx_str_t *name);
+
+
+/*
+ * Life.  create() at configuration time: adds the shared zone "tag" is the
+ * module.  init() once per start and reload in the master (ngx_test_config
+ * excluded): takes the path's lock, carries pending keys over from a zone that
+ * is being replaced.  start() and stop() in each worker.
+ */
+ngx_rf_store_t *ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf,
+    void *tag);
+ngx_int_t ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
+    ngx_rf_store_t *old);
+ngx_int_t ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle);
+void ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle);
+
+
+/* what the status page shows; a copy */
+
+typedef struct {
+    ngx_str_t             name;
+    ngx_str_t             address;
+    ngx_rf_mode_e         mode;
+    time_t                mode_since;   /* unix seconds */
+    ngx_uint_t            outages;
+    ngx_uint_t            pending;
+    ngx_uint_t            connected;
+    ngx_uint_t            tracking;
+    size_t                size;         /* bytes */
+    size_t                used;
+    ngx_uint_t            entries;
+    ngx_uint_t            evictions;
+    ngx_uint_t            files;
+    ngx_uint_t            file_errors;
+    ngx_uint_t            quarantined;
+    ngx_uint_t            reads_memory;
+    ngx_uint_t            reads_redis;
+    ngx_uint_t            reads_file;
+    ngx_uint_t            reads_miss;
+    ngx_uint_t            writes_redis;
+    ngx_uint_t            writes_local;
+    ngx_uint_t            rec_running;
+    ngx_uint_t            rec_total;
+    ngx_uint_t            rec_done;
+    ngx_uint_t            replayed;
+    ngx_uint_t            expired;
+    ngx_uint_t            conflicts;
+    ngx_uint_t            failed;
+    ngx_msec_t            rec_ms;       /* of the last or current recovery */
+} ngx_rf_store_status_t;
+
+void ngx_rf_store_status(ngx_rf_store_t *store, ngx_rf_store_status_t *st);
+
+
+/* for the composition root, which hands these rooms to recovery as well */
+
+struct ngx_rf_store_s {
+    ngx_uint_t            layout;       /* NGX_RF_STORE_LAYOUT: a reload may
+                                           bring a new build */
+    ngx_rf_store_conf_t   conf;
+    ngx_cycle_t          *cycle;
+    ngx_rf_zone_t         zone;
+    ngx_fd_t              lock;         /* of the path; NGX_INVALID_FILE */
+
+    /* in a worker */
+    ngx_rf_redis_t       *redis;
+    ngx_rf_disk_t        *disk;         /* NULL: no file tier */
+    ngx_rf_flush_t        flush;
+    ngx_queue_t           waiting;      /* operations that wait */
+    ngx_event_t           wait_event;
+    ngx_uint_t            connected;
+    ngx_uint_t            stopping;
+};
+
+#define NGX_RF_STORE_LAYOUT     1
+
+
+#endif /* _NGX_RF_STORE_H_INCLUDED_ */

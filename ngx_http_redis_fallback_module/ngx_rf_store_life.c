@@ -1,0 +1,612 @@
+/*
+ * The life of a store: zone and path at start and reload, the rooms of a
+ * worker, what a new connection says about Redis, the status.
+ *
+ * Start and reload, in the master, in this order:
+ *   create        the configuration is read: the zone is asked for
+ *   zone_init     the zone exists (or is attached): directories are made.
+ *                 This is the last place where failing is harmless: a reload
+ *                 then goes on with the old configuration.
+ *   init          the configuration is committed: the path's lock, what a
+ *                 replaced zone still holds, the first mode.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_rf_disk.h"
+#include "ngx_rf_file.h"
+#include "ngx_rf_flush.h"
+#include "ngx_rf_mode.h"
+#include "ngx_rf_redis.h"
+#include "ngx_rf_store.h"
+#include "ngx_rf_store_internal.h"
+#include "ngx_rf_zone.h"
+#include <ngx_sha1.h>
+
+
+/* versions start at the wall clock in ms times this, so that those of a later
+ * start are greater as long as there are fewer than 65,536 changes per ms */
+#define NGX_RF_STORE_SEQ_PER_MS  65536
+
+
+static ngx_int_t ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+static void ngx_rf_store_path_id(ngx_rf_store_t *store);
+static void ngx_rf_store_cleanup(void *data);
+static void ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old);
+static void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
+static void ngx_rf_store_first_mode(ngx_rf_store_t *store, ngx_uint_t fresh);
+static void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
+    const char *doing, ngx_rf_file_error_t *error);
+static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
+static void ngx_rf_store_down(void *data);
+static void ngx_rf_store_flushed(void *data);
+static void ngx_rf_store_wait_handler(ngx_event_t *ev);
+
+
+ngx_rf_store_t *
+ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf, void *tag)
+{
+    ngx_str_t            name;
+    ngx_shm_zone_t      *shm_zone;
+    ngx_rf_store_t      *store;
+    ngx_pool_cleanup_t  *cln;
+
+    store = ngx_pcalloc(cf->pool, sizeof(ngx_rf_store_t));
+    if (store == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_rf_store_cleanup;
+    cln->data = store;
+
+    store->layout = NGX_RF_STORE_LAYOUT;
+    store->conf = *conf;
+    store->cycle = cf->cycle;
+    store->lock = NGX_INVALID_FILE;
+
+    name.len = sizeof("redis_fallback_") - 1 + conf->name.len;
+    name.data = ngx_pnalloc(cf->pool, name.len);
+    if (name.data == NULL) {
+        return NULL;
+    }
+
+    ngx_sprintf(name.data, "redis_fallback_%V", &conf->name);
+
+    shm_zone = ngx_shared_memory_add(cf, &name, conf->zone_size, tag);
+    if (shm_zone == NULL) {
+        return NULL;
+    }
+
+    if (shm_zone->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate redis_fallback_store \"%V\"",
+                           &conf->name);
+        return NULL;
+    }
+
+    store->zone.shm_zone = shm_zone;
+    store->zone.name = store->conf.name;
+    store->zone.log = &cf->cycle->new_log;
+    store->zone.files = (store->conf.file.path.len != 0);
+
+    ngx_rf_store_path_id(store);
+
+    shm_zone->init = ngx_rf_store_zone_init;
+    shm_zone->data = &store->zone;
+
+    return store;
+}
+
+
+/* the configuration goes away: the lock, unless a newer one took it over */
+
+static void
+ngx_rf_store_cleanup(void *data)
+{
+    ngx_rf_store_t  *store = data;
+
+    if (store->lock != NGX_INVALID_FILE) {
+        (void) ngx_close_file(store->lock);
+    }
+}
+
+
+/* what file_version in the zone refers to */
+
+static void
+ngx_rf_store_path_id(ngx_rf_store_t *store)
+{
+    ngx_sha1_t  sha1;
+
+    ngx_sha1_init(&sha1);
+    ngx_sha1_update(&sha1, store->conf.file.path.data,
+                    store->conf.file.path.len);
+    ngx_sha1_update(&sha1, store->conf.file.levels,
+                    sizeof(store->conf.file.levels));
+    ngx_sha1_update(&sha1, &store->conf.file.database, sizeof(ngx_uint_t));
+    ngx_sha1_final(store->zone.path_sha1, &sha1);
+}
+
+
+static ngx_int_t
+ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_rf_zone_t        *zone;
+    ngx_rf_store_t       *store;
+    ngx_core_conf_t      *ccf;
+    ngx_rf_file_error_t   error;
+
+    zone = shm_zone->data;
+    store = (ngx_rf_store_t *) ((u_char *) zone
+                                - offsetof(ngx_rf_store_t, zone));
+
+    if (zone->files) {
+        ccf = (ngx_core_conf_t *) ngx_get_conf(store->cycle->conf_ctx,
+                                               ngx_core_module);
+
+        ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
+
+        if (ngx_rf_file_prepare(&store->conf.file,
+                                geteuid() ? (uid_t) -1 : ccf->user,
+                                geteuid() ? (gid_t) -1 : ccf->group,
+                                &error)
+            != NGX_OK)
+        {
+            ngx_rf_store_log_file(store, NGX_LOG_EMERG,
+                                  "could not make its directory", &error);
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_rf_zone_init(shm_zone, data);
+}
+
+
+ngx_int_t
+ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
+    ngx_rf_store_t *old)
+{
+    ngx_uint_t         fresh;
+    ngx_rf_zone_sh_t  *sh;
+
+    if (old && old->layout != NGX_RF_STORE_LAYOUT) {
+        old = NULL;
+    }
+
+    sh = store->zone.sh;
+
+    fresh = (sh->seq == 0);
+
+    if (fresh) {
+        sh->seq = (uint64_t) ngx_rf_now() * NGX_RF_STORE_SEQ_PER_MS;
+    }
+
+    ngx_rf_store_take_lock(store, old);
+
+    if (old && old->zone.sh && old->zone.sh != sh) {
+        ngx_rf_store_take_over(store, old);
+    }
+
+    ngx_rf_store_first_mode(store, fresh);
+
+    return NGX_OK;
+}
+
+
+/* held by the master and, through fork(), by its workers; a reload hands the
+ * descriptor on */
+
+static void
+ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old)
+{
+    ngx_int_t             rc;
+    ngx_rf_zone_sh_t     *sh;
+    ngx_rf_file_error_t   error;
+
+    sh = store->zone.sh;
+
+    if (!store->zone.files) {
+        sh->files_ready = 0;
+        return;
+    }
+
+    if (old && old->lock != NGX_INVALID_FILE
+        && old->conf.file.path.len == store->conf.file.path.len
+        && ngx_strncmp(old->conf.file.path.data, store->conf.file.path.data,
+                       store->conf.file.path.len)
+           == 0)
+    {
+        store->lock = old->lock;
+        old->lock = NGX_INVALID_FILE;
+        sh->files_ready = 1;
+        return;
+    }
+
+    ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
+
+    rc = ngx_rf_file_lock(&store->conf.file, &store->lock, &error);
+
+    if (rc == NGX_OK) {
+        sh->files_ready = 1;
+        return;
+    }
+
+    store->lock = NGX_INVALID_FILE;
+
+    if (sh->files_ready > 1) {
+        /* a worker of this instance took it, and a new one will again */
+        return;
+    }
+
+    sh->files_ready = 0;
+
+    if (rc == NGX_BUSY) {
+        ngx_log_error(NGX_LOG_ERR, store->cycle->log, 0,
+                      "redis_fallback store \"%V\": path \"%V\" is used by "
+                      "another nginx instance, going on without files until "
+                      "it lets go", &store->conf.name, &store->conf.file.path);
+        return;
+    }
+
+    ngx_rf_store_log_file(store, NGX_LOG_ERR, "could not lock its path",
+                          &error);
+}
+
+
+/* rule 14: a zone of another size or layout replaces one that may still hold
+ * what Redis has not seen */
+
+static void
+ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
+{
+    ngx_uint_t            n, wrote, removed;
+    ngx_rf_record_t      *left, *rec;
+    ngx_rf_zone_sh_t     *sh;
+    ngx_rf_file_error_t   error;
+
+    if (old->zone.sh->layout != NGX_RF_ZONE_LAYOUT) {
+        return;
+    }
+
+    sh = store->zone.sh;
+    left = NULL;
+
+    n = ngx_rf_zone_copy(&old->zone, &store->zone, &left);
+
+    old->zone.sh->superseded = 1;
+
+    if (sh->seq < old->zone.sh->seq) {
+        sh->seq = old->zone.sh->seq;
+    }
+
+    /* old workers may still write files that this zone has not heard of */
+    sh->files_scan = (store->zone.files && sh->files_ready);
+
+    ngx_log_error(NGX_LOG_NOTICE, store->cycle->log, 0,
+                  "redis_fallback store \"%V\": %ui pending keys were carried "
+                  "over to a new zone, %ui of them to files",
+                  &store->conf.name, sh->npending + n, n);
+
+    if (left == NULL) {
+        return;
+    }
+
+    if (store->zone.files && sh->files_ready) {
+        ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
+        sh->spilled += n;
+
+        if (ngx_rf_file_write_thread(&store->conf.file, left, &wrote,
+                                     &removed, &error))
+        {
+            ngx_rf_store_log_file(store, NGX_LOG_CRIT,
+                                  "could not write pending records", &error);
+        }
+
+    } else {
+        ngx_log_error(NGX_LOG_CRIT, store->cycle->log, 0,
+                      "redis_fallback store \"%V\": the new zone is too small "
+                      "and there are no files, %ui pending keys are lost",
+                      &store->conf.name, n);
+    }
+
+    while (left) {
+        rec = left;
+        left = rec->next;
+        free(rec);
+    }
+}
+
+
+/* rule 11: files that are found are pending records; nothing found is a fresh
+ * start, in which Redis is believed to be there until it fails somebody */
+
+static void
+ngx_rf_store_first_mode(ngx_rf_store_t *store, ngx_uint_t fresh)
+{
+    uint64_t              mark;
+    ngx_uint_t            epoch;
+    ngx_rf_zone_sh_t     *sh;
+    ngx_rf_file_error_t   error;
+
+    sh = store->zone.sh;
+
+    if (store->zone.files && (fresh || sh->files_scan)) {
+        ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
+
+        if (ngx_rf_file_mark_read_thread(&store->conf.file, &mark, &error)
+            == NGX_OK)
+        {
+            sh->mark = mark;
+
+            if (sh->seq < mark) {
+                sh->seq = mark;
+            }
+
+        } else {
+            ngx_rf_store_log_file(store, NGX_LOG_ERR, "could not read its "
+                                  "mark", &error);
+        }
+
+        if (ngx_rf_file_any(&store->conf.file)) {
+            sh->files_scan = 1;
+        }
+    }
+
+    if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL
+        && (sh->files_scan || sh->npending || sh->spilled))
+    {
+        (void) ngx_rf_mode_set(&store->zone, epoch, NGX_RF_RECOVERING);
+    }
+}
+
+
+static void
+ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
+    const char *doing, ngx_rf_file_error_t *error)
+{
+    ngx_log_error(level, store->cycle->log, error->err,
+                  "redis_fallback store \"%V\": %s, %s \"%s\" failed",
+                  &store->conf.name, doing, error->what ? error->what : "?",
+                  error->name);
+}
+
+
+ngx_int_t
+ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
+{
+    ngx_queue_init(&store->waiting);
+
+    store->zone.log = cycle->log;
+
+    store->wait_event.handler = ngx_rf_store_wait_handler;
+    store->wait_event.data = store;
+    store->wait_event.log = cycle->log;
+
+    if (store->zone.files) {
+        store->disk = ngx_rf_disk_create(&store->conf.file,
+                                         store->conf.thread_pool, cycle->log);
+        if (store->disk == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    store->flush.zone = &store->zone;
+    store->flush.disk = store->disk;
+    store->flush.conf = &store->conf.file;
+    store->flush.log = cycle->log;
+    store->flush.handler = ngx_rf_store_flushed;
+    store->flush.data = store;
+
+    store->redis = ngx_rf_redis_create(&store->conf.redis, cycle,
+                                       store->conf.thread_pool,
+                                       ngx_rf_store_up, ngx_rf_store_down,
+                                       store);
+    if (store->redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* rule 28: in exit_process, after the event loop and the pool threads */
+
+void
+ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
+{
+    ngx_uint_t  left;
+
+    store->stopping = 1;
+
+    if (store->redis) {
+        ngx_rf_redis_destroy(store->redis);
+        store->redis = NULL;
+    }
+
+    if (store->disk == NULL) {
+        return;
+    }
+
+    store->flush.handler = NULL;
+    ngx_rf_disk_finish(store->disk);
+
+    if (store->zone.sh->superseded) {
+        /* the new zone has it all, and the files are its workers' now */
+        return;
+    }
+
+    left = ngx_rf_flush_exit(&store->flush);
+
+    if (left) {
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
+                      "redis_fallback store \"%V\": %ui pending keys are not "
+                      "on disk at exit", &store->conf.name, left);
+    }
+}
+
+
+void
+ngx_rf_store_outage(ngx_rf_store_t *store, ngx_uint_t epoch, ngx_str_t *reason)
+{
+    if (ngx_rf_mode_set(&store->zone, epoch, NGX_RF_FALLBACK) == NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, store->zone.log, 0,
+                      "redis_fallback store \"%V\": redis %V is unreachable, "
+                      "going on locally: %V", &store->conf.name,
+                      &store->conf.redis.address, reason);
+    }
+}
+
+
+ngx_uint_t
+ngx_rf_store_retry_after(ngx_rf_store_t *store)
+{
+    ngx_msec_t  since;
+
+    since = ngx_current_msec - (ngx_msec_t) store->zone.sh->outage_began;
+
+    if (since > store->conf.check_interval) {
+        since = store->conf.check_interval;
+    }
+
+    return since / 1000 + 1;
+}
+
+
+/* a connection has come up: is this still the Redis that memory knows? */
+
+static void
+ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
+{
+    ngx_uint_t         lost, epoch;
+    ngx_rf_store_t    *store = data;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = store->zone.sh;
+
+    if (!store->connected) {
+        store->connected = 1;
+        (void) ngx_atomic_fetch_add(&sh->stat.connected, 1);
+    }
+
+    if (info->run_id.len != sizeof(sh->run_id)) {
+        return;
+    }
+
+    lost = 0;
+
+    ngx_rf_zone_lock(&store->zone);
+
+    if (ngx_memcmp(sh->run_id, info->run_id.data, sizeof(sh->run_id)) != 0) {
+
+        /* another process than before (all zeroes: the first one seen), and
+         * an empty one: what it held is lost */
+
+        if (store->conf.restore && sh->run_id[0] != '\0' && info->dbsize == 0)
+        {
+            lost = 1;
+            sh->run++;
+            sh->restore = 1;
+        }
+
+        ngx_memcpy(sh->run_id, info->run_id.data, sizeof(sh->run_id));
+    }
+
+    ngx_rf_zone_unlock(&store->zone);
+
+    if (!lost || sh->superseded) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, store->zone.log, 0,
+                  "redis_fallback store \"%V\": redis %V came back without "
+                  "its data, writing back what memory holds",
+                  &store->conf.name, &store->conf.redis.address);
+
+    if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL) {
+        (void) ngx_rf_mode_set(&store->zone, epoch, NGX_RF_RECOVERING);
+    }
+}
+
+
+static void
+ngx_rf_store_down(void *data)
+{
+    ngx_rf_store_t  *store = data;
+
+    if (store->connected) {
+        store->connected = 0;
+        (void) ngx_atomic_fetch_add(&store->zone.sh->stat.connected, -1);
+    }
+}
+
+
+static void
+ngx_rf_store_flushed(void *data)
+{
+    ngx_rf_store_wake(data);
+}
+
+
+static void
+ngx_rf_store_wait_handler(ngx_event_t *ev)
+{
+    ngx_rf_store_t  *store;
+
+    store = ev->data;
+
+    ngx_rf_store_wake(store);
+
+    if (!ngx_queue_empty(&store->waiting) && !ev->timer_set) {
+        ngx_add_timer(ev, NGX_RF_STORE_POLL);
+    }
+}
+
+
+void
+ngx_rf_store_status(ngx_rf_store_t *store, ngx_rf_store_status_t *st)
+{
+    ngx_rf_stat_t     *stat;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = store->zone.sh;
+    stat = &sh->stat;
+
+    st->name = store->conf.name;
+    st->address = store->conf.redis.address;
+    st->mode = ngx_rf_mode_get(&store->zone, NULL);
+    st->mode_since = (time_t) sh->mode_since;
+    st->outages = stat->outages;
+    st->connected = stat->connected;
+    st->tracking = 0;
+    st->size = store->conf.zone_size;
+    st->used = ngx_rf_zone_used(&store->zone);
+    st->evictions = stat->evictions;
+    st->files = stat->files;
+    st->file_errors = stat->file_errors;
+    st->quarantined = stat->quarantined;
+    st->reads_memory = stat->reads_memory;
+    st->reads_redis = stat->reads_redis;
+    st->reads_file = stat->reads_file;
+    st->reads_miss = stat->reads_miss;
+    st->writes_redis = stat->writes_redis;
+    st->writes_local = stat->writes_local;
+    st->rec_running = (st->mode == NGX_RF_RECOVERING);
+    st->rec_total = stat->rec_total;
+    st->rec_done = stat->rec_done;
+    st->replayed = stat->replayed;
+    st->expired = stat->expired;
+    st->conflicts = stat->conflicts;
+    st->failed = stat->failed;
+    st->rec_ms = stat->rec_ms;
+
+    ngx_rf_zone_lock(&store->zone);
+    st->pending = sh->npending + sh->spilled;
+    st->entries = sh->live;
+    ngx_rf_zone_unlock(&store->zone);
+}
