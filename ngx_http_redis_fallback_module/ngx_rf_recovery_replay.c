@@ -688,11 +688,8 @@ ngx_rf_recovery_finish(ngx_rf_recovery_t *r)
     case NGX_OK:
         break;
 
-    case NGX_AGAIN:
-        ngx_rf_recovery_post(r);
-        return;
-
     default:
+        /* something became pending meanwhile: the next tick goes on */
         return;
     }
 
