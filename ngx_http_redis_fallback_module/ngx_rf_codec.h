@@ -1,0 +1,47 @@
+/*
+ * A record to the JSON of docs/files.md and back, with cJSON.  Pure, and safe
+ * in a thread: malloc() only.
+ */
+
+#ifndef _NGX_RF_CODEC_H_INCLUDED_
+#define _NGX_RF_CODEC_H_INCLUDED_
+
+
+#include "ngx_rf.h"
+
+
+/* enough of a file's beginning for ngx_rf_codec_version() */
+#define NGX_RF_CODEC_HEAD       64
+
+
+/* *out is malloc()ed, NUL-terminated, *len without the NUL; NGX_ERROR: no
+ * memory */
+ngx_int_t ngx_rf_codec_encode(ngx_rf_record_t *rec, u_char **out, size_t *len);
+
+/* the same with a field "reason", for a record that is set aside */
+ngx_int_t ngx_rf_codec_encode_rejected(ngx_rf_record_t *rec,
+    ngx_str_t *reason, u_char **out, size_t *len);
+
+/*
+ * NGX_OK: *rec is a new record (free() it).  NGX_DECLINED: not a record, *why
+ * says what is wrong (a static string).  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
+    const char **why);
+
+/*
+ * The version alone, from the first bytes of a file: NGX_DECLINED where it is
+ * not the first field, as in a foreign record, so that only decoding tells.
+ */
+ngx_int_t ngx_rf_codec_version(u_char *head, size_t len, uint64_t *version);
+
+/*
+ * A new record in one block of memory with room for these strings (the copies
+ * are laid out behind it): NULL: no memory.  The strings are copied in the
+ * order key, values, changes; counts and lengths are taken from "from", whose
+ * pointers may point anywhere.
+ */
+ngx_rf_record_t *ngx_rf_codec_clone(ngx_rf_record_t *from);
+
+
+#endif /* _NGX_RF_CODEC_H_INCLUDED_ */
