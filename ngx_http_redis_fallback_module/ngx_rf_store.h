@@ -173,6 +173,7 @@ struct ngx_rf_store_s {
     ngx_cycle_t          *cycle;
     ngx_rf_zone_t         zone;
     ngx_fd_t              lock;         /* of the path; NGX_INVALID_FILE */
+    ngx_uint_t            fresh;        /* the zone, or its path, is new */
 
     /* in a worker */
     ngx_rf_redis_t       *redis;

@@ -25,17 +25,12 @@
 #include <ngx_sha1.h>
 
 
-/* versions start at the wall clock in ms times this, so that those of a later
- * start are greater as long as there are fewer than 65,536 changes per ms */
-#define NGX_RF_STORE_SEQ_PER_MS  65536
-
-
 static ngx_int_t ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static void ngx_rf_store_path_id(ngx_rf_store_t *store);
 static void ngx_rf_store_cleanup(void *data);
 static void ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old);
 static void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
-static void ngx_rf_store_first_mode(ngx_rf_store_t *store, ngx_uint_t fresh);
+static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
 static void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error);
 static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
@@ -70,13 +65,17 @@ ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf, void *tag)
     store->cycle = cf->cycle;
     store->lock = NGX_INVALID_FILE;
 
-    name.len = sizeof("redis_fallback_") - 1 + conf->name.len;
+    name.len = sizeof("redis_fallback__") - 1 + conf->name.len + NGX_INT_T_LEN;
     name.data = ngx_pnalloc(cf->pool, name.len);
     if (name.data == NULL) {
         return NULL;
     }
 
-    ngx_sprintf(name.data, "redis_fallback_%V", &conf->name);
+    /* a build with another layout of the zone gets a zone of its own */
+
+    name.len = ngx_sprintf(name.data, "redis_fallback_%V_%d", &conf->name,
+                           NGX_RF_ZONE_LAYOUT)
+               - name.data;
 
     shm_zone = ngx_shared_memory_add(cf, &name, conf->zone_size, tag);
     if (shm_zone == NULL) {
@@ -146,6 +145,17 @@ ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     store = (ngx_rf_store_t *) ((u_char *) zone
                                 - offsetof(ngx_rf_store_t, zone));
 
+    store->fresh = (data == NULL && !shm_zone->shm.exists);
+
+    if (data && zone->files
+        && ngx_memcmp(((ngx_rf_zone_t *) data)->sh->path_sha1,
+                      zone->path_sha1, sizeof(zone->path_sha1))
+           != 0)
+    {
+        /* the new path may hold records of its own */
+        store->fresh = 1;
+    }
+
     if (zone->files) {
         ccf = (ngx_core_conf_t *) ngx_get_conf(store->cycle->conf_ctx,
                                                ngx_core_module);
@@ -172,7 +182,6 @@ ngx_int_t
 ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
     ngx_rf_store_t *old)
 {
-    ngx_uint_t         fresh;
     ngx_rf_zone_sh_t  *sh;
 
     if (old && old->layout != NGX_RF_STORE_LAYOUT) {
@@ -181,19 +190,13 @@ ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
 
     sh = store->zone.sh;
 
-    fresh = (sh->seq == 0);
-
-    if (fresh) {
-        sh->seq = (uint64_t) ngx_rf_now() * NGX_RF_STORE_SEQ_PER_MS;
-    }
-
     ngx_rf_store_take_lock(store, old);
 
     if (old && old->zone.sh && old->zone.sh != sh) {
         ngx_rf_store_take_over(store, old);
     }
 
-    ngx_rf_store_first_mode(store, fresh);
+    ngx_rf_store_first_mode(store);
 
     return NGX_OK;
 }
@@ -327,7 +330,7 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
  * start, in which Redis is believed to be there until it fails somebody */
 
 static void
-ngx_rf_store_first_mode(ngx_rf_store_t *store, ngx_uint_t fresh)
+ngx_rf_store_first_mode(ngx_rf_store_t *store)
 {
     uint64_t              mark;
     ngx_uint_t            epoch;
@@ -336,7 +339,7 @@ ngx_rf_store_first_mode(ngx_rf_store_t *store, ngx_uint_t fresh)
 
     sh = store->zone.sh;
 
-    if (store->zone.files && (fresh || sh->files_scan)) {
+    if (store->zone.files && (store->fresh || sh->files_scan)) {
         ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
 
         if (ngx_rf_file_mark_read_thread(&store->conf.file, &mark, &error)
