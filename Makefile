@@ -18,12 +18,22 @@ CFLAGS_release  = -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
                   -Wformat -Werror=format-security
 CFLAGS_debug    = -O0 -g3 -fno-omit-frame-pointer
 CFLAGS_sanitize = -O1 -g -fno-omit-frame-pointer \
-                  -fsanitize=address,undefined
+                  -fsanitize=address,undefined -fno-sanitize-recover=all
 LDFLAGS_release = -Wl,-z,relro -Wl,-z,now
 LDFLAGS_sanitize = -fsanitize=address,undefined
 
+# the sanitizers' runtime, to be loaded before an nginx that is not built so
+
+lib       = $(realpath $(shell $(CC) -print-file-name=$(1)))
+
+ifeq ($(BUILD),sanitize)
 ifneq ($(findstring clang,$(notdir $(CC))),)
-LDFLAGS_sanitize += -shared-libasan
+PRELOAD  := $(call lib,libclang_rt.asan-$(shell uname -m).so)
+LDFLAGS_sanitize += -shared-libasan -Wl,-rpath,$(dir $(PRELOAD))
+else
+PRELOAD  := $(call lib,libasan.so):$(call lib,libubsan.so)
+endif
+export RF_PRELOAD = $(PRELOAD)
 endif
 
 ifeq ($(filter $(BUILD),release debug sanitize),)
