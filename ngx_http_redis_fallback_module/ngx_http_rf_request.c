@@ -1,0 +1,384 @@
+/*
+ * A request that waits belongs to nobody's timer: the store answers within its
+ * budget.  Reading is blocked meanwhile and the write handler is empty, so no
+ * event of the client runs a handler twice.
+ *
+ * In a phase the request is suspended by the return code of its handler and
+ * resumed by running the phases again, which calls the same handler.  A content
+ * handler holds the request by its count and finalizes it when it resumes.
+ *
+ * The context is kept by a pool cleanup: an internal redirect clears the
+ * module's slot, but not what $redis_fallback_result is to say in the log.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <nginx.h>
+#include <ngx_http.h>
+#include "ngx_http_rf.h"
+#include "ngx_http_rf_request.h"
+
+
+static void ngx_http_rf_request_done(ngx_rf_op_t *op);
+static void ngx_http_rf_request_remember(ngx_http_rf_ctx_t *ctx);
+static ngx_int_t ngx_http_rf_request_suspend(ngx_http_rf_ctx_t *ctx);
+static void ngx_http_rf_request_cancel(void *data);
+static ngx_int_t ngx_http_rf_request_retry_after(ngx_http_request_t *r,
+    ngx_uint_t seconds);
+
+
+ngx_http_rf_ctx_t *
+ngx_http_rf_request_ctx(ngx_http_request_t *r)
+{
+    ngx_http_rf_ctx_t   *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_redis_fallback_module);
+
+    if (ctx != NULL || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* subrequests share the pool, so there may be several contexts */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_rf_request_cancel) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (ctx->request == r) {
+            ngx_http_set_ctx(r, ctx, ngx_http_redis_fallback_module);
+            return ctx;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_rf_ctx_t *
+ngx_http_rf_request_make(ngx_http_request_t *r)
+{
+    ngx_http_rf_ctx_t   *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    ctx = ngx_http_rf_request_ctx(r);
+
+    if (ctx != NULL) {
+        return ctx;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_rf_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_rf_ctx_t));
+
+    ctx->request = r;
+    cln->handler = ngx_http_rf_request_cancel;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_redis_fallback_module);
+
+    return ctx;
+}
+
+
+ngx_int_t
+ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
+    ngx_uint_t n, ngx_http_rf_resume_pt resume)
+{
+    ngx_int_t            rc;
+    ngx_uint_t           i;
+    ngx_rf_op_t         *op;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ctx->ops = ops;
+    ctx->nops = n;
+    ctx->resume = resume;
+
+    /* one more than there are, so that none of them is the last before all
+     * of them are submitted */
+    ctx->left = n + 1;
+
+    for (i = 0; i < n; i++) {
+        op = &ops[i];
+
+        op->pool = r->pool;
+        op->log = r->connection->log;
+        op->handler = ngx_http_rf_request_done;
+        op->data = ctx;
+
+        rc = ngx_rf_store_submit(op);
+
+        if (rc != NGX_AGAIN) {
+            op->rc = rc;
+            op->handler = NULL;
+            ctx->left--;
+        }
+    }
+
+    if (--ctx->left == 0) {
+        ngx_http_rf_request_remember(ctx);
+        return NGX_OK;
+    }
+
+    return ngx_http_rf_request_suspend(ctx);
+}
+
+
+/* the handler of each operation; without one it is answered */
+
+static void
+ngx_http_rf_request_done(ngx_rf_op_t *op)
+{
+    ngx_connection_t    *c;
+    ngx_http_rf_ctx_t   *ctx;
+    ngx_http_request_t  *r;
+
+    ctx = op->data;
+    op->handler = NULL;
+
+    if (--ctx->left) {
+        return;
+    }
+
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "redis_fallback resume: \"%V?%V\"", &r->uri, &r->args);
+
+    ngx_http_rf_request_remember(ctx);
+
+    ctx->resume(r);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_rf_request_remember(ngx_http_rf_ctx_t *ctx)
+{
+    ngx_rf_op_t  *op;
+
+    op = &ctx->ops[ctx->nops - 1];
+
+    ctx->mode = op->mode;
+    ctx->tier = op->tier;
+    ctx->result = op->result;
+    ctx->answered = 1;
+}
+
+
+static ngx_int_t
+ngx_http_rf_request_suspend(ngx_http_rf_ctx_t *ctx)
+{
+    ngx_http_cleanup_t  *cln;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (!ctx->guarded) {
+
+        /* earlier than the pool's: a request that is terminated lives on for
+         * a moment, but must not be resumed */
+
+        cln = ngx_http_cleanup_add(r, 0);
+        if (cln == NULL) {
+            ngx_http_rf_request_cancel(ctx);
+            return NGX_ERROR;
+        }
+
+        cln->handler = ngx_http_rf_request_cancel;
+        cln->data = ctx;
+        ctx->guarded = 1;
+    }
+
+    /* the rest of an unwanted body goes on being discarded */
+
+    if (!r->discard_body) {
+        r->read_event_handler = ngx_http_block_reading;
+    }
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "redis_fallback waits for %ui", ctx->left);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_rf_request_cancel(void *data)
+{
+    ngx_http_rf_ctx_t  *ctx = data;
+
+    ngx_uint_t  i;
+
+    if (ctx->left == 0) {
+        return;
+    }
+
+    ctx->left = 0;
+
+    for (i = 0; i < ctx->nops; i++) {
+
+        if (ctx->ops[i].handler != NULL) {
+            ctx->ops[i].handler = NULL;
+            ngx_rf_store_cancel(&ctx->ops[i]);
+        }
+    }
+}
+
+
+void
+ngx_http_rf_request_phases(ngx_http_request_t *r)
+{
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
+}
+
+
+ngx_int_t
+ngx_http_rf_request_failure(ngx_http_request_t *r, ngx_rf_op_t *op)
+{
+    ngx_int_t  status;
+
+    switch (op->failure) {
+
+    case NGX_RF_FAILURE_REFUSED:
+        return ngx_http_rf_request_retry_after(r, op->retry_after);
+
+    case NGX_RF_FAILURE_REDIS_ONLY:
+        status = ngx_http_rf_request_retry_after(r, op->retry_after);
+        break;
+
+    case NGX_RF_FAILURE_UNCERTAIN:
+        status = NGX_HTTP_BAD_GATEWAY;
+        break;
+
+    case NGX_RF_FAILURE_NO_ROOM:
+        status = NGX_HTTP_INSUFFICIENT_STORAGE;
+        break;
+
+    case NGX_RF_FAILURE_REPLY:
+
+        if (op->reply->str.len >= sizeof("WRONGTYPE") - 1
+            && ngx_strncmp(op->reply->str.data, "WRONGTYPE",
+                           sizeof("WRONGTYPE") - 1)
+               == 0)
+        {
+            return NGX_HTTP_CONFLICT;
+        }
+
+        status = NGX_HTTP_BAD_GATEWAY;
+        break;
+
+    default:
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (op->reply) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "redis_fallback command \"%V\" failed: %V",
+                      &op->argv[0], &op->reply->str);
+    }
+
+    return status;
+}
+
+
+static ngx_int_t
+ngx_http_rf_request_retry_after(ngx_http_request_t *r, ngx_uint_t seconds)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (value.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%ui", ngx_max(seconds, 1))
+                - value.data;
+
+    if (ngx_http_rf_request_header(r, "Retry-After", &value) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_HTTP_SERVICE_UNAVAILABLE;
+}
+
+
+ngx_int_t
+ngx_http_rf_request_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_rf_request_send(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_str_t *body)
+{
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_chain_t  out;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = body->len;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = body->len ? 1 : 0;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    /* an empty body of a subrequest: not a buffer to be sent */
+    b->sync = (b->last_buf || b->memory) ? 0 : 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
