@@ -15,9 +15,9 @@
 #include <ngx_http.h>
 #include "ngx_http_rf.h"
 #include "ngx_http_rf_conf.h"
+#include "ngx_http_rf_conf_store.h"
 #include "ngx_http_rf_kv.h"
 #include "ngx_http_rf_status.h"
-#include "ngx_http_rf_store_conf.h"
 #include "ngx_http_rf_variable.h"
 
 
@@ -51,7 +51,7 @@ ngx_command_t  ngx_http_rf_conf_commands[] = {
 
     { ngx_string("redis_fallback_store"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
-      ngx_http_rf_store_conf_block,
+      ngx_http_rf_conf_store_block,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },

@@ -1,6 +1,6 @@
 /*
  * The grammar of the directives of http, server and location, and how they are
- * inherited.  That of a store's block is in ngx_http_rf_store_conf.
+ * inherited.  That of a store's block is in ngx_http_rf_conf_store.
  */
 
 #ifndef _NGX_HTTP_RF_CONF_H_INCLUDED_
