@@ -1,0 +1,94 @@
+/*
+ * Executes a command on the zone: the dispatcher over the rooms of the types
+ * (ngx_rf_keyspace, ngx_rf_string, ...), and what memory learns from a command
+ * that Redis executed.
+ *
+ * Guarantees: one hold of the lock per command, so each is atomic; a return
+ * other than NGX_OK leaves everything as it was; replies, errors and their
+ * texts are those of Redis 7.
+ *
+ * Refuses to know: modes, Redis, files.  The caller says what may be answered
+ * with "scope".
+ */
+
+#ifndef _NGX_RF_LOCAL_H_INCLUDED_
+#define _NGX_RF_LOCAL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf.h"
+#include "ngx_rf_zone.h"
+
+
+typedef enum {
+    NGX_RF_SCOPE_ANY = 0,   /* fallback: memory is all there is; a key without
+                               an entry does not exist (or is in a file) */
+    NGX_RF_SCOPE_PENDING,   /* recovering: only if all keys are pending (or
+                               restoring, see zone); none: NEED_REDIS; some:
+                               NEED_WAIT */
+    NGX_RF_SCOPE_FRESH      /* normal: reads only, if every key is complete and
+                               was seen in Redis not longer than max_age ago;
+                               else NEED_REDIS */
+} ngx_rf_scope_e;
+
+
+typedef struct {
+    ngx_rf_zone_t            *zone;
+    const ngx_rf_command_t   *command;
+    ngx_uint_t                argc;     /* checked against the arity */
+    ngx_str_t                *argv;     /* with the name */
+    ngx_pool_t               *pool;     /* for the reply */
+    int64_t                   now;      /* wall clock, ms */
+    ngx_rf_scope_e            scope;
+    int64_t                   max_age;  /* ms, SCOPE_FRESH */
+    unsigned                  files:1;  /* a key without an entry may be in a
+                                           file: NEED_FILE, unless "read" says
+                                           that its file was read already */
+    ngx_atomic_t             *guard;    /* if set and not guard_value (looked
+                                           at under the lock): NEED_RETRY,
+                                           nothing done */
+    ngx_atomic_uint_t         guard_value;
+    u_char                   *read;     /* argc bytes, 1: file of argv[i] read,
+                                           or NULL */
+
+    /* results */
+    ngx_rf_reply_t           *reply;
+    ngx_uint_t                need;     /* NEED_FILE, NEED_WAIT: index of the
+                                           key in argv */
+    uint64_t                  version;  /* of the last change; 0: none made */
+    unsigned                  unknown:1;/* some key has no entry at all: memory
+                                           cannot tell whether it exists */
+} ngx_rf_local_t;
+
+
+/*
+ * NGX_OK: "reply" is set (error replies included); NGX_RF_NEED_FILE,
+ * NGX_RF_NEED_ROOM, NGX_RF_NEED_WAIT (a write to a key that is flying, or
+ * SCOPE_PENDING with some keys pending), NGX_RF_NEED_REDIS (also: a value of a
+ * type that memory cannot hold); NGX_ERROR: no memory in the pool.
+ */
+ngx_int_t ngx_rf_local_exec(ngx_rf_local_t *l);
+
+/*
+ * Tells memory what Redis answered to the command (a non-error reply).  "seq"
+ * is sh->seq of the time the command was sent: entries changed since then are
+ * left alone (a read) or forgotten (a write).  "pttl" is the reply of the
+ * PTTL sent along with a GET, or -3.  "sent" is the wall-clock ms when it was
+ * sent: expiries are counted from there, so that nothing outlives its TTL.
+ * Never touches pending entries.  Out of memory just forgets.
+ */
+void ngx_rf_local_learn(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
+    ngx_uint_t argc, ngx_str_t *argv, ngx_rf_reply_t *reply, int64_t pttl,
+    uint64_t seq, int64_t sent);
+
+
+/* the rooms of the types; called under the lock with scope already checked */
+
+typedef ngx_int_t (*ngx_rf_local_pt)(ngx_rf_local_t *l);
+
+ngx_rf_local_pt ngx_rf_keyspace_handler(ngx_rf_command_e id);
+ngx_rf_local_pt ngx_rf_string_handler(ngx_rf_command_e id);
+
+
+#endif /* _NGX_RF_LOCAL_H_INCLUDED_ */

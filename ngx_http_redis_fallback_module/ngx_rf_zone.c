@@ -1,0 +1,908 @@
+/*
+ * The zone itself: creation and attachment, the lock, the table of entries,
+ * memory with eviction, expiry.
+ *
+ * Guarantees: an entry is linked into its chain by one store, when it is
+ * complete, and leaves it by one store before it is freed, so the chains can
+ * be walked after a holder of the lock was killed anywhere.  Everything else
+ * (lists, the expiry tree, the slab pool) is made anew then.
+ *
+ * Refuses to know: what commands mean, modes, Redis, files.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <openssl/rand.h>
+#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
+
+
+/* what one allocation may evict, and look at for that: bounds the time that
+ * the lock is held */
+#define NGX_RF_ZONE_EVICT       256
+#define NGX_RF_ZONE_LOOK        64
+
+
+#define ngx_rf_rotl(x, n)       (((x) << (n)) | ((x) >> (64 - (n))))
+
+#define ngx_rf_sip_round(v0, v1, v2, v3)                                     \
+    v0 += v1; v1 = ngx_rf_rotl(v1, 13); v1 ^= v0; v0 = ngx_rf_rotl(v0, 32);  \
+    v2 += v3; v3 = ngx_rf_rotl(v3, 16); v3 ^= v2;                            \
+    v0 += v3; v3 = ngx_rf_rotl(v3, 21); v3 ^= v0;                            \
+    v2 += v1; v1 = ngx_rf_rotl(v1, 17); v1 ^= v2; v2 = ngx_rf_rotl(v2, 32)
+
+
+static ngx_int_t ngx_rf_zone_create(ngx_rf_zone_t *zone);
+static ngx_int_t ngx_rf_zone_attach(ngx_rf_zone_t *zone);
+static void ngx_rf_zone_repath(ngx_rf_zone_t *zone);
+static void ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
+static uint64_t ngx_rf_zone_word(u_char *p);
+static void ngx_rf_zone_touch(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_int_t ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
+    ngx_uint_t nkeep);
+static ngx_uint_t ngx_rf_zone_kept(ngx_rf_entry_t *e, ngx_rf_entry_t **keep,
+    ngx_uint_t nkeep);
+static void ngx_rf_zone_remember(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_expires_locally(ngx_rf_entry_t *e);
+
+
+ngx_int_t
+ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_rf_zone_t  *zone;
+
+    zone = shm_zone->data;
+
+    zone->shm_zone = shm_zone;
+    zone->log = shm_zone->shm.log;
+    zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+    zone->undoing = 0;
+
+    if (data != NULL || shm_zone->shm.exists) {
+        zone->sh = zone->shpool->data;
+        return ngx_rf_zone_attach(zone);
+    }
+
+    return ngx_rf_zone_create(zone);
+}
+
+
+static ngx_int_t
+ngx_rf_zone_create(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         n;
+    ngx_rf_zone_sh_t  *sh;
+
+    for (n = 256; n * 2 <= zone->shm_zone->shm.size / 256; n *= 2) {
+        /* void */
+    }
+
+    /* the first allocation of the pool: a rebuilt one gives the same address */
+
+    sh = ngx_slab_calloc(zone->shpool, ngx_rf_zone_block_size(zone, n));
+    if (sh == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, zone->log, 0,
+                      "zone of store \"%V\" is too small", &zone->name);
+        return NGX_ERROR;
+    }
+
+    if (RAND_bytes(sh->seed, sizeof(sh->seed)) != 1
+        || RAND_bytes((u_char *) &sh->origin, sizeof(sh->origin)) != 1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, zone->log, 0, "RAND_bytes() failed");
+        return NGX_ERROR;
+    }
+
+    sh->magic = NGX_RF_ZONE_MAGIC;
+    sh->layout = NGX_RF_ZONE_LAYOUT;
+    sh->nbuckets = n;
+    sh->mode_since = ngx_time();
+
+    /* versions go on rising over restarts, as the durable mark needs it; in
+     * microseconds they stay below 2^53, what JSON numbers hold */
+
+    sh->seq = (uint64_t) ngx_rf_now() * 1000;
+
+    sh->files = zone->files;
+
+    if (zone->files) {
+        ngx_memcpy(sh->path_sha1, zone->path_sha1, 20);
+    }
+
+    ngx_rf_zone_reset(sh);
+
+    zone->sh = sh;
+    zone->shpool->data = sh;
+
+    ngx_rf_zone_log_ctx(zone);
+
+    return NGX_OK;
+}
+
+
+size_t
+ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets)
+{
+    return sizeof(ngx_rf_zone_sh_t) + nbuckets * sizeof(ngx_rf_entry_t *)
+           + sizeof(" in redis fallback store \"\"") + zone->name.len;
+}
+
+
+void
+ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
+{
+    sh->buckets = (ngx_rf_entry_t **) (sh + 1);
+    ngx_memzero(sh->buckets, sh->nbuckets * sizeof(ngx_rf_entry_t *));
+
+    ngx_queue_init(&sh->clean);
+    ngx_queue_init(&sh->stale);
+    ngx_queue_init(&sh->pending_queue);
+    ngx_queue_init(&sh->flying);
+    ngx_queue_init(&sh->dirty);
+    ngx_queue_init(&sh->writing);
+
+    /* a function of nginx itself: its address is the same in all processes,
+     * which that of a module need not be */
+    ngx_rbtree_init(&sh->expires, &sh->sentinel, ngx_rbtree_insert_value);
+
+    sh->entries = 0;
+    sh->live = 0;
+    sh->npending = 0;
+    sh->ndirty = 0;
+    sh->nwriting = 0;
+    sh->nrestoring = 0;
+    sh->restore_at = 0;
+    sh->undo = sh->undo_first;
+    sh->undo_max = NGX_RF_ZONE_UNDO;
+    sh->nundo = 0;
+}
+
+
+void
+ngx_rf_zone_log_ctx(ngx_rf_zone_t *zone)
+{
+    u_char  *p;
+
+    p = (u_char *) &zone->sh->buckets[zone->sh->nbuckets];
+
+    ngx_sprintf(p, " in redis fallback store \"%V\"%Z", &zone->name);
+
+    zone->shpool->log_ctx = p;
+    zone->shpool->log_nomem = 0;
+}
+
+
+static ngx_int_t
+ngx_rf_zone_attach(ngx_rf_zone_t *zone)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    if (sh == NULL || sh->magic != NGX_RF_ZONE_MAGIC
+        || sh->layout != NGX_RF_ZONE_LAYOUT)
+    {
+        ngx_log_error(NGX_LOG_EMERG, zone->log, 0,
+                      "zone of store \"%V\" was made by another version of "
+                      "the module", &zone->name);
+        return NGX_ERROR;
+    }
+
+    ngx_rf_zone_lock(zone);
+
+    if (sh->files != zone->files
+        || (sh->files && ngx_memcmp(sh->path_sha1, zone->path_sha1, 20) != 0))
+    {
+        ngx_rf_zone_repath(zone);
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+/* the file tier is at another place now: nothing has a file there */
+
+static void
+ngx_rf_zone_repath(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         i;
+    ngx_rf_entry_t    *e, *next;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    sh->files = zone->files;
+    ngx_memzero(sh->path_sha1, 20);
+
+    if (zone->files) {
+        ngx_memcpy(sh->path_sha1, zone->path_sha1, 20);
+    }
+
+    for (i = 0; i < sh->nbuckets; i++) {
+        for (e = sh->buckets[i]; e; e = next) {
+            next = e->next;
+            ngx_rf_zone_repath_entry(zone, e);
+        }
+    }
+
+    sh->stat.files = 0;
+    sh->spilled = 0;
+}
+
+
+static void
+ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zone_undirty(zone, e);
+
+    if (e->writer) {
+        ngx_queue_remove(&e->disk);
+        zone->sh->nwriting--;
+        e->writer = 0;
+    }
+
+    e->file_version = 0;
+
+    if (e->pending == NGX_RF_CLEAN && !e->complete && !e->flying) {
+        ngx_rf_zone_remove(zone, e);
+        return;
+    }
+
+    ngx_rf_zone_requeue(zone, e);
+    ngx_rf_zone_dirty(zone, e);
+}
+
+
+void
+ngx_rf_zone_lock(ngx_rf_zone_t *zone)
+{
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (zone->sh->busy) {
+        ngx_rf_zone_salvage(zone);
+    }
+
+    zone->sh->busy = ngx_pid;
+    ngx_memory_barrier();
+}
+
+
+void
+ngx_rf_zone_unlock(ngx_rf_zone_t *zone)
+{
+    ngx_memory_barrier();
+    zone->sh->busy = 0;
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+/* SipHash-2-4 */
+
+static uint32_t
+ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key)
+{
+    u_char     *p, *end;
+    size_t      left;
+    uint64_t    k0, k1, v0, v1, v2, v3, m;
+    ngx_uint_t  i;
+
+    k0 = ngx_rf_zone_word(sh->seed);
+    k1 = ngx_rf_zone_word(sh->seed + 8);
+
+    v0 = k0 ^ 0x736f6d6570736575ULL;
+    v1 = k1 ^ 0x646f72616e646f6dULL;
+    v2 = k0 ^ 0x6c7967656e657261ULL;
+    v3 = k1 ^ 0x7465646279746573ULL;
+
+    left = key->len & 7;
+    end = key->data + (key->len - left);
+
+    for (p = key->data; p != end; p += 8) {
+        m = ngx_rf_zone_word(p);
+        v3 ^= m;
+        ngx_rf_sip_round(v0, v1, v2, v3);
+        ngx_rf_sip_round(v0, v1, v2, v3);
+        v0 ^= m;
+    }
+
+    m = (uint64_t) key->len << 56;
+
+    for (i = 0; i < left; i++) {
+        m |= (uint64_t) end[i] << (8 * i);
+    }
+
+    v3 ^= m;
+    ngx_rf_sip_round(v0, v1, v2, v3);
+    ngx_rf_sip_round(v0, v1, v2, v3);
+    v0 ^= m;
+
+    v2 ^= 0xff;
+
+    for (i = 0; i < 4; i++) {
+        ngx_rf_sip_round(v0, v1, v2, v3);
+    }
+
+    m = v0 ^ v1 ^ v2 ^ v3;
+
+    return (uint32_t) (m ^ (m >> 32));
+}
+
+
+static uint64_t
+ngx_rf_zone_word(u_char *p)
+{
+    ngx_uint_t  i;
+    uint64_t    word;
+
+    word = 0;
+
+    for (i = 0; i < 8; i++) {
+        word |= (uint64_t) p[i] << (8 * i);
+    }
+
+    return word;
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_zone_lookup_locked(ngx_rf_zone_t *zone, ngx_str_t *key)
+{
+    uint32_t           hash;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    hash = ngx_rf_zone_hash(sh, key);
+
+    for (e = sh->buckets[hash & (sh->nbuckets - 1)]; e; e = e->next) {
+
+        if (e->hash == hash
+            && e->key_len == key->len
+            && ngx_memcmp(e->key, key->data, key->len) == 0)
+        {
+            return e;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key, int64_t now)
+{
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_zone_lookup_locked(zone, key);
+
+    if (e == NULL) {
+        return NULL;
+    }
+
+    if (e->expire == 0 || e->expire > now) {
+        ngx_rf_zone_touch(zone, e);
+        return e;
+    }
+
+    if (e->flying) {
+        return NULL;
+    }
+
+    return ngx_rf_zone_expired(zone, e, now);
+}
+
+
+/* at most once a second: a hot entry is near the head anyway */
+
+static void
+ngx_rf_zone_touch(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->used == (uint32_t) ngx_time()
+        || e->pending != NGX_RF_CLEAN
+        || e->flying
+        || ngx_rf_zone_has_file(e))
+    {
+        return;
+    }
+
+    ngx_rf_zone_requeue(zone, e);
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep)
+{
+    ngx_rf_entry_t    *e, **bucket;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    e = ngx_rf_zone_alloc_locked(zone, ngx_rf_entry_size(key->len), keep,
+                                 nkeep);
+    if (e == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(e, offsetof(ngx_rf_entry_t, key));
+
+    e->magic = NGX_RF_ENTRY_MAGIC;
+    e->hash = ngx_rf_zone_hash(sh, key);
+    e->key_len = key->len;
+    ngx_memcpy(e->key, key->data, key->len);
+
+    bucket = &sh->buckets[e->hash & (sh->nbuckets - 1)];
+    e->next = *bucket;
+
+    ngx_memory_barrier();
+
+    *bucket = e;
+
+    e->used = ngx_time();
+    ngx_queue_insert_head(&sh->clean, &e->queue);
+    sh->entries++;
+
+    ngx_rf_zone_save(zone, e, 1);
+
+    return e;
+}
+
+
+void
+ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_entry_t    **p;
+    ngx_rf_zone_sh_t   *sh;
+
+    sh = zone->sh;
+
+    for (p = &sh->buckets[e->hash & (sh->nbuckets - 1)]; *p; p = &(*p)->next) {
+        if (*p == e) {
+            *p = e->next;
+            break;
+        }
+    }
+
+    ngx_memory_barrier();
+
+    ngx_rf_zone_remember(zone, e);
+
+    if (e->undo) {
+        ngx_rf_zone_settle(zone, &sh->undo[e->undo - 1]);
+    }
+
+    if (e->expire) {
+        ngx_rbtree_delete(&sh->expires, &e->expires);
+    }
+
+    ngx_queue_remove(&e->queue);
+
+    ngx_rf_zone_undirty(zone, e);
+
+    if (e->writer) {
+        ngx_queue_remove(&e->disk);
+        sh->nwriting--;
+    }
+
+    sh->entries--;
+    sh->live -= (e->type != NGX_RF_NONE);
+
+    if (e->pending != NGX_RF_CLEAN) {
+        sh->npending--;
+
+    } else if (e->flying) {
+        sh->nrestoring--;
+    }
+
+    ngx_rf_zone_free_changes(zone, e->changes);
+    ngx_rf_zone_free_locked(zone, e->value);
+    ngx_slab_free_locked(zone->shpool, e);
+}
+
+
+/* what was read in Redis before this version is not news any more */
+
+static void
+ngx_rf_zone_remember(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    uint64_t  *stamp;
+
+    stamp = &zone->sh->removed[(e->hash >> 16) % NGX_RF_ZONE_STAMPS];
+
+    if (*stamp < e->version) {
+        *stamp = e->version;
+    }
+}
+
+
+ngx_uint_t
+ngx_rf_zone_changed_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    ngx_rf_entry_t *e, uint64_t seq)
+{
+    uint32_t  hash;
+
+    if (e != NULL) {
+        hash = e->hash;
+
+        if (e->version > seq) {
+            return 1;
+        }
+
+    } else {
+        hash = ngx_rf_zone_hash(zone->sh, key);
+    }
+
+    return zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS] > seq;
+}
+
+
+void
+ngx_rf_zone_forget_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->pending != NGX_RF_CLEAN) {
+        return;
+    }
+
+    e->version = ++zone->sh->seq;
+
+    if (!e->flying && !ngx_rf_zone_has_file(e)) {
+        ngx_rf_zone_remove(zone, e);
+        return;
+    }
+
+    ngx_rf_zone_remember(zone, e);
+
+    ngx_rf_zone_set_locked(zone, e, NGX_RF_NONE, NULL);
+    ngx_rf_zone_expire_locked(zone, e, 0);
+
+    e->complete = 0;
+    e->seen = 0;
+}
+
+
+void
+ngx_rf_zone_forget_all_locked(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         i;
+    ngx_queue_t       *q, *next;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    for (q = ngx_queue_head(&sh->clean);
+         q != ngx_queue_sentinel(&sh->clean);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        ngx_rf_zone_forget_locked(zone,
+                                  ngx_queue_data(q, ngx_rf_entry_t, queue));
+    }
+
+    for (q = ngx_queue_head(&sh->stale);
+         q != ngx_queue_sentinel(&sh->stale);
+         q = ngx_queue_next(q))
+    {
+        ngx_rf_zone_forget_locked(zone,
+                                  ngx_queue_data(q, ngx_rf_entry_t, queue));
+    }
+
+    sh->seq++;
+
+    for (i = 0; i < NGX_RF_ZONE_STAMPS; i++) {
+        sh->removed[i] = sh->seq;
+    }
+}
+
+
+void
+ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    ngx_queue_remove(&e->queue);
+
+    if (e->flying) {
+        ngx_queue_insert_tail(&sh->flying, &e->queue);
+
+    } else if (e->pending != NGX_RF_CLEAN) {
+        ngx_queue_insert_tail(&sh->pending_queue, &e->queue);
+
+    } else if (ngx_rf_zone_has_file(e)) {
+        ngx_queue_insert_tail(&sh->stale, &e->queue);
+
+    } else {
+        e->used = ngx_time();
+        ngx_queue_insert_head(&sh->clean, &e->queue);
+    }
+}
+
+
+void
+ngx_rf_zone_dirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    /* one that is being written comes back when the writer is done */
+
+    if (!sh->files || e->dirty || e->writer) {
+        return;
+    }
+
+    if (e->pending == NGX_RF_CLEAN) {
+        if (e->file_version == 0) {
+            return;
+        }
+
+    } else if (e->file_version == e->version) {
+        return;
+    }
+
+    e->dirty = 1;
+    ngx_queue_insert_tail(&sh->dirty, &e->disk);
+    sh->ndirty++;
+}
+
+
+void
+ngx_rf_zone_undirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->dirty) {
+        e->dirty = 0;
+        ngx_queue_remove(&e->disk);
+        zone->sh->ndirty--;
+    }
+}
+
+
+void *
+ngx_rf_zone_alloc_locked(ngx_rf_zone_t *zone, size_t size,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep)
+{
+    void             *p;
+    ngx_uint_t        n;
+    ngx_slab_pool_t  *shpool;
+
+    shpool = zone->shpool;
+
+    if (size >= (size_t) (shpool->end - shpool->start)) {
+        return NULL;
+    }
+
+    for (n = 0; /* void */; n++) {
+
+        p = ngx_slab_alloc_locked(shpool, size);
+
+        if (p != NULL
+            || n == NGX_RF_ZONE_EVICT
+            || ngx_rf_zone_evict(zone, keep, nkeep) != NGX_OK)
+        {
+            return p;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
+    ngx_uint_t nkeep)
+{
+    ngx_uint_t         n;
+    ngx_queue_t       *q;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    q = ngx_queue_last(&sh->clean);
+
+    for (n = 0; n < NGX_RF_ZONE_LOOK + nkeep; n++) {
+
+        if (q == ngx_queue_sentinel(&sh->clean)) {
+            break;
+        }
+
+        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+        q = ngx_queue_prev(q);
+
+        if (e->undo == 0 && !ngx_rf_zone_kept(e, keep, nkeep)) {
+            ngx_rf_zone_remove(zone, e);
+            (void) ngx_atomic_fetch_add(&sh->stat.evictions, 1);
+            return NGX_OK;
+        }
+    }
+
+    if (!sh->files || !sh->files_ready) {
+        return NGX_DECLINED;
+    }
+
+    /* oldest changes first: they are the likeliest to be in their files */
+
+    q = ngx_queue_head(&sh->pending_queue);
+
+    for (n = 0; n < NGX_RF_ZONE_LOOK + nkeep; n++) {
+
+        if (q == ngx_queue_sentinel(&sh->pending_queue)) {
+            break;
+        }
+
+        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+        q = ngx_queue_next(q);
+
+        if (e->file_version == e->version
+            && e->writer == 0
+            && !e->dirty
+            && e->undo == 0
+            && !ngx_rf_zone_kept(e, keep, nkeep))
+        {
+            /* counted first: a kill in between must not lose sight of it */
+            sh->spilled++;
+            ngx_memory_barrier();
+
+            ngx_rf_zone_remove(zone, e);
+            (void) ngx_atomic_fetch_add(&sh->stat.evictions, 1);
+
+            if (sh->stat.files) {
+                (void) ngx_atomic_fetch_add(&sh->stat.files, -1);
+            }
+
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_kept(ngx_rf_entry_t *e, ngx_rf_entry_t **keep, ngx_uint_t nkeep)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < nkeep; i++) {
+        if (keep[i] == e) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_rf_zone_free_locked(ngx_rf_zone_t *zone, void *p)
+{
+    if (p != NULL) {
+        ngx_slab_free_locked(zone->shpool, p);
+    }
+}
+
+
+ngx_rf_blob_t *
+ngx_rf_zone_blob_locked(ngx_rf_zone_t *zone, u_char *data, size_t len,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep)
+{
+    ngx_rf_blob_t  *blob;
+
+    blob = ngx_rf_zone_alloc_locked(zone, ngx_rf_blob_size(len), keep, nkeep);
+
+    if (blob != NULL) {
+        blob->len = len;
+
+        if (data != NULL) {
+            ngx_memcpy(blob->data, data, len);
+        }
+    }
+
+    return blob;
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_zone_expired(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    if (e->pending == NGX_RF_DELTA && !ngx_rf_zone_expires_locally(e)) {
+
+        /* it was Redis' own expiry: there is nothing left to be changed */
+
+        (void) ngx_atomic_fetch_add(&sh->stat.expired, 1);
+        ngx_rf_zone_unpend(zone, e);
+    }
+
+    if (e->pending == NGX_RF_CLEAN) {
+        if (!ngx_rf_zone_has_file(e)) {
+            ngx_rf_zone_remove(zone, e);
+            return NULL;
+        }
+
+        ngx_rf_zone_forget_locked(zone, e);
+        return e;
+    }
+
+    (void) ngx_atomic_fetch_add(&sh->stat.expired, 1);
+
+    ngx_rf_zone_set_locked(zone, e, NGX_RF_NONE, NULL);
+    ngx_rf_zone_replaced_locked(zone, e, now);
+    ngx_rf_zone_expire_locked(zone, e, 0);
+
+    return e;
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_expires_locally(ngx_rf_entry_t *e)
+{
+    ngx_str_t          verb;
+    ngx_rf_zchange_t  *c;
+
+    for (c = e->changes; c; c = c->next) {
+
+        if (ngx_rf_zone_change_str(c, 0, &verb) == NGX_OK
+            && verb.len == sizeof("PEXPIREAT") - 1
+            && ngx_memcmp(verb.data, "PEXPIREAT", verb.len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n)
+{
+    ngx_uint_t          look;
+    ngx_rf_entry_t     *e;
+    ngx_rbtree_t       *tree;
+    ngx_rbtree_node_t  *node;
+
+    tree = &zone->sh->expires;
+
+    if (tree->root == tree->sentinel) {
+        return;
+    }
+
+    node = ngx_rbtree_min(tree->root, tree->sentinel);
+
+    /* flying ones stay where they are, and are stepped over */
+
+    for (look = n + NGX_RF_ZONE_LOOK; n && look && node; look--) {
+
+        e = ngx_rbtree_data(node, ngx_rf_entry_t, expires);
+
+        if (e->expire > now) {
+            return;
+        }
+
+        node = ngx_rbtree_next(tree, node);
+
+        if (!e->flying) {
+            ngx_rf_zone_expired(zone, e, now);
+            n--;
+        }
+    }
+}
+
+
+size_t
+ngx_rf_zone_used(ngx_rf_zone_t *zone)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = zone->shpool;
+
+    return (size_t) (shpool->end - shpool->start)
+           - shpool->pfree * ngx_pagesize;
+}

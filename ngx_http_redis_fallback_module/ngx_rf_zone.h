@@ -1,0 +1,393 @@
+/*
+ * The shared-memory tier: entries in a hash table, an LRU of what may be
+ * evicted, an expiry tree, the pending list (what Redis has not acknowledged),
+ * the dirty list (what the file tier lags behind on), counters.
+ *
+ * Guarantees: values are copied out under the lock; nothing blocks and nothing
+ * is called back while it is held; the only lock is the slab pool's mutex,
+ * which nginx frees when its holder dies.  An entry's value is an immutable
+ * block published by one pointer store, so a worker killed inside a change
+ * leaves either the old or the new value: the next one to lock sees the mark,
+ * salvages what is pending through the hash chains and makes the zone anew.
+ *
+ * Refuses to know: modes, Redis, files, HTTP.
+ */
+
+#ifndef _NGX_RF_ZONE_H_INCLUDED_
+#define _NGX_RF_ZONE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf.h"
+
+
+/* changes whenever a struct in the zone does: an old zone is then copied,
+ * not attached */
+#define NGX_RF_ZONE_LAYOUT      1
+
+#define NGX_RF_ZONE_STAMPS      1024
+
+
+typedef struct {
+    size_t                len;
+    u_char                data[1];
+} ngx_rf_blob_t;
+
+
+/* a change of a DELTA: argc times (uint32_t length, bytes), immutable */
+
+typedef struct ngx_rf_zchange_s  ngx_rf_zchange_t;
+
+struct ngx_rf_zchange_s {
+    ngx_rf_zchange_t     *next;
+    ngx_rf_zchange_t     *prev;
+    uint32_t              argc;
+    uint32_t              size;         /* of data */
+    u_char                data[1];
+};
+
+
+typedef struct ngx_rf_entry_s  ngx_rf_entry_t;
+
+/* ordered so that the header takes 212 bytes: with a key of up to 44 bytes an
+ * entry fits a slab slot of 256 */
+
+struct ngx_rf_entry_s {
+    ngx_rf_entry_t       *next;         /* hash chain */
+    ngx_rbtree_node_t     expires;      /* linked while expire != 0 */
+    ngx_queue_t           queue;        /* of clean, stale, pending, flying */
+    ngx_queue_t           disk;         /* of dirty or writing */
+
+    uint64_t              version;      /* sequence number of the last change,
+                                           local or acknowledged */
+    uint64_t              file_version; /* what the file holds; 0: no file */
+    int64_t               expire;       /* ms; 0: never */
+    int64_t               changed;      /* last local change, ms */
+    int64_t               seen;         /* last seen in Redis, ms; 0: never */
+    uint64_t              id;           /* see ngx_rf_record_t */
+
+    ngx_rf_zchange_t     *changes;
+    ngx_rf_zchange_t     *last_change;
+    ngx_rf_blob_t        *value;        /* NGX_RF_STRING: its bytes; other
+                                           types: rows of (uint32_t length,
+                                           bytes) */
+
+    uint32_t              nsent;
+    uint32_t              nchanges;
+    uint32_t              run;          /* sh->run when last seen in Redis */
+    int32_t               writer;       /* pid that writes the file; 0: none */
+    uint32_t              hash;
+    uint32_t              undo;         /* index + 1 in the undo log */
+    uint32_t              used;         /* second of the last LRU move */
+    uint32_t              key_len;
+
+    uint32_t              magic;
+    uint8_t               type;         /* ngx_rf_type_e; NONE: absent */
+    uint8_t               pending;      /* ngx_rf_pending_e */
+    uint8_t               base;         /* ngx_rf_base_e */
+    u_char                base_sha1[20];
+
+    uint8_t               complete:1;
+    uint8_t               flying:1;     /* being replayed */
+    uint8_t               dirty:1;      /* linked in sh->dirty */
+    uint8_t               foreign:1;
+    uint8_t               base_expires:1;
+
+    u_char                key[1];
+};
+
+
+/*
+ * What a command has changed since begin_locked(): how the entry was.  It
+ * lies in the zone, so that it undoes a command that was refused as well as
+ * one whose worker was killed.
+ */
+
+typedef struct {
+    ngx_rf_entry_t       *entry;        /* NULL: gone, nothing to undo */
+    ngx_rf_entry_t        saved;        /* without the key */
+    ngx_rf_zchange_t     *swapped;      /* taken out by a compaction */
+    ngx_uint_t            fresh;        /* inserted by this command */
+} ngx_rf_undo_t;
+
+#define NGX_RF_ZONE_UNDO        16      /* without an allocation */
+
+
+typedef struct {
+    ngx_atomic_t          reads_memory;
+    ngx_atomic_t          reads_redis;
+    ngx_atomic_t          reads_file;
+    ngx_atomic_t          reads_miss;
+    ngx_atomic_t          writes_redis;
+    ngx_atomic_t          writes_local;
+    ngx_atomic_t          evictions;
+    ngx_atomic_t          outages;
+    ngx_atomic_t          file_errors;
+    ngx_atomic_t          quarantined;
+    ngx_atomic_t          files;        /* records on disk now, those of spilled
+                                           keys aside */
+    ngx_atomic_t          connected;    /* workers connected to Redis */
+    ngx_atomic_t          replayed;     /* since start */
+    ngx_atomic_t          expired;
+    ngx_atomic_t          conflicts;
+    ngx_atomic_t          failed;
+    ngx_atomic_t          rec_total;    /* of the current or last recovery */
+    ngx_atomic_t          rec_done;
+    ngx_atomic_t          rec_ms;       /* its duration, ms */
+} ngx_rf_stat_t;
+
+
+/* in shared memory; what is below "words" is changed without the lock */
+
+typedef struct {
+    uint32_t              magic;
+    uint32_t              layout;
+    ngx_atomic_t          busy;         /* pid that changes the zone now */
+
+    u_char                seed[16];     /* of the hash of keys */
+    uint64_t              origin;       /* random: makes record ids unique */
+    uint64_t              seq;          /* last version given */
+    uint64_t              mark;         /* files with a version up to this
+                                           are garbage: acknowledged */
+    uint32_t              run;          /* counts the times Redis came back
+                                           without its data */
+    u_char                run_id[40];   /* of the Redis last seen */
+    u_char                path_sha1[20];/* where file_version refers to */
+
+    ngx_uint_t            files;        /* there is a file tier */
+
+    ngx_uint_t            nbuckets;     /* a power of two */
+    ngx_rf_entry_t      **buckets;
+
+    ngx_queue_t           clean;        /* head: most recently used */
+    ngx_queue_t           stale;        /* clean, but a file is to go yet */
+    ngx_queue_t           pending_queue;/* head: first to be replayed */
+    ngx_queue_t           flying;
+    ngx_queue_t           dirty;        /* head: first to be written */
+    ngx_queue_t           writing;
+    ngx_rbtree_t          expires;
+    ngx_rbtree_node_t     sentinel;
+
+    ngx_uint_t            entries;      /* all, tombstones included */
+    ngx_uint_t            live;         /* those that exist */
+    ngx_uint_t            npending;     /* flying ones included */
+    ngx_uint_t            ndirty;
+    ngx_uint_t            nwriting;
+    ngx_uint_t            spilled;      /* pending keys that are on disk only */
+    ngx_uint_t            rebuilds;
+    ngx_uint_t            nrestoring;   /* clean entries that are flying */
+    ngx_uint_t            restore_at;   /* bucket where to look for the next */
+    uint32_t              restore_run;  /* sh->run that restore_at belongs to */
+
+    ngx_rf_undo_t        *undo;         /* undo_first, or allocated */
+    ngx_uint_t            nundo;
+    ngx_uint_t            undo_max;
+    ngx_rf_undo_t         undo_first[NGX_RF_ZONE_UNDO];
+
+    /* by hash: no entry that was removed had a newer version; what was read
+     * before that is not to be learned */
+    uint64_t              removed[NGX_RF_ZONE_STAMPS];
+
+    /* words */
+    ngx_atomic_t          mode;         /* epoch << 2 | ngx_rf_mode_e */
+    ngx_atomic_t          mode_since;   /* unix seconds */
+    ngx_atomic_t          outage_began; /* ngx_current_msec */
+    ngx_atomic_t          leader;       /* pid; 0: nobody */
+    ngx_atomic_t          lease;        /* ngx_current_msec of its end */
+    ngx_atomic_t          files_ready;  /* pid that holds the path's lock */
+    ngx_atomic_t          files_scan;   /* 1: files of an earlier run have not
+                                           all been read yet */
+    ngx_atomic_t          disk_failed;  /* errno of the last batch, 0: well */
+    ngx_atomic_t          restore;      /* 1: entries of an older run are to be
+                                           written back */
+    ngx_atomic_t          superseded;   /* 1: a newer zone has taken over */
+
+    ngx_rf_stat_t         stat;
+} ngx_rf_zone_sh_t;
+
+
+typedef struct {
+    ngx_shm_zone_t       *shm_zone;
+    ngx_slab_pool_t      *shpool;
+    ngx_rf_zone_sh_t     *sh;
+    ngx_str_t             name;         /* of the store */
+    ngx_log_t            *log;
+
+    unsigned              files:1;      /* there is a file tier (path) */
+    u_char                path_sha1[20];/* of path and database */
+
+    ngx_uint_t            undoing;      /* private: inside begin, commit */
+} ngx_rf_zone_t;
+
+
+/*
+ * Life.  shm_zone->data is the ngx_rf_zone_t, filled by the caller up to
+ * "name", "files" and "path_sha1"; this is its init handler.  An existing zone
+ * of the same layout is attached.  If its path_sha1 differs, no entry has a
+ * file any more and all that is pending is dirty.
+ */
+ngx_int_t ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/*
+ * Copies what is pending, and then as many clean entries as fit (the most
+ * recently used first), and run, run_id, seq, mode, origin from a zone that is
+ * being replaced.  Returns the number of pending entries that did not fit;
+ * they are in "left" (malloc()ed records) for the caller to write to files.
+ */
+ngx_uint_t ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
+    ngx_rf_record_t **left);
+
+/* every access is between these; lock() salvages a zone whose holder died */
+void ngx_rf_zone_lock(ngx_rf_zone_t *zone);
+void ngx_rf_zone_unlock(ngx_rf_zone_t *zone);
+
+
+/*
+ * For the rooms that execute commands; all under the lock.
+ * "now" is wall-clock ms.  find() returns NULL for no entry, and for an
+ * expired one that it removed or that is flying (a writer looks for that with
+ * lookup() first).  An expired one that Redis must be told about, or that has
+ * a file, is turned into an absent one and returned.  A found entry may be a
+ * tombstone or an entry without a known value: see "type", "complete".
+ * lookup() returns the entry as it is, expired or not.
+ */
+ngx_rf_entry_t *ngx_rf_zone_lookup_locked(ngx_rf_zone_t *zone,
+    ngx_str_t *key);
+ngx_rf_entry_t *ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    int64_t now);
+
+/* an entry that says something about its key: a value, or its absence */
+#define ngx_rf_zone_known(e)                                                 \
+    ((e) != NULL && ((e)->pending != NGX_RF_CLEAN || (e)->complete))
+
+/*
+ * A command that changes up to n entries is put between begin(), which may
+ * return NGX_RF_NEED_ROOM, and commit() or rollback(), which puts all entries
+ * back as they were.  A worker killed before the commit leaves no trace of it.
+ */
+ngx_int_t ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n);
+void ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone);
+void ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone);
+
+/* memory with eviction of clean, and of pending and durable, entries;
+ * NULL: no room (NGX_RF_NEED_ROOM).  "keep" entries are never evicted while
+ * they are in use: the caller passes those it holds pointers to. */
+void *ngx_rf_zone_alloc_locked(ngx_rf_zone_t *zone, size_t size,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
+void ngx_rf_zone_free_locked(ngx_rf_zone_t *zone, void *p);
+ngx_rf_blob_t *ngx_rf_zone_blob_locked(ngx_rf_zone_t *zone, u_char *data,
+    size_t len, ngx_rf_entry_t **keep, ngx_uint_t nkeep);
+
+/* a new entry, linked into the table, absent, clean; NULL: no room */
+ngx_rf_entry_t *ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
+/* forgets a clean entry; of one whose file is still to go only the value */
+void ngx_rf_zone_forget_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+/* swaps in a value (takes ownership of the blob, frees the old one);
+ * type NGX_RF_NONE with NULL makes the entry absent */
+void ngx_rf_zone_set_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_type_e type, void *value);
+void ngx_rf_zone_expire_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t expire);
+
+/*
+ * Marks a local change that has just been made to the entry: version, lists,
+ * counters.  replaced(): the record is a REPLACE from now on, its changes
+ * (if any) are dropped.  Called before set_locked() so that the base (what
+ * Redis held) is still there to be remembered.  delta(): appends "change",
+ * made by change_locked(), or keeps REPLACE where the entry is already one
+ * (the change is then freed).  Consecutive INCRBY, INCRBYFLOAT, APPEND,
+ * PEXPIREAT/PERSIST that were not sent yet are compacted by the caller, who
+ * allocates the combined change and passes it with "compact" 1, so that it
+ * takes the last one's place, or 2: that of the one before (a sum hops over an
+ * expiry).  mergeable() is the last change, or the one before it, if it was
+ * not sent yet; NULL if there is none.  change_str() is one of its arguments.
+ */
+void ngx_rf_zone_replaced_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t now);
+void ngx_rf_zone_delta_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_zchange_t *change, ngx_uint_t compact, int64_t now);
+ngx_rf_zchange_t *ngx_rf_zone_change_locked(ngx_rf_zone_t *zone,
+    ngx_uint_t argc, ngx_str_t *argv, ngx_rf_entry_t **keep, ngx_uint_t nkeep);
+ngx_rf_zchange_t *ngx_rf_zone_mergeable(ngx_rf_entry_t *e, ngx_uint_t compact);
+ngx_int_t ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n,
+    ngx_str_t *str);
+
+/* marks a clean entry as just seen in Redis: version, run, seen, LRU */
+void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t now);
+
+/* whether a change of the key since "seq" is on record, e being its entry or
+ * NULL; forget_all(): every clean entry, as FLUSHALL does */
+ngx_uint_t ngx_rf_zone_changed_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    ngx_rf_entry_t *e, uint64_t seq);
+void ngx_rf_zone_forget_all_locked(ngx_rf_zone_t *zone);
+
+/* removes what has expired, at most n entries; not while the caller holds
+ * pointers to entries */
+void ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n);
+
+/* an entry of an older run while sh->restore is set: it is to be written
+ * back, and counts as pending for readers and writers */
+#define ngx_rf_zone_restoring(sh, e)                                         \
+    ((sh)->restore && (e)->pending == NGX_RF_CLEAN && (e)->complete          \
+     && (e)->type != NGX_RF_NONE && (e)->run != (sh)->run)
+
+
+/*
+ * For the file tier.  dirty_take() claims up to n dirty entries (or about
+ * "bytes" of values) for this process and returns malloc()ed records, "remove"
+ * set for files that are no longer needed; NULL: nothing dirty.  dirty_done()
+ * takes them back with their status, frees them, and requeues what failed or
+ * has changed meanwhile.  reclaim() requeues the claims of dead processes.
+ * durable(): NGX_OK when the key's change with that version is in its file or
+ * no longer needed there, else NGX_AGAIN.
+ */
+ngx_rf_record_t *ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n,
+    size_t bytes);
+void ngx_rf_zone_dirty_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list);
+void ngx_rf_zone_reclaim(ngx_rf_zone_t *zone);
+ngx_int_t ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key,
+    uint64_t version);
+
+/* moves the key's disk work to the head of the dirty list */
+void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
+
+
+/*
+ * For recovery.  load(): a record read from a file becomes a pending entry
+ * unless memory already knows the key as pending or its file as stale; NGX_OK,
+ * NGX_DECLINED (memory knows better), NGX_RF_NEED_ROOM.  "spilled" is lowered
+ * by one if it was a spilled key's.  The record stays the caller's.
+ *
+ * replay_take(): up to n pending entries, marked as flying, as malloc()ed
+ * records (id and nsent set for a DELTA); with sh->restore also clean entries
+ * of an older run, as REPLACE records with "base" ABSENT and version 0, in
+ * which case *restored counts them.  replay_done(): one record back: NGX_OK
+ * acknowledged (a DELTA with further changes stays pending), NGX_DECLINED set
+ * aside (no longer pending; the caller keeps it in quarantine), NGX_AGAIN to
+ * be sent again.  "keep" says that the local value is known to equal what
+ * Redis holds now; without it the entry's value is forgotten.  The record
+ * stays the caller's.  replay_reset(): everything flying is pending again.
+ */
+ngx_int_t ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_uint_t was_spilled, int64_t now);
+ngx_rf_record_t *ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n,
+    size_t bytes, int64_t now, ngx_uint_t *restored);
+void ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_int_t rc, ngx_uint_t keep, int64_t now);
+void ngx_rf_zone_replay_reset(ngx_rf_zone_t *zone);
+/* moves a pending key to the head of the replay order */
+void ngx_rf_zone_replay_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
+
+/* bytes in use in the zone, for the status page */
+size_t ngx_rf_zone_used(ngx_rf_zone_t *zone);
+
+/* wall clock in ms, from nginx's cached time */
+#define ngx_rf_now()                                                         \
+    ((int64_t) ngx_cached_time->sec * 1000 + ngx_cached_time->msec)
+
+
+#endif /* _NGX_RF_ZONE_H_INCLUDED_ */

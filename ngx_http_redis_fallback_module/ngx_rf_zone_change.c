@@ -1,0 +1,658 @@
+/*
+ * Changes to one entry, and the undo log that makes the changes of one command
+ * a whole: a command that is refused, or whose worker is killed, leaves its
+ * keys as they were.
+ *
+ * While an entry is in the log, its old value and changes are not freed: the
+ * commit does that (settle).
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_sha1.h>
+#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
+
+
+static void ngx_rf_zone_end(ngx_rf_zone_t *zone);
+static void ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
+static void ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t expire);
+static void ngx_rf_zone_relink(ngx_rf_undo_t *u);
+static void ngx_rf_zone_free_new(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
+static void ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t now);
+static void ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+
+ngx_int_t
+ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    sh->undo = sh->undo_first;
+    sh->undo_max = NGX_RF_ZONE_UNDO;
+
+    if (n > NGX_RF_ZONE_UNDO) {
+        sh->undo = ngx_rf_zone_alloc_locked(zone, n * sizeof(ngx_rf_undo_t),
+                                            NULL, 0);
+        if (sh->undo == NULL) {
+            sh->undo = sh->undo_first;
+            return NGX_RF_NEED_ROOM;
+        }
+
+        sh->undo_max = n;
+    }
+
+    zone->undoing = 1;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_rf_zone_end(ngx_rf_zone_t *zone)
+{
+    ngx_rf_undo_t     *undo;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    undo = sh->undo;
+
+    zone->undoing = 0;
+
+    sh->undo = sh->undo_first;
+    sh->undo_max = NGX_RF_ZONE_UNDO;
+
+    if (undo != sh->undo_first) {
+        ngx_slab_free_locked(zone->shpool, undo);
+    }
+}
+
+
+void
+ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         i, n;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    n = sh->nundo;
+
+    /* from this store on the command has happened */
+
+    ngx_memory_barrier();
+    sh->nundo = 0;
+    ngx_memory_barrier();
+
+    for (i = 0; i < n; i++) {
+        ngx_rf_zone_settle(zone, &sh->undo[i]);
+    }
+
+    ngx_rf_zone_end(zone);
+}
+
+
+void
+ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
+{
+    ngx_rf_entry_t  *e;
+
+    e = u->entry;
+
+    if (e == NULL) {
+        return;
+    }
+
+    u->entry = NULL;
+    e->undo = 0;
+
+    if (u->saved.value != e->value) {
+        ngx_rf_zone_free_locked(zone, u->saved.value);
+    }
+
+    if (e->changes == NULL) {
+        ngx_rf_zone_free_changes(zone, u->saved.changes);
+
+    } else {
+        ngx_rf_zone_free_locked(zone, u->swapped);
+    }
+}
+
+
+void
+ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    while (sh->nundo) {
+        ngx_rf_zone_rollback_entry(zone, &sh->undo[sh->nundo - 1]);
+        ngx_memory_barrier();
+        sh->nundo--;
+    }
+
+    ngx_rf_zone_end(zone);
+}
+
+
+static void
+ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
+{
+    ngx_rf_blob_t     *value;
+    ngx_rf_entry_t    *e, *saved;
+    ngx_rf_pending_e   pending;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    e = u->entry;
+    saved = &u->saved;
+
+    if (e == NULL) {
+        return;
+    }
+
+    value = e->value;
+    pending = e->pending;
+
+    sh->live += (saved->type != NGX_RF_NONE);
+    sh->live -= (e->type != NGX_RF_NONE);
+
+    sh->npending += (saved->pending != NGX_RF_CLEAN);
+    sh->npending -= (pending != NGX_RF_CLEAN);
+
+    ngx_rf_zone_place_expire(zone, e, saved->expire);
+
+    if (e->changes != NULL) {
+        ngx_rf_zone_free_new(zone, u);
+    }
+
+    ngx_rf_zone_undo_fields(u);
+
+    if (value != e->value) {
+        ngx_rf_zone_free_locked(zone, value);
+    }
+
+    e->undo = 0;
+    u->entry = NULL;
+
+    if (!saved->dirty) {
+        ngx_rf_zone_undirty(zone, e);
+    }
+
+    if (u->fresh) {
+        ngx_rf_zone_remove(zone, e);
+
+    } else if (pending != e->pending) {
+        ngx_rf_zone_requeue(zone, e);
+    }
+}
+
+
+void
+ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t fresh)
+{
+    ngx_rf_undo_t     *u;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    if (!zone->undoing || e->undo) {
+        return;
+    }
+
+    if (sh->nundo == sh->undo_max) {
+        ngx_log_error(NGX_LOG_ALERT, zone->log, 0,
+                      "undo log of store \"%V\" is full", &zone->name);
+        return;
+    }
+
+    u = &sh->undo[sh->nundo];
+
+    u->entry = e;
+    u->swapped = NULL;
+    u->fresh = fresh;
+    ngx_memcpy(&u->saved, e, offsetof(ngx_rf_entry_t, key));
+
+    ngx_memory_barrier();
+
+    e->undo = ++sh->nundo;
+
+    ngx_memory_barrier();
+}
+
+
+void
+ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
+{
+    ngx_rf_entry_t  *e, *saved;
+
+    e = u->entry;
+    saved = &u->saved;
+
+    ngx_rf_zone_relink(u);
+
+    e->version = saved->version;
+    e->changed = saved->changed;
+    e->expire = saved->expire;
+    e->seen = saved->seen;
+    e->run = saved->run;
+
+    e->type = saved->type;
+    e->value = saved->value;
+    e->complete = saved->complete;
+    e->foreign = saved->foreign;
+
+    e->pending = saved->pending;
+    e->id = saved->id;
+    e->nsent = saved->nsent;
+    e->nchanges = saved->nchanges;
+    e->changes = saved->changes;
+    e->last_change = saved->last_change;
+
+    e->base = saved->base;
+    e->base_expires = saved->base_expires;
+    ngx_memcpy(e->base_sha1, saved->base_sha1, 20);
+}
+
+
+/* the saved list of changes again as it was; what was put in falls out */
+
+static void
+ngx_rf_zone_relink(ngx_rf_undo_t *u)
+{
+    ngx_rf_zchange_t  *c;
+
+    c = u->swapped;
+
+    if (c != NULL) {
+        /* its own links are still those of the time before */
+
+        if (c->prev) {
+            c->prev->next = c;
+        }
+
+        if (c->next) {
+            c->next->prev = c;
+        }
+    }
+
+    if (u->saved.last_change) {
+        u->saved.last_change->next = NULL;
+    }
+}
+
+
+/* frees the changes that the entry has and the saved one has not */
+
+static void
+ngx_rf_zone_free_new(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
+{
+    ngx_rf_entry_t    *e;
+    ngx_rf_zchange_t  *c, *added;
+
+    e = u->entry;
+    added = u->saved.last_change ? u->saved.last_change->next : e->changes;
+
+    if (u->swapped) {
+        c = u->swapped->prev ? u->swapped->prev->next : e->changes;
+
+        if (u->swapped == u->saved.last_change) {
+            added = c->next;
+        }
+
+        ngx_slab_free_locked(zone->shpool, c);
+    }
+
+    ngx_rf_zone_free_changes(zone, added);
+}
+
+
+void
+ngx_rf_zone_free_changes(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c)
+{
+    ngx_rf_zchange_t  *next;
+
+    for ( /* void */ ; c; c = next) {
+        next = c->next;
+        ngx_slab_free_locked(zone->shpool, c);
+    }
+}
+
+
+void
+ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_undo_t     *u;
+    ngx_rf_zchange_t  *changes;
+
+    changes = e->changes;
+
+    if (changes == NULL) {
+        return;
+    }
+
+    if (e->undo) {
+        u = &zone->sh->undo[e->undo - 1];
+
+        ngx_rf_zone_free_new(zone, u);
+        ngx_rf_zone_relink(u);
+        u->swapped = NULL;
+        changes = NULL;
+    }
+
+    e->changes = NULL;
+    e->last_change = NULL;
+    e->nchanges = 0;
+    e->nsent = 0;
+    e->id = 0;
+
+    ngx_memory_barrier();
+
+    ngx_rf_zone_free_changes(zone, changes);
+}
+
+
+void
+ngx_rf_zone_set_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_type_e type, void *value)
+{
+    ngx_rf_blob_t     *old;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    ngx_rf_zone_save(zone, e, 0);
+
+    old = e->value;
+
+    sh->live += (type != NGX_RF_NONE);
+    sh->live -= (e->type != NGX_RF_NONE);
+
+    e->value = value;
+    e->type = type;
+
+    ngx_memory_barrier();
+
+    if (old != NULL
+        && (e->undo == 0 || sh->undo[e->undo - 1].saved.value != old))
+    {
+        ngx_slab_free_locked(zone->shpool, old);
+    }
+}
+
+
+void
+ngx_rf_zone_expire_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t expire)
+{
+    if (e->expire != expire) {
+        ngx_rf_zone_save(zone, e, 0);
+        ngx_rf_zone_place_expire(zone, e, expire);
+    }
+}
+
+
+static void
+ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t expire)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    if (e->expire == expire) {
+        return;
+    }
+
+    if (e->expire) {
+        ngx_rbtree_delete(&sh->expires, &e->expires);
+    }
+
+    e->expire = expire;
+
+    if (expire) {
+        /* where the key is 32 bits wide, seconds: they only sort */
+
+        e->expires.key = (ngx_rbtree_key_t)
+                         (sizeof(ngx_rbtree_key_t) < 8 ? expire / 1000
+                                                       : expire);
+        ngx_rbtree_insert(&sh->expires, &e->expires);
+    }
+}
+
+
+void
+ngx_rf_zone_replaced_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t now)
+{
+    ngx_rf_zone_save(zone, e, 0);
+
+    if (e->pending == NGX_RF_CLEAN) {
+        ngx_rf_zone_base(zone, e);
+        zone->sh->npending++;
+
+    } else if (e->pending == NGX_RF_DELTA && e->base != NGX_RF_BASE_UNKNOWN
+               && e->nsent)
+    {
+        /* what was sent may have been applied */
+        e->base = NGX_RF_BASE_UNKNOWN;
+    }
+
+    e->pending = NGX_RF_REPLACE;
+    e->complete = 1;
+
+    ngx_rf_zone_drop_changes(zone, e);
+    ngx_rf_zone_changed(zone, e, now);
+}
+
+
+void
+ngx_rf_zone_delta_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_zchange_t *change, ngx_uint_t compact, int64_t now)
+{
+    ngx_rf_undo_t     *u;
+    ngx_rf_zchange_t  *old;
+
+    if (e->pending == NGX_RF_REPLACE || ngx_rf_zone_restoring(zone->sh, e)) {
+        ngx_rf_zone_free_locked(zone, change);
+        ngx_rf_zone_replaced_locked(zone, e, now);
+        return;
+    }
+
+    ngx_rf_zone_save(zone, e, 0);
+
+    if (e->pending == NGX_RF_CLEAN) {
+        ngx_rf_zone_base(zone, e);
+        e->pending = NGX_RF_DELTA;
+        zone->sh->npending++;
+    }
+
+    u = e->undo ? &zone->sh->undo[e->undo - 1] : NULL;
+
+    old = compact ? ngx_rf_zone_mergeable(e, compact) : NULL;
+
+    if (old != NULL && u != NULL
+        && (u->swapped || u->saved.nchanges != e->nchanges))
+    {
+        /* the undo log knows one change per entry and command */
+        old = NULL;
+    }
+
+    if (old == NULL) {
+        change->prev = e->last_change;
+        change->next = NULL;
+        e->nchanges++;
+
+    } else {
+        change->prev = old->prev;
+        change->next = old->next;
+
+        if (u != NULL) {
+            u->swapped = old;
+        }
+    }
+
+    ngx_memory_barrier();
+
+    if (change->prev) {
+        change->prev->next = change;
+
+    } else {
+        e->changes = change;
+    }
+
+    if (change->next) {
+        change->next->prev = change;
+
+    } else {
+        e->last_change = change;
+    }
+
+    if (old != NULL && u == NULL) {
+        ngx_slab_free_locked(zone->shpool, old);
+    }
+
+    ngx_rf_zone_changed(zone, e, now);
+}
+
+
+static void
+ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
+{
+    e->version = ++zone->sh->seq;
+    e->changed = now;
+    e->foreign = 0;
+
+    ngx_rf_zone_requeue(zone, e);
+    ngx_rf_zone_dirty(zone, e);
+}
+
+
+/* what Redis held before the first local change */
+
+static void
+ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_sha1_t  sha1;
+
+    e->base = NGX_RF_BASE_UNKNOWN;
+    e->base_expires = (e->expire != 0);
+
+    if (ngx_rf_zone_restoring(zone->sh, e)) {
+        e->base = NGX_RF_BASE_ABSENT;
+
+    } else if (!e->complete || e->seen == 0) {
+        return;
+
+    } else if (e->type == NGX_RF_NONE) {
+        e->base = NGX_RF_BASE_ABSENT;
+
+    } else if (e->type == NGX_RF_STRING) {
+        ngx_sha1_init(&sha1);
+        ngx_sha1_update(&sha1, e->value->data, e->value->len);
+        ngx_sha1_final(e->base_sha1, &sha1);
+
+        e->base = NGX_RF_BASE_KNOWN;
+    }
+}
+
+
+ngx_rf_zchange_t *
+ngx_rf_zone_change_locked(ngx_rf_zone_t *zone, ngx_uint_t argc,
+    ngx_str_t *argv, ngx_rf_entry_t **keep, ngx_uint_t nkeep)
+{
+    u_char            *p;
+    size_t             size;
+    uint32_t           len;
+    ngx_uint_t         i;
+    ngx_rf_zchange_t  *change;
+
+    size = 0;
+
+    for (i = 0; i < argc; i++) {
+        size += sizeof(uint32_t) + argv[i].len;
+    }
+
+    change = ngx_rf_zone_alloc_locked(zone, ngx_rf_zchange_size(size), keep,
+                                      nkeep);
+    if (change == NULL) {
+        return NULL;
+    }
+
+    change->next = NULL;
+    change->prev = NULL;
+    change->argc = argc;
+    change->size = size;
+
+    p = change->data;
+
+    for (i = 0; i < argc; i++) {
+        len = argv[i].len;
+        p = ngx_cpymem(p, &len, sizeof(uint32_t));
+        p = ngx_cpymem(p, argv[i].data, len);
+    }
+
+    return change;
+}
+
+
+ngx_rf_zchange_t *
+ngx_rf_zone_mergeable(ngx_rf_entry_t *e, ngx_uint_t compact)
+{
+    if (e->nchanges < e->nsent + compact) {
+        return NULL;
+    }
+
+    return compact == 2 ? e->last_change->prev : e->last_change;
+}
+
+
+ngx_int_t
+ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n, ngx_str_t *str)
+{
+    u_char    *p, *last;
+    uint32_t   len;
+
+    p = change->data;
+    last = p + change->size;
+
+    while ((size_t) (last - p) >= sizeof(uint32_t)) {
+
+        ngx_memcpy(&len, p, sizeof(uint32_t));
+        p += sizeof(uint32_t);
+
+        if (len > (size_t) (last - p)) {
+            break;
+        }
+
+        if (n-- == 0) {
+            str->len = len;
+            str->data = p;
+            return NGX_OK;
+        }
+
+        p += len;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
+{
+    if (e->pending != NGX_RF_CLEAN) {
+        return;
+    }
+
+    e->version = ++zone->sh->seq;
+    e->run = zone->sh->run;
+    e->seen = now;
+    e->complete = 1;
+
+    ngx_rf_zone_requeue(zone, e);
+}

@@ -1,0 +1,74 @@
+/*
+ * What the files of the zone's room share; nobody else includes this.  All
+ * functions run under the zone's lock.
+ */
+
+#ifndef _NGX_RF_ZONE_INTERNAL_H_INCLUDED_
+#define _NGX_RF_ZONE_INTERNAL_H_INCLUDED_
+
+
+#include "ngx_rf_zone.h"
+
+
+#define NGX_RF_ZONE_MAGIC       0x72667a31
+#define NGX_RF_ENTRY_MAGIC      0x72666531
+
+#define ngx_rf_entry_size(len)  (offsetof(ngx_rf_entry_t, key) + (len))
+#define ngx_rf_blob_size(len)   (offsetof(ngx_rf_blob_t, data) + (len))
+#define ngx_rf_zchange_size(len)                                             \
+    (offsetof(ngx_rf_zchange_t, data) + (len))
+
+/* whether the disk may hold a file of the entry */
+#define ngx_rf_zone_has_file(e)  ((e)->file_version != 0 || (e)->writer != 0)
+
+
+/* ngx_rf_zone.c */
+
+/* fills a header whose seed, counters and words are set already; "block" is
+ * the header with the table behind it */
+void ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh);
+size_t ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets);
+void ngx_rf_zone_log_ctx(ngx_rf_zone_t *zone);
+
+/* puts the entry into the list that its state belongs to */
+void ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* links the entry into the dirty list where the file tier lags behind it */
+void ngx_rf_zone_dirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+void ngx_rf_zone_undirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* unlinks and frees */
+void ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* what an expired entry becomes; NULL: removed */
+ngx_rf_entry_t *ngx_rf_zone_expired(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    int64_t now);
+
+
+/* ngx_rf_zone_change.c */
+
+/* as it was, lists and counters aside */
+void ngx_rf_zone_undo_fields(ngx_rf_undo_t *u);
+void ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_uint_t fresh);
+/* frees what the entry no longer uses and ends its undo */
+void ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
+void ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+void ngx_rf_zone_free_changes(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
+
+
+/* ngx_rf_zone_pending.c */
+
+/* a malloc()ed copy; NULL: no memory */
+ngx_rf_record_t *ngx_rf_zone_record(ngx_rf_entry_t *e);
+/* value, expiry and changes of the record into an entry ("e" NULL: a new
+ * one), which becomes pending; NULL: no room */
+ngx_rf_entry_t *ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
+/* no longer pending; its file, if any, is to go */
+void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+
+/* ngx_rf_zone_salvage.c */
+
+void ngx_rf_zone_salvage(ngx_rf_zone_t *zone);
+
+
+#endif /* _NGX_RF_ZONE_INTERNAL_H_INCLUDED_ */

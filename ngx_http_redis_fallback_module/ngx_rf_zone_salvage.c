@@ -1,0 +1,593 @@
+/*
+ * A zone made anew: in place, after a worker was killed while it held the
+ * lock, and into another zone, when a reload replaces it.
+ *
+ * The salvage trusts nothing but the chains and what they lead to, and checks
+ * that too: of lists, tree and slab pool any link may be half done.  It
+ * undoes the interrupted command, copies out what Redis or the disk still
+ * depend on, lays out the pool again and puts the copies back.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
+
+
+/* an entry on its way from the old table into the new one */
+
+typedef struct ngx_rf_salvage_s  ngx_rf_salvage_t;
+
+struct ngx_rf_salvage_s {
+    ngx_rf_salvage_t     *next;
+    ngx_rf_record_t      *record;       /* "remove": only its file matters */
+    uint64_t              file_version;
+    int32_t               writer;
+    ngx_uint_t            flying;
+};
+
+
+static ngx_rf_salvage_t *ngx_rf_zone_collect(ngx_rf_zone_t *zone,
+    ngx_uint_t *lost);
+static void ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost);
+static ngx_uint_t ngx_rf_zone_valid(ngx_rf_zone_t *zone, void *p,
+    size_t size);
+static ngx_uint_t ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_valid_content(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
+static ngx_rf_salvage_t *ngx_rf_zone_rescue(ngx_rf_entry_t *e);
+static void ngx_rf_zone_rebuild(ngx_rf_zone_t *zone);
+static ngx_int_t ngx_rf_zone_put_back(ngx_rf_zone_t *zone,
+    ngx_rf_salvage_t *s);
+static void ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from,
+    ngx_rf_zone_sh_t *to);
+static ngx_rf_salvage_t *ngx_rf_zone_copy_pending(ngx_rf_zone_t *from);
+static void ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to);
+static ngx_int_t ngx_rf_zone_copy_entry(ngx_rf_zone_t *to,
+    ngx_rf_entry_t *e);
+
+
+void
+ngx_rf_zone_salvage(ngx_rf_zone_t *zone)
+{
+    ngx_pid_t          dead;
+    ngx_uint_t         n, lost;
+    ngx_rf_salvage_t  *list, *s;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    dead = sh->busy;
+    lost = 0;
+    n = 0;
+
+    zone->undoing = 0;
+
+    list = ngx_rf_zone_collect(zone, &lost);
+
+    sh->busy = ngx_pid;
+
+    ngx_rf_zone_rebuild(zone);
+
+    while (list) {
+        s = list;
+        list = s->next;
+
+        if (ngx_rf_zone_put_back(zone, s) != NGX_OK) {
+            lost++;
+
+        } else if (!s->record->remove) {
+            n++;
+        }
+
+        free(s->record);
+        free(s);
+    }
+
+    if (sh->leader == (ngx_atomic_uint_t) dead) {
+
+        /* nobody waits for the replies any more; its claims on files are
+         * for reclaim() */
+
+        while (!ngx_queue_empty(&sh->flying)) {
+            ngx_rf_entry_t  *e;
+
+            e = ngx_queue_data(ngx_queue_head(&sh->flying), ngx_rf_entry_t,
+                               queue);
+            e->flying = 0;
+            ngx_rf_zone_requeue(zone, e);
+        }
+    }
+
+    if (lost && sh->files) {
+        /* what the table lost may be in files */
+        sh->files_scan = 1;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, zone->log, 0,
+                  "process %P died while changing the zone of store \"%V\", "
+                  "rebuilt: %ui pending keys kept, %ui entries unreadable",
+                  dead, &zone->name, n, lost);
+}
+
+
+static ngx_rf_salvage_t *
+ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
+{
+    ngx_uint_t          i, max;
+    ngx_rf_entry_t     *e;
+    ngx_rf_salvage_t   *list, *s;
+    ngx_rf_zone_sh_t   *sh;
+
+    sh = zone->sh;
+    list = NULL;
+
+    ngx_rf_zone_undo_all(zone, lost);
+
+    max = (zone->shpool->end - zone->shpool->start) / ngx_rf_entry_size(0);
+
+    for (i = 0; i < sh->nbuckets; i++) {
+
+        for (e = sh->buckets[i]; e; e = e->next) {
+
+            if (max-- == 0 || !ngx_rf_zone_valid_entry(zone, e)) {
+                (*lost)++;
+                break;
+            }
+
+            if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_has_file(e)) {
+                continue;
+            }
+
+            if (!ngx_rf_zone_valid_content(zone, e)) {
+                (*lost)++;
+                continue;
+            }
+
+            s = ngx_rf_zone_rescue(e);
+
+            if (s == NULL) {
+                (*lost)++;
+                continue;
+            }
+
+            s->next = list;
+            list = s;
+        }
+    }
+
+    return list;
+}
+
+
+static void
+ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost)
+{
+    ngx_uint_t         n;
+    ngx_rf_undo_t     *u;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    n = sh->nundo;
+
+    if (n == 0) {
+        return;
+    }
+
+    if (n > sh->undo_max
+        || (sh->undo != sh->undo_first
+            && !ngx_rf_zone_valid(zone, sh->undo, n * sizeof(ngx_rf_undo_t))))
+    {
+        (*lost)++;
+        return;
+    }
+
+    while (n--) {
+        u = &sh->undo[n];
+
+        if (u->entry == NULL) {
+            continue;
+        }
+
+        if (!ngx_rf_zone_valid_entry(zone, u->entry)) {
+            (*lost)++;
+            continue;
+        }
+
+        ngx_rf_zone_undo_fields(u);
+    }
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_valid(ngx_rf_zone_t *zone, void *p, size_t size)
+{
+    u_char           *data;
+    ngx_slab_pool_t  *shpool;
+
+    data = p;
+    shpool = zone->shpool;
+
+    return data >= shpool->start
+           && data < shpool->end
+           && ((uintptr_t) data & (sizeof(void *) - 1)) == 0
+           && size <= (size_t) (shpool->end - data);
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    return ngx_rf_zone_valid(zone, e, ngx_rf_entry_size(0))
+           && e->magic == NGX_RF_ENTRY_MAGIC
+           && ngx_rf_zone_valid(zone, e, ngx_rf_entry_size(e->key_len))
+           && e->type <= NGX_RF_ZSET
+           && e->pending <= NGX_RF_DELTA;
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_uint_t         n;
+    ngx_rf_zchange_t  *c;
+
+    if (e->type == NGX_RF_NONE) {
+        e->value = NULL;
+
+    } else if (!ngx_rf_zone_valid(zone, e->value, ngx_rf_blob_size(0))
+               || !ngx_rf_zone_valid(zone, e->value,
+                                     ngx_rf_blob_size(e->value->len)))
+    {
+        return 0;
+    }
+
+    if (e->pending != NGX_RF_DELTA) {
+        e->changes = NULL;
+        e->nchanges = 0;
+        e->nsent = 0;
+        e->id = 0;
+        return 1;
+    }
+
+    n = 0;
+
+    for (c = e->changes; c; c = c->next) {
+
+        if (!ngx_rf_zone_valid(zone, c, ngx_rf_zchange_size(0))
+            || !ngx_rf_zone_valid(zone, c, ngx_rf_zchange_size(c->size))
+            || ++n > e->nchanges)
+        {
+            return 0;
+        }
+    }
+
+    return n == e->nchanges;
+}
+
+
+static ngx_rf_salvage_t *
+ngx_rf_zone_rescue(ngx_rf_entry_t *e)
+{
+    ngx_rf_salvage_t  *s;
+
+    s = malloc(sizeof(ngx_rf_salvage_t));
+    if (s == NULL) {
+        return NULL;
+    }
+
+    s->record = ngx_rf_zone_record(e);
+
+    if (s->record == NULL) {
+        free(s);
+        return NULL;
+    }
+
+    s->record->remove = (e->pending == NGX_RF_CLEAN);
+    s->file_version = e->file_version;
+    s->writer = e->writer;
+    s->flying = e->flying;
+
+    return s;
+}
+
+
+static void
+ngx_rf_zone_rebuild(ngx_rf_zone_t *zone)
+{
+    void              *p;
+    ngx_slab_pool_t   *shpool;
+    ngx_rf_zone_sh_t  *sh, copy;
+
+    sh = zone->sh;
+    shpool = zone->shpool;
+
+    copy = *sh;
+
+    ngx_slab_init(shpool);
+
+    /* the pool's first allocation, as at creation: it lies where it lay */
+
+    p = ngx_slab_alloc_locked(shpool,
+                              ngx_rf_zone_block_size(zone, copy.nbuckets));
+
+    if (p != sh) {
+        ngx_log_error(NGX_LOG_ALERT, zone->log, 0,
+                      "header of the zone of store \"%V\" has moved",
+                      &zone->name);
+        ngx_debug_point();
+    }
+
+    if (sh->magic != copy.magic) {
+        /* an nginx made for debugging fills a new pool with junk; otherwise
+         * the words stay untouched, as others go on changing them */
+        *sh = copy;
+    }
+
+    ngx_rf_zone_reset(sh);
+    ngx_rf_zone_log_ctx(zone);
+
+    sh->rebuilds++;
+}
+
+
+static ngx_int_t
+ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
+{
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    if (s->record->remove) {
+        e = ngx_rf_zone_insert_locked(zone, &s->record->key, NULL, 0);
+
+        if (e) {
+            e->version = s->record->version;
+        }
+
+    } else {
+        e = ngx_rf_zone_take_in(zone, NULL, s->record);
+    }
+
+    if (e == NULL) {
+        return NGX_ERROR;
+    }
+
+    e->file_version = s->file_version;
+
+    if (s->writer) {
+        e->writer = s->writer;
+        ngx_queue_insert_tail(&sh->writing, &e->disk);
+        sh->nwriting++;
+    }
+
+    e->flying = s->flying && !s->record->remove;
+
+    ngx_rf_zone_requeue(zone, e);
+    ngx_rf_zone_dirty(zone, e);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
+    ngx_rf_record_t **left)
+{
+    ngx_uint_t          n, same;
+    ngx_rf_salvage_t   *list, *s;
+    ngx_rf_zone_sh_t   *sh;
+
+    n = 0;
+    *left = NULL;
+    sh = to->sh;
+
+    ngx_rf_zone_lock(from);
+
+    /* from here on the old workers write to the files */
+
+    from->sh->superseded = 1;
+
+    list = ngx_rf_zone_copy_pending(from);
+
+    same = from->sh->files == sh->files
+           && ngx_memcmp(from->sh->path_sha1, sh->path_sha1, 20) == 0;
+
+    ngx_rf_zone_lock(to);
+
+    ngx_rf_zone_copy_words(from->sh, sh);
+
+    if (same) {
+        sh->spilled = from->sh->spilled;
+        sh->stat.files = from->sh->stat.files;
+
+    } else {
+        sh->files_scan = 0;
+        sh->mark = 0;
+    }
+
+    while (list) {
+        s = list;
+        list = s->next;
+
+        /* the old zone's claims do not reach into the new one */
+
+        if (s->writer) {
+            s->writer = 0;
+            s->file_version = s->file_version ? s->file_version : 1;
+        }
+
+        if (!same) {
+            s->file_version = 0;
+        }
+
+        s->flying = 0;
+
+        if (s->record->remove && s->file_version == 0) {
+            free(s->record);
+
+        } else if (ngx_rf_zone_put_back(to, s) == NGX_OK) {
+            free(s->record);
+
+        } else {
+            n += !s->record->remove;
+            s->record->next = *left;
+            *left = s->record;
+        }
+
+        free(s);
+    }
+
+    ngx_rf_zone_copy_clean(from, to);
+
+    ngx_rf_zone_unlock(to);
+    ngx_rf_zone_unlock(from);
+
+    return n;
+}
+
+
+static void
+ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from, ngx_rf_zone_sh_t *to)
+{
+    to->origin = from->origin;
+    to->seq = ngx_max(from->seq, to->seq);
+    to->mark = ngx_max(from->mark, to->mark);
+    to->run = from->run;
+    ngx_memcpy(to->run_id, from->run_id, 40);
+
+    to->mode = from->mode;
+    to->mode_since = from->mode_since;
+    to->outage_began = from->outage_began;
+    to->restore = from->restore;
+    to->files_scan = from->files_scan;
+    to->stat = from->stat;
+
+    /* these are of now, and counted by those who have them */
+    to->stat.connected = 0;
+    to->stat.files = 0;
+}
+
+
+static ngx_rf_salvage_t *
+ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
+{
+    ngx_uint_t          i;
+    ngx_queue_t        *q, *queues[3];
+    ngx_rf_entry_t     *e;
+    ngx_rf_salvage_t   *list, *s;
+
+    queues[0] = &from->sh->flying;
+    queues[1] = &from->sh->pending_queue;
+    queues[2] = &from->sh->stale;
+
+    list = NULL;
+
+    /* each to the head, so from the last to the first */
+
+    for (i = 3; i-- > 0; /* void */) {
+
+        for (q = ngx_queue_last(queues[i]);
+             q != ngx_queue_sentinel(queues[i]);
+             q = ngx_queue_prev(q))
+        {
+            e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+
+            if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_has_file(e)) {
+                continue;
+            }
+
+            s = ngx_rf_zone_rescue(e);
+
+            if (s == NULL) {
+                ngx_log_error(NGX_LOG_ALERT, from->log, ngx_errno,
+                              "malloc() failed while copying the zone of "
+                              "store \"%V\"", &from->name);
+                continue;
+            }
+
+            s->next = list;
+            list = s;
+        }
+    }
+
+    return list;
+}
+
+
+/* until the new zone is full: nothing is evicted for a copy */
+
+static void
+ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to)
+{
+    ngx_queue_t     *q;
+    ngx_rf_entry_t  *e;
+
+    for (q = ngx_queue_head(&from->sh->clean);
+         q != ngx_queue_sentinel(&from->sh->clean);
+         q = ngx_queue_next(q))
+    {
+        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+
+        if (!e->complete || e->type == NGX_RF_NONE) {
+            continue;
+        }
+
+        if (ngx_rf_zone_copy_entry(to, e) != NGX_OK) {
+            return;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
+{
+    size_t           size;
+    ngx_str_t        key;
+    ngx_uint_t       run;
+    ngx_rf_blob_t   *blob;
+    ngx_rf_entry_t  *copy;
+
+    /* room first, plain: insert() would evict what was copied before */
+
+    size = ngx_max(ngx_rf_entry_size(e->key_len),
+                   ngx_rf_blob_size(e->value->len));
+
+    if (to->shpool->pfree * ngx_pagesize < size + 4 * ngx_pagesize) {
+        return NGX_DECLINED;
+    }
+
+    blob = ngx_slab_alloc_locked(to->shpool, ngx_rf_blob_size(e->value->len));
+    if (blob == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(blob, e->value, ngx_rf_blob_size(e->value->len));
+
+    key.data = e->key;
+    key.len = e->key_len;
+
+    copy = ngx_rf_zone_insert_locked(to, &key, NULL, 0);
+
+    if (copy == NULL) {
+        ngx_slab_free_locked(to->shpool, blob);
+        return NGX_DECLINED;
+    }
+
+    run = e->run;
+
+    ngx_rf_zone_set_locked(to, copy, e->type, blob);
+    ngx_rf_zone_expire_locked(to, copy, e->expire);
+    ngx_rf_zone_seen_locked(to, copy, e->seen);
+
+    copy->run = run;
+
+    /* walked from the most recently used: each goes behind the ones before */
+
+    ngx_queue_remove(&copy->queue);
+    ngx_queue_insert_tail(&to->sh->clean, &copy->queue);
+
+    return NGX_OK;
+}
