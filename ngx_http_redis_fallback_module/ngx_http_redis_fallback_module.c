@@ -12,6 +12,7 @@
 #include "ngx_http_rf.h"
 #include "ngx_http_rf_conf.h"
 #include "ngx_http_rf_variable.h"
+#include "ngx_rf_recovery.h"
 #include "ngx_rf_store.h"
 
 
@@ -20,6 +21,8 @@ static ngx_int_t ngx_http_redis_fallback_init_process(ngx_cycle_t *cycle);
 static void ngx_http_redis_fallback_exit_process(ngx_cycle_t *cycle);
 static ngx_http_rf_main_conf_t *ngx_http_redis_fallback_conf(
     ngx_cycle_t *cycle);
+static ngx_rf_recovery_t *ngx_http_redis_fallback_recovery(
+    ngx_rf_store_t *store, ngx_cycle_t *cycle);
 static ngx_rf_store_t *ngx_http_redis_fallback_find(
     ngx_http_rf_main_conf_t *mcf, ngx_str_t *name);
 
@@ -111,6 +114,12 @@ ngx_http_redis_fallback_init_process(ngx_cycle_t *cycle)
         if (ngx_rf_store_start(stores[i].store, cycle) != NGX_OK) {
             return NGX_ERROR;
         }
+
+        stores[i].recovery = ngx_http_redis_fallback_recovery(stores[i].store,
+                                                              cycle);
+        if (stores[i].recovery == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;
@@ -139,8 +148,38 @@ ngx_http_redis_fallback_exit_process(ngx_cycle_t *cycle)
     stores = mcf->stores.elts;
 
     for (i = 0; i < mcf->stores.nelts; i++) {
+
+        if (stores[i].recovery) {
+            ngx_rf_recovery_stop(stores[i].recovery);
+        }
+
         ngx_rf_store_stop(stores[i].store, cycle);
     }
+}
+
+
+/* the store and its recovery share the rooms below, and do not know each
+ * other */
+
+static ngx_rf_recovery_t *
+ngx_http_redis_fallback_recovery(ngx_rf_store_t *store, ngx_cycle_t *cycle)
+{
+    ngx_rf_recovery_conf_t  conf;
+
+    conf.name = store->conf.name;
+    conf.address = store->conf.redis.address;
+    conf.zone = &store->zone;
+    conf.redis = store->redis;
+    conf.disk = store->disk;
+    conf.flush = &store->flush;
+    conf.file = &store->conf.file;
+    conf.check_interval = store->conf.check_interval;
+    conf.write_interval = store->conf.write_interval;
+    conf.write_queue = store->conf.write_queue;
+    conf.rate = store->conf.recovery_rate;
+    conf.remote = store->conf.on_conflict_remote;
+
+    return ngx_rf_recovery_start(&conf, cycle);
 }
 
 

@@ -33,6 +33,7 @@ typedef struct {
     ngx_str_t                   name;
     ngx_str_t                   path;       /* empty: path off */
     ngx_rf_store_t             *store;
+    struct ngx_rf_recovery_s   *recovery;   /* of this worker */
 } ngx_http_rf_store_t;
 
 
