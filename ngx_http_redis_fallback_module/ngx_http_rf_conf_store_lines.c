@@ -134,11 +134,13 @@ static char *
 ngx_http_rf_conf_store_zone(ngx_conf_t *cf, ngx_http_rf_store_block_t *block,
     const ngx_http_rf_store_line_t *line)
 {
-    ssize_t     size;
+    off_t       size;
     ngx_str_t  *value;
 
     value = cf->args->elts;
-    size = ngx_parse_size(&value[1]);
+
+    /* unlike ngx_parse_size() it knows "g" */
+    size = ngx_parse_offset(&value[1]);
 
     if (size == NGX_ERROR) {
         return ngx_http_rf_conf_store_invalid(cf, &value[1],
@@ -150,7 +152,7 @@ ngx_http_rf_conf_store_zone(ngx_conf_t *cf, ngx_http_rf_store_block_t *block,
                                          "it must be at least 1m");
     }
 
-    block->store.zone_size = size;
+    block->store.zone_size = (size_t) size;
 
     return NGX_CONF_OK;
 }
