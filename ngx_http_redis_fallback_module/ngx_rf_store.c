@@ -210,9 +210,10 @@ ngx_rf_work_route(ngx_rf_work_t *w)
 
     default: /* NGX_RF_RECOVERING */
 
-        if ((w->op->command->flags & NGX_RF_CMD_LOCAL)
-            && w->op->command->first > 0)
-        {
+        /* commands that are not executed locally too: they have to wait for
+         * the replay of their keys */
+
+        if (w->op->command->first > 0) {
             return ngx_rf_work_local(w, NGX_RF_SCOPE_PENDING);
         }
 
