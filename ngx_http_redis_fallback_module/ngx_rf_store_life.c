@@ -428,6 +428,7 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     store->stopping = 1;
 
     if (store->redis) {
+        ngx_rf_store_down(store);
         ngx_rf_redis_destroy(store->redis);
         store->redis = NULL;
     }
