@@ -7,10 +7,10 @@
  * know files, and what a record is for.  Runs in threads: malloc() only.
  */
 
-#include <cjson/cJSON.h>
-#include <math.h>
 #include "ngx_rf_codec.h"
 #include "ngx_rf_codec_parts.h"
+#include <cjson/cJSON.h>
+#include <math.h>
 
 
 static ngx_int_t ngx_rf_codec_print(cJSON *root, u_char **out, size_t *len);

@@ -6,9 +6,9 @@
  * and what a record is for.  Runs in threads: malloc() only.
  */
 
-#include <cjson/cJSON.h>
 #include "ngx_rf_codec.h"
 #include "ngx_rf_codec_parts.h"
+#include <cjson/cJSON.h>
 
 
 typedef struct {

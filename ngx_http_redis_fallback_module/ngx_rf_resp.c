@@ -10,8 +10,8 @@
  * errors that tell of an outage aside.
  */
 
-#include <hiredis/hiredis.h>
 #include "ngx_rf_resp.h"
+#include <hiredis/hiredis.h>
 
 
 /* an array's first elements are allocated at once; must be a power of two */
