@@ -43,7 +43,8 @@ static ngx_int_t ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep);
 static ngx_uint_t ngx_rf_zone_kept(ngx_rf_entry_t *e, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep);
-static void ngx_rf_zone_remember(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static void ngx_rf_zone_remember(ngx_rf_zone_t *zone, uint32_t hash,
+    uint64_t version);
 static ngx_uint_t ngx_rf_zone_expires_locally(ngx_rf_entry_t *e);
 
 
@@ -469,7 +470,7 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_memory_barrier();
 
-    ngx_rf_zone_remember(zone, e);
+    ngx_rf_zone_remember(zone, e->hash, e->version);
 
     if (e->undo) {
         ngx_rf_zone_settle(zone, &sh->undo[e->undo - 1]);
@@ -507,14 +508,14 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 /* what was read in Redis before this version is not news any more */
 
 static void
-ngx_rf_zone_remember(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+ngx_rf_zone_remember(ngx_rf_zone_t *zone, uint32_t hash, uint64_t version)
 {
     uint64_t  *stamp;
 
-    stamp = &zone->sh->removed[(e->hash >> 16) % NGX_RF_ZONE_STAMPS];
+    stamp = &zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS];
 
-    if (*stamp < e->version) {
-        *stamp = e->version;
+    if (*stamp < version) {
+        *stamp = version;
     }
 }
 
@@ -554,13 +555,30 @@ ngx_rf_zone_forget_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return;
     }
 
-    ngx_rf_zone_remember(zone, e);
+    ngx_rf_zone_remember(zone, e->hash, e->version);
 
     ngx_rf_zone_set_locked(zone, e, NGX_RF_NONE, NULL);
     ngx_rf_zone_expire_locked(zone, e, 0);
 
     e->complete = 0;
     e->seen = 0;
+}
+
+
+void
+ngx_rf_zone_forget_key_locked(ngx_rf_zone_t *zone, ngx_str_t *key)
+{
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_zone_lookup_locked(zone, key);
+
+    if (e != NULL) {
+        ngx_rf_zone_forget_locked(zone, e);
+        return;
+    }
+
+    ngx_rf_zone_remember(zone, ngx_rf_zone_hash(zone->sh, key),
+                         ++zone->sh->seq);
 }
 
 

@@ -320,9 +320,11 @@ void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
 
 /* whether a change of the key since "seq" is on record, e being its entry or
- * NULL; forget_all(): every clean entry, as FLUSHALL does */
+ * NULL; forget_key(): puts a change on record, and forgets the entry if it is
+ * clean; forget_all(): every clean one, as FLUSHALL does */
 ngx_uint_t ngx_rf_zone_changed_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
     ngx_rf_entry_t *e, uint64_t seq);
+void ngx_rf_zone_forget_key_locked(ngx_rf_zone_t *zone, ngx_str_t *key);
 void ngx_rf_zone_forget_all_locked(ngx_rf_zone_t *zone);
 
 /* removes what has expired, at most n entries; not while the caller holds

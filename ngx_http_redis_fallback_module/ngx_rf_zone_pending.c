@@ -886,7 +886,7 @@ ngx_rf_zone_restore_done(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_int_t rc,
     if (rc == NGX_AGAIN) {
         zone->sh->restore_at = 0;
 
-    } else if (rc == NGX_OK && keep) {
+    } else if (rc == NGX_OK && keep && e->type != NGX_RF_NONE) {
         ngx_rf_zone_seen_locked(zone, e, now);
 
     } else {

@@ -1,0 +1,633 @@
+/*
+ * What memory learns from a command that Redis executed.
+ *
+ * Guarantees: an entry holds a value only if nothing else is known to have
+ * happened to the key since that value was Redis'; in doubt it is forgotten.
+ * Expiries are counted from when the command was sent, so no entry outlives
+ * its key.  Pending entries are not touched.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf_local.h"
+#include "ngx_rf_local_op.h"
+
+
+/* a value may take this part of the zone: caching it must not cost the rest */
+#define NGX_RF_LEARN_PART       8
+
+#define NGX_RF_LEARN_SWEEP      2
+
+
+typedef struct {
+    ngx_rf_zone_t            *zone;
+    ngx_rf_command_e          id;
+    ngx_uint_t                argc;
+    ngx_str_t                *argv;
+    ngx_rf_reply_t           *reply;
+    int64_t                   pttl;
+    uint64_t                  seq;
+    int64_t                   sent;
+} ngx_rf_learn_t;
+
+typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
+
+
+static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
+static ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
+static void ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key,
+    ngx_str_t *value, int64_t expire);
+static void ngx_rf_learn_forget(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_get(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_mget(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_compare(ngx_rf_learn_t *ln, ngx_str_t *key,
+    ngx_rf_reply_t *reply);
+static void ngx_rf_learn_set(ngx_rf_learn_t *ln);
+static ngx_uint_t ngx_rf_learn_set_options(ngx_rf_learn_t *ln,
+    ngx_uint_t *applied, ngx_uint_t *keep, int64_t *expire);
+static ngx_uint_t ngx_rf_learn_time(ngx_rf_learn_t *ln, ngx_str_t *unit,
+    ngx_str_t *text, int64_t *expire);
+static void ngx_rf_learn_setex(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_setnx(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_getset(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_getex(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_mset(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_incr(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_append(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_expire(ngx_rf_learn_t *ln);
+static void ngx_rf_learn_persist(ngx_rf_learn_t *ln);
+
+
+void
+ngx_rf_local_learn(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
+    ngx_uint_t argc, ngx_str_t *argv, ngx_rf_reply_t *reply, int64_t pttl,
+    uint64_t seq, int64_t sent)
+{
+    ngx_int_t        i, last;
+    ngx_rf_learn_t   ln;
+    ngx_rf_learn_pt  handler;
+
+    handler = ngx_rf_learn_handler(command->id);
+
+    if (reply->type == NGX_RF_REPLY_ERROR
+        || (handler == NULL && !(command->flags & NGX_RF_CMD_WRITE)))
+    {
+        return;
+    }
+
+    ln.zone = zone;
+    ln.id = command->id;
+    ln.argc = argc;
+    ln.argv = argv;
+    ln.reply = reply;
+    ln.pttl = pttl;
+    ln.seq = seq;
+    ln.sent = sent;
+
+    ngx_rf_zone_lock(zone);
+
+    ngx_rf_zone_sweep_locked(zone, ngx_rf_now(), NGX_RF_LEARN_SWEEP);
+
+    if (handler) {
+        handler(&ln);
+        goto done;
+    }
+
+    if (command->first == 0) {
+
+        if (command->flags & NGX_RF_CMD_KEYSPACE) {
+            /* FLUSHALL and its like */
+            ngx_rf_zone_forget_all_locked(zone);
+        }
+
+        goto done;
+    }
+
+    last = command->last < 0 ? (ngx_int_t) argc + command->last
+                             : command->last;
+
+    for (i = command->first; i <= last && i < (ngx_int_t) argc;
+         i += command->step)
+    {
+        ngx_rf_zone_forget_key_locked(zone, &argv[i]);
+    }
+
+done:
+
+    ngx_rf_zone_unlock(zone);
+}
+
+
+static ngx_rf_learn_pt
+ngx_rf_learn_handler(ngx_rf_command_e id)
+{
+    switch (id) {
+
+    case NGX_RF_CMD_GET:
+        return ngx_rf_learn_get;
+
+    case NGX_RF_CMD_MGET:
+        return ngx_rf_learn_mget;
+
+    case NGX_RF_CMD_SET:
+        return ngx_rf_learn_set;
+
+    case NGX_RF_CMD_SETEX:
+    case NGX_RF_CMD_PSETEX:
+        return ngx_rf_learn_setex;
+
+    case NGX_RF_CMD_SETNX:
+        return ngx_rf_learn_setnx;
+
+    case NGX_RF_CMD_GETSET:
+        return ngx_rf_learn_getset;
+
+    case NGX_RF_CMD_GETEX:
+        return ngx_rf_learn_getex;
+
+    case NGX_RF_CMD_MSET:
+    case NGX_RF_CMD_MSETNX:
+        return ngx_rf_learn_mset;
+
+    case NGX_RF_CMD_INCR:
+    case NGX_RF_CMD_INCRBY:
+    case NGX_RF_CMD_INCRBYFLOAT:
+    case NGX_RF_CMD_DECR:
+    case NGX_RF_CMD_DECRBY:
+        return ngx_rf_learn_incr;
+
+    case NGX_RF_CMD_APPEND:
+        return ngx_rf_learn_append;
+
+    case NGX_RF_CMD_EXPIRE:
+    case NGX_RF_CMD_PEXPIRE:
+    case NGX_RF_CMD_EXPIREAT:
+    case NGX_RF_CMD_PEXPIREAT:
+        return ngx_rf_learn_expire;
+
+    case NGX_RF_CMD_PERSIST:
+        return ngx_rf_learn_persist;
+
+    default:
+        return NULL;
+    }
+}
+
+
+/* a complete entry that nothing has changed since the command was sent */
+
+static ngx_rf_entry_t *
+ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key)
+{
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_zone_find_locked(ln->zone, key, ngx_rf_now());
+
+    if (!ngx_rf_local_exists(e)
+        || e->pending != NGX_RF_CLEAN
+        || e->flying
+        || !e->complete
+        || ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq))
+    {
+        return NULL;
+    }
+
+    return e;
+}
+
+
+static void
+ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
+    int64_t expire)
+{
+    size_t           limit;
+    ngx_rf_blob_t   *blob;
+    ngx_rf_zone_t   *zone;
+    ngx_rf_entry_t  *e;
+
+    zone = ln->zone;
+    limit = (zone->shpool->end - zone->shpool->start) / NGX_RF_LEARN_PART;
+
+    e = ngx_rf_zone_find_locked(zone, key, ngx_rf_now());
+
+    if (e != NULL && (e->pending != NGX_RF_CLEAN || e->flying)) {
+        return;
+    }
+
+    if (ngx_rf_zone_changed_locked(zone, key, e, ln->seq)) {
+
+        /* which of the two came first is not known.  A read says nothing
+         * new then; after a write nobody knows the value */
+
+        if (ln->id != NGX_RF_CMD_GET) {
+            ngx_rf_zone_forget_key_locked(zone, key);
+        }
+
+        return;
+    }
+
+    blob = NULL;
+
+    if (value->len < limit && (expire == 0 || expire > ngx_rf_now())) {
+        blob = ngx_rf_zone_blob_locked(zone, value->data, value->len, &e, 1);
+    }
+
+    if (blob == NULL) {
+        ngx_rf_zone_forget_key_locked(zone, key);
+        return;
+    }
+
+    if (e == NULL) {
+        e = ngx_rf_zone_insert_locked(zone, key, NULL, 0);
+
+        if (e == NULL) {
+            ngx_rf_zone_free_locked(zone, blob);
+            ngx_rf_zone_forget_key_locked(zone, key);
+            return;
+        }
+    }
+
+    ngx_rf_zone_set_locked(zone, e, NGX_RF_STRING, blob);
+    ngx_rf_zone_expire_locked(zone, e, expire);
+    ngx_rf_zone_seen_locked(zone, e, ln->sent);
+}
+
+
+static void
+ngx_rf_learn_forget(ngx_rf_learn_t *ln)
+{
+    ngx_rf_zone_forget_key_locked(ln->zone, &ln->argv[1]);
+}
+
+
+static void
+ngx_rf_learn_get(ngx_rf_learn_t *ln)
+{
+    if (ln->reply->type == NGX_RF_REPLY_STRING && ln->pttl >= -1) {
+        ngx_rf_learn_put(ln, &ln->argv[1], &ln->reply->str,
+                         ln->pttl == -1 ? 0 : ln->sent + ln->pttl);
+        return;
+    }
+
+    ngx_rf_learn_compare(ln, &ln->argv[1], ln->reply);
+}
+
+
+static void
+ngx_rf_learn_mget(ngx_rf_learn_t *ln)
+{
+    ngx_uint_t  i;
+
+    if (ln->reply->type != NGX_RF_REPLY_ARRAY) {
+        return;
+    }
+
+    for (i = 0; i < ln->reply->nelts && i + 1 < ln->argc; i++) {
+        ngx_rf_learn_compare(ln, &ln->argv[i + 1], &ln->reply->elts[i]);
+    }
+}
+
+
+/* a value without its time to live: good for finding out that memory is wrong
+ */
+
+static void
+ngx_rf_learn_compare(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_reply_t *reply)
+{
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_learn_find(ln, key);
+
+    if (e == NULL
+        || (reply->type == NGX_RF_REPLY_STRING
+            && e->type == NGX_RF_STRING
+            && e->value->len == reply->str.len
+            && ngx_memcmp(e->value->data, reply->str.data, reply->str.len)
+               == 0))
+    {
+        return;
+    }
+
+    ngx_rf_zone_forget_locked(ln->zone, e);
+}
+
+
+static void
+ngx_rf_learn_set(ngx_rf_learn_t *ln)
+{
+    int64_t          expire;
+    ngx_uint_t       applied, keep;
+    ngx_rf_entry_t  *e;
+
+    if (!ngx_rf_learn_set_options(ln, &applied, &keep, &expire)) {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    if (!applied) {
+        return;
+    }
+
+    if (keep) {
+        e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+        if (e == NULL) {
+            ngx_rf_learn_forget(ln);
+            return;
+        }
+
+        expire = e->expire;
+    }
+
+    ngx_rf_learn_put(ln, &ln->argv[1], &ln->argv[2], expire);
+}
+
+
+/* whether they were understood */
+
+static ngx_uint_t
+ngx_rf_learn_set_options(ngx_rf_learn_t *ln, ngx_uint_t *applied,
+    ngx_uint_t *keep, int64_t *expire)
+{
+    ngx_str_t   *arg;
+    ngx_uint_t   i, nx, xx, get, nil;
+
+    nx = xx = get = 0;
+    *keep = 0;
+    *expire = 0;
+
+    for (i = 3; i < ln->argc; i++) {
+        arg = &ln->argv[i];
+
+        if (ngx_rf_local_is(arg, "nx")) {
+            nx = 1;
+
+        } else if (ngx_rf_local_is(arg, "xx")) {
+            xx = 1;
+
+        } else if (ngx_rf_local_is(arg, "get")) {
+            get = 1;
+
+        } else if (ngx_rf_local_is(arg, "keepttl")) {
+            *keep = 1;
+
+        } else if (i + 1 == ln->argc
+                   || !ngx_rf_learn_time(ln, arg, &ln->argv[++i], expire))
+        {
+            return 0;
+        }
+    }
+
+    nil = (ln->reply->type == NGX_RF_REPLY_NIL);
+
+    if (get) {
+        /* the old value: none for NX, some for XX, anything without both */
+        *applied = nx ? nil : (xx ? !nil : 1);
+
+    } else {
+        *applied = !nil;
+    }
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_rf_learn_time(ngx_rf_learn_t *ln, ngx_str_t *unit, ngx_str_t *text,
+    int64_t *expire)
+{
+    int64_t  n;
+
+    if (ngx_rf_local_number(text, &n) != NGX_OK
+        || n <= 0 || n > INT64_MAX / 1000 - ln->sent / 1000 - 1)
+    {
+        return 0;
+    }
+
+    if (ngx_rf_local_is(unit, "ex")) {
+        *expire = ln->sent + n * 1000;
+
+    } else if (ngx_rf_local_is(unit, "px")) {
+        *expire = ln->sent + n;
+
+    } else if (ngx_rf_local_is(unit, "exat")) {
+        *expire = n * 1000;
+
+    } else if (ngx_rf_local_is(unit, "pxat")) {
+        *expire = n;
+
+    } else {
+        return 0;
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_rf_learn_setex(ngx_rf_learn_t *ln)
+{
+    int64_t    expire;
+    ngx_str_t  ex = ngx_string("ex");
+    ngx_str_t  px = ngx_string("px");
+
+    if (!ngx_rf_learn_time(ln, ln->id == NGX_RF_CMD_SETEX ? &ex : &px,
+                           &ln->argv[2], &expire))
+    {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    ngx_rf_learn_put(ln, &ln->argv[1], &ln->argv[3], expire);
+}
+
+
+static void
+ngx_rf_learn_setnx(ngx_rf_learn_t *ln)
+{
+    if (ln->reply->integer == 1) {
+        ngx_rf_learn_put(ln, &ln->argv[1], &ln->argv[2], 0);
+    }
+}
+
+
+static void
+ngx_rf_learn_getset(ngx_rf_learn_t *ln)
+{
+    ngx_rf_learn_put(ln, &ln->argv[1], &ln->argv[2], 0);
+}
+
+
+static void
+ngx_rf_learn_getex(ngx_rf_learn_t *ln)
+{
+    int64_t  expire;
+
+    if (ln->reply->type != NGX_RF_REPLY_STRING) {
+        ngx_rf_learn_forget(ln);
+
+    } else if (ln->argc == 2) {
+        ngx_rf_learn_compare(ln, &ln->argv[1], ln->reply);
+
+    } else if (ln->argc == 3 && ngx_rf_local_is(&ln->argv[2], "persist")) {
+        ngx_rf_learn_put(ln, &ln->argv[1], &ln->reply->str, 0);
+
+    } else if (ln->argc == 4
+               && ngx_rf_learn_time(ln, &ln->argv[2], &ln->argv[3], &expire))
+    {
+        ngx_rf_learn_put(ln, &ln->argv[1], &ln->reply->str, expire);
+
+    } else {
+        ngx_rf_learn_forget(ln);
+    }
+}
+
+
+static void
+ngx_rf_learn_mset(ngx_rf_learn_t *ln)
+{
+    ngx_uint_t  i;
+
+    if (ln->id == NGX_RF_CMD_MSETNX && ln->reply->integer != 1) {
+        return;
+    }
+
+    for (i = 1; i + 1 < ln->argc; i += 2) {
+
+        if (ngx_rf_learn_find(ln, &ln->argv[i]) == NULL) {
+            /* a key given twice looks changed: its last value counts, and
+             * which that is nobody needs to find out */
+        }
+
+        ngx_rf_learn_put(ln, &ln->argv[i], &ln->argv[i + 1], 0);
+    }
+}
+
+
+/* the new value is the reply; whether the key expires is known of an entry
+ * that was complete before */
+
+static void
+ngx_rf_learn_incr(ngx_rf_learn_t *ln)
+{
+    u_char           text[NGX_INT64_LEN];
+    ngx_str_t        value;
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+    if (e == NULL) {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    if (ln->reply->type == NGX_RF_REPLY_INTEGER) {
+        value.data = text;
+        value.len = ngx_sprintf(text, "%L", ln->reply->integer) - text;
+
+    } else {
+        value = ln->reply->str;
+    }
+
+    ngx_rf_learn_put(ln, &ln->argv[1], &value, e->expire);
+}
+
+
+static void
+ngx_rf_learn_append(ngx_rf_learn_t *ln)
+{
+    size_t           len;
+    ngx_str_t       *part;
+    ngx_rf_blob_t   *blob;
+    ngx_rf_entry_t  *e;
+
+    part = &ln->argv[2];
+    e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+    if (e == NULL || e->type != NGX_RF_STRING
+        || ln->reply->integer != (int64_t) (e->value->len + part->len))
+    {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    len = e->value->len + part->len;
+
+    blob = ngx_rf_zone_blob_locked(ln->zone, NULL, len, &e, 1);
+
+    if (blob == NULL) {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    ngx_memcpy(ngx_cpymem(blob->data, e->value->data, e->value->len),
+               part->data, part->len);
+
+    ngx_rf_zone_set_locked(ln->zone, e, NGX_RF_STRING, blob);
+    ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
+}
+
+
+static void
+ngx_rf_learn_expire(ngx_rf_learn_t *ln)
+{
+    int64_t          n;
+    ngx_rf_entry_t  *e;
+
+    if (ln->reply->integer != 1) {
+
+        if (ln->argc == 3) {
+            /* without conditions: there is no such key */
+            ngx_rf_learn_forget(ln);
+        }
+
+        return;
+    }
+
+    e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+    if (e == NULL
+        || ngx_rf_local_number(&ln->argv[2], &n) != NGX_OK
+        || n <= 0 || n > INT64_MAX / 1000 - ln->sent / 1000 - 1)
+    {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    if (ln->id == NGX_RF_CMD_EXPIRE || ln->id == NGX_RF_CMD_EXPIREAT) {
+        n *= 1000;
+    }
+
+    if (ln->id == NGX_RF_CMD_EXPIRE || ln->id == NGX_RF_CMD_PEXPIRE) {
+        n += ln->sent;
+    }
+
+    if (n <= ngx_rf_now()) {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    ngx_rf_zone_expire_locked(ln->zone, e, n);
+    ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
+}
+
+
+static void
+ngx_rf_learn_persist(ngx_rf_learn_t *ln)
+{
+    ngx_rf_entry_t  *e;
+
+    if (ln->reply->integer != 1) {
+        return;
+    }
+
+    e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+    if (e == NULL) {
+        ngx_rf_learn_forget(ln);
+        return;
+    }
+
+    ngx_rf_zone_expire_locked(ln->zone, e, 0);
+    ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
+}
