@@ -492,13 +492,9 @@ ngx_rf_learn_mset(ngx_rf_learn_t *ln)
         return;
     }
 
+    /* a key given twice looks changed, and is forgotten */
+
     for (i = 1; i + 1 < ln->argc; i += 2) {
-
-        if (ngx_rf_learn_find(ln, &ln->argv[i]) == NULL) {
-            /* a key given twice looks changed: its last value counts, and
-             * which that is nobody needs to find out */
-        }
-
         ngx_rf_learn_put(ln, &ln->argv[i], &ln->argv[i + 1], 0);
     }
 }

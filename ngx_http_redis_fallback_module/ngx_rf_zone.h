@@ -389,7 +389,8 @@ size_t ngx_rf_zone_used(ngx_rf_zone_t *zone);
 
 /* wall clock in ms, from nginx's cached time */
 #define ngx_rf_now()                                                         \
-    ((int64_t) ngx_cached_time->sec * 1000 + ngx_cached_time->msec)
+    ((int64_t) ngx_cached_time->sec * 1000                                   \
+     + (int64_t) ngx_cached_time->msec)
 
 
 #endif /* _NGX_RF_ZONE_H_INCLUDED_ */

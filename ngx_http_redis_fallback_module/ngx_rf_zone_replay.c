@@ -1,0 +1,380 @@
+/*
+ * The replay's side of the pending list: entries in flight and what became of
+ * them.
+ *
+ * Guarantees: a flying entry does not change, but for its end: it lands as
+ * clean, or goes back into the list.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
+
+
+/* buckets that one replay_take() looks through for entries to be restored */
+#define NGX_RF_ZONE_SLICE       65536
+
+
+static ngx_rf_record_t *ngx_rf_zone_fly(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
+static void ngx_rf_zone_restore_take(ngx_rf_zone_t *zone,
+    ngx_rf_record_t ***last, ngx_uint_t n, size_t bytes, int64_t now,
+    ngx_uint_t *restored);
+static ngx_rf_record_t *ngx_rf_zone_restore_fly(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
+static void ngx_rf_zone_restore_done(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_int_t rc, ngx_uint_t keep, int64_t now);
+static void ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec, ngx_uint_t keep, int64_t now);
+static void ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+
+ngx_rf_record_t *
+ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
+    int64_t now, ngx_uint_t *restored)
+{
+    size_t             size;
+    ngx_uint_t         i;
+    ngx_queue_t       *q;
+    ngx_rf_entry_t    *e;
+    ngx_rf_record_t   *list, **last, *rec;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    list = NULL;
+    last = &list;
+    size = 0;
+
+    if (restored) {
+        *restored = 0;
+    }
+
+    ngx_rf_zone_lock(zone);
+
+    for (i = 0; i < n && size < bytes; /* void */) {
+
+        if (ngx_queue_empty(&sh->pending_queue)) {
+            break;
+        }
+
+        q = ngx_queue_head(&sh->pending_queue);
+        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+
+        if (e->expire && e->expire <= now) {
+            /* gone, or a tombstone at the tail now */
+            ngx_rf_zone_expired(zone, e, now);
+            continue;
+        }
+
+        rec = ngx_rf_zone_fly(zone, e);
+        if (rec == NULL) {
+            break;
+        }
+
+        *last = rec;
+        last = &rec->next;
+
+        size += e->key_len + (e->value ? e->value->len : 0);
+        i++;
+    }
+
+    if (sh->restore && i < n && size < bytes) {
+        ngx_rf_zone_restore_take(zone, &last, n - i, bytes - size, now,
+                                 restored);
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return list;
+}
+
+
+static ngx_rf_record_t *
+ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_record_t  *rec;
+
+    if (e->pending == NGX_RF_DELTA && e->nsent == 0) {
+        e->id = ngx_rf_zone_id(zone->sh, e);
+        ngx_memory_barrier();
+        e->nsent = e->nchanges;
+    }
+
+    rec = ngx_rf_zone_record(e);
+
+    if (rec != NULL) {
+        e->flying = 1;
+        ngx_rf_zone_requeue(zone, e);
+    }
+
+    return rec;
+}
+
+
+/* goes through the table bucket by bucket: the order of the LRU would change
+ * under a walk that is spread over many calls */
+
+static void
+ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
+    ngx_uint_t n, size_t bytes, int64_t now, ngx_uint_t *restored)
+{
+    size_t             size;
+    ngx_uint_t         taken, look;
+    ngx_rf_entry_t    *e, *next;
+    ngx_rf_record_t   *rec;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    size = 0;
+    taken = 0;
+
+    if (sh->restore_run != sh->run) {
+        sh->restore_run = sh->run;
+        sh->restore_at = 0;
+    }
+
+    for (look = 0; look < NGX_RF_ZONE_SLICE; look++) {
+
+        if (sh->restore_at == sh->nbuckets) {
+            if (sh->nrestoring == 0) {
+                sh->restore = 0;
+            }
+
+            break;
+        }
+
+        for (e = sh->buckets[sh->restore_at]; e; e = next) {
+            next = e->next;
+
+            if (!ngx_rf_zone_restoring(sh, e) || e->flying) {
+                continue;
+            }
+
+            if (e->expire && e->expire <= now) {
+                ngx_rf_zone_expired(zone, e, now);
+                continue;
+            }
+
+            if (taken == n || size >= bytes) {
+                goto done;
+            }
+
+            rec = ngx_rf_zone_restore_fly(zone, e);
+            if (rec == NULL) {
+                goto done;
+            }
+
+            **last = rec;
+            *last = &rec->next;
+
+            size += e->key_len + e->value->len;
+            taken++;
+        }
+
+        sh->restore_at++;
+    }
+
+done:
+
+    if (restored) {
+        *restored = taken;
+    }
+}
+
+
+static ngx_rf_record_t *
+ngx_rf_zone_restore_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_record_t  *rec;
+
+    rec = ngx_rf_zone_record(e);
+
+    if (rec == NULL) {
+        return NULL;
+    }
+
+    rec->pending = NGX_RF_REPLACE;
+    rec->base = NGX_RF_BASE_ABSENT;
+    rec->version = 0;
+
+    e->flying = 1;
+    zone->sh->nrestoring++;
+    ngx_rf_zone_requeue(zone, e);
+
+    return rec;
+}
+
+
+void
+ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_int_t rc, ngx_uint_t keep, int64_t now)
+{
+    ngx_rf_entry_t  *e;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, &rec->key);
+
+    if (e == NULL || !e->flying) {
+        goto done;
+    }
+
+    if (rec->version == 0) {
+        if (e->pending == NGX_RF_CLEAN) {
+            ngx_rf_zone_restore_done(zone, e, rc, keep, now);
+        }
+
+        goto done;
+    }
+
+    if (e->pending == NGX_RF_CLEAN) {
+        goto done;
+    }
+
+    ngx_rf_zone_land(zone, e);
+
+    if (rc == NGX_AGAIN || e->version != rec->version) {
+        goto done;
+    }
+
+    if (rc == NGX_OK) {
+        ngx_rf_zone_acknowledged(zone, e, rec, keep, now);
+        goto done;
+    }
+
+    ngx_rf_zone_unpend(zone, e);
+    ngx_rf_zone_forget_locked(zone, e);
+
+done:
+
+    ngx_rf_zone_unlock(zone);
+}
+
+
+static void
+ngx_rf_zone_restore_done(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_int_t rc,
+    ngx_uint_t keep, int64_t now)
+{
+    ngx_rf_zone_land(zone, e);
+
+    if (rc == NGX_AGAIN) {
+        zone->sh->restore_at = 0;
+
+    } else if (rc == NGX_OK && keep && e->type != NGX_RF_NONE) {
+        ngx_rf_zone_seen_locked(zone, e, now);
+
+    } else {
+        ngx_rf_zone_forget_locked(zone, e);
+    }
+}
+
+
+static void
+ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec, ngx_uint_t keep, int64_t now)
+{
+    ngx_uint_t         n;
+    ngx_rf_zchange_t  *c, *first;
+
+    if (e->pending == NGX_RF_DELTA && e->nchanges > e->nsent) {
+
+        /* what came after the changes that were sent is still to go */
+
+        first = e->changes;
+
+        for (c = first, n = e->nsent; n > 1; n--) {
+            c = c->next;
+        }
+
+        e->changes = c->next;
+        e->changes->prev = NULL;
+        e->nchanges -= e->nsent;
+        e->nsent = 0;
+        e->id = 0;
+        e->base = NGX_RF_BASE_UNKNOWN;
+
+        ngx_memory_barrier();
+
+        c->next = NULL;
+        ngx_rf_zone_free_changes(zone, first);
+
+        e->version = ++zone->sh->seq;
+        ngx_rf_zone_dirty(zone, e);
+
+        return;
+    }
+
+    ngx_rf_zone_unpend(zone, e);
+
+    if (!keep || (e->type == NGX_RF_NONE && !ngx_rf_zone_has_file(e))) {
+        ngx_rf_zone_forget_locked(zone, e);
+        return;
+    }
+
+    ngx_rf_zone_seen_locked(zone, e, now);
+}
+
+
+/* no longer in flight; the entry goes behind all that are waiting */
+
+static void
+ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    e->flying = 0;
+
+    if (e->pending == NGX_RF_CLEAN) {
+        zone->sh->nrestoring--;
+    }
+
+    ngx_rf_zone_requeue(zone, e);
+}
+
+
+void
+ngx_rf_zone_replay_reset(ngx_rf_zone_t *zone)
+{
+    ngx_queue_t       *q;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    ngx_rf_zone_lock(zone);
+
+    sh->restore_at = 0;
+
+    /* from the tail, each to the head: the order of before */
+
+    while (!ngx_queue_empty(&sh->flying)) {
+        q = ngx_queue_last(&sh->flying);
+        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+
+        ngx_rf_zone_land(zone, e);
+
+        if (e->pending != NGX_RF_CLEAN) {
+            ngx_queue_remove(&e->queue);
+            ngx_queue_insert_head(&sh->pending_queue, &e->queue);
+        }
+    }
+
+    ngx_rf_zone_unlock(zone);
+}
+
+
+void
+ngx_rf_zone_replay_hurry(ngx_rf_zone_t *zone, ngx_str_t *key)
+{
+    ngx_rf_entry_t  *e;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, key);
+
+    if (e != NULL && e->pending != NGX_RF_CLEAN && !e->flying) {
+        ngx_queue_remove(&e->queue);
+        ngx_queue_insert_head(&zone->sh->pending_queue, &e->queue);
+    }
+
+    ngx_rf_zone_unlock(zone);
+}
