@@ -149,6 +149,8 @@ $(OUT)/configured: $(OUT)/setup
 
 $(MODULE): $(OUT)/configured $(FILES)
 	@$(SUBMAKE) objs/$(NAME).so
+	@! nm -D --undefined-only $(SRC)/objs/$(NAME).so \
+	    | grep -E ' U ngx_(http_)?(rf|redis_fallback)_'
 	@cp $(SRC)/objs/$(NAME).so $@.new && mv $@.new $@
 
 $(UNIT): $(OUT)/configured $(FILES) $(UNITS)
