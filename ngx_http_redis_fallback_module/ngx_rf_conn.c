@@ -49,6 +49,7 @@ struct ngx_rf_conn_s {
     ngx_uint_t            busy;
     unsigned              ready:1;
     unsigned              answered:1;
+    unsigned              late:1;       /* by one turn */
     unsigned              closed:1;
 };
 
@@ -428,6 +429,7 @@ ngx_rf_conn_handshake_reply(ngx_rf_conn_t *conn, ngx_rf_reply_t *reply)
     peer->turn = (peer->turn + conn->ntried - 1) % conn->naddrs;
 
     conn->ready = 1;
+    conn->late = 0;
     conn->reply = ngx_rf_conn_call_reply;
     conn->c->idle = 1;
 
@@ -562,6 +564,7 @@ ngx_rf_conn_call_reply(ngx_rf_conn_t *conn, ngx_rf_reply_t *reply)
     }
 
     conn->answered = 1;
+    conn->late = 0;
 
     if (ngx_rf_conn_inflight(conn) == 0) {
         conn->c->idle = 1;
@@ -672,49 +675,42 @@ ngx_rf_conn_watch(ngx_rf_conn_t *conn)
 }
 
 
+/*
+ * Time is up, unless it was this process that slept: what came meanwhile is
+ * read in the next turn, so only those who are late then are late.
+ */
+
 static void
 ngx_rf_conn_timer_handler(ngx_event_t *ev)
 {
-    ngx_msec_t         expires;
-    ngx_rf_conn_t     *conn;
-    ngx_connection_t  *c;
+    ngx_msec_t      expires;
+    ngx_rf_conn_t  *conn;
 
     conn = ev->data;
-    c = conn->c;
 
-    ngx_rf_conn_enter(conn);
+    if (conn->ready) {
 
-    if (conn->reader && c->read->ready) {
-        /* it was this process that slept, and the replies are there */
-        ngx_rf_conn_read(conn);
+        if (ngx_rf_conn_inflight(conn) == 0) {
+            return;
+        }
+
+        expires = ngx_rf_pipeline_head(&conn->pipeline)->expires;
+
+        if ((ngx_msec_int_t) (expires - ngx_current_msec) > 0) {
+            ngx_rf_conn_watch(conn);
+            return;
+        }
     }
 
-    if (conn->closed || conn->timer.timer_set) {
-        goto done;
-    }
-
-    if (!conn->ready) {
-        ngx_rf_conn_break(conn, NGX_ETIMEDOUT, ngx_rf_conn_timedout);
-        goto done;
-    }
-
-    if (ngx_rf_conn_inflight(conn) == 0) {
-        goto done;
-    }
-
-    expires = ngx_rf_pipeline_head(&conn->pipeline)->expires;
-
-    if ((ngx_msec_int_t) (expires - ngx_current_msec) > 0) {
-        ngx_rf_conn_watch(conn);
-        goto done;
+    if (!conn->late) {
+        conn->late = 1;
+        ngx_add_timer(&conn->timer, 1);
+        return;
     }
 
     ngx_rf_conn_failed(conn, NGX_ETIMEDOUT, ngx_rf_conn_timedout);
-    ngx_rf_conn_finish(conn, NGX_RF_CONN_TIMEDOUT);
-
-done:
-
-    ngx_rf_conn_leave(conn);
+    ngx_rf_conn_finish(conn, conn->ready ? NGX_RF_CONN_TIMEDOUT
+                                         : NGX_RF_CONN_BROKEN);
 }
 
 

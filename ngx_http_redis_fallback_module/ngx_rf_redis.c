@@ -68,7 +68,7 @@ static void ngx_rf_redis_fail(ngx_queue_t *calls);
  * the first is for a Redis that was restarted.  Halved to doubled by chance,
  * or all workers would come at once */
 
-static ngx_msec_t  ngx_rf_redis_pauses[] = { 0, 0, 20, 50, 100, 200 };
+static ngx_msec_t  ngx_rf_redis_pauses[] = { 0, 0, 20, 50, 100 };
 
 #define NGX_RF_REDIS_PAUSES                                                   \
     (sizeof(ngx_rf_redis_pauses) / sizeof(ngx_msec_t))

@@ -1,0 +1,1179 @@
+/*
+ * What the client is put through.  Each row of steps is a scenario of its own,
+ * with an nginx and, as run.sh says, a Redis of its own.
+ */
+
+#include "rf_client.h"
+#include <signal.h>
+
+
+static u_char     *blob;
+static size_t      blob_len;
+static ngx_uint_t  number;
+static size_t      rss;
+static ngx_uint_t  fds;
+static ngx_msec_t  began;
+
+
+/* n distinct commands in one turn, each with its own reply */
+
+static void
+submit_numbers(ngx_uint_t n)
+{
+    char         text[32];
+    rf_call_t   *t;
+    ngx_uint_t   i;
+
+    for (i = 0; i < n; i++) {
+        snprintf(text, sizeof(text), "number %lu", (unsigned long) i);
+        t = rf_submit(&rf_a, "ECHO", text, NULL);
+        t->number = i;
+    }
+}
+
+
+static ngx_uint_t
+right_numbers(void)
+{
+    char         text[32];
+    rf_call_t   *t;
+    ngx_uint_t   n;
+
+    n = 0;
+
+    for (t = rf_calls; t; t = t->next) {
+        snprintf(text, sizeof(text), "number %lu", (unsigned long) t->number);
+        n += (t->fired == 1 && t->outcome == NGX_RF_CALL_DONE
+              && rf_is(t->commands[0].reply, text));
+    }
+
+    return n;
+}
+
+
+static void
+expect_done(const char *reply, const char *what)
+{
+    rf_ok(rf_calls && rf_calls->outcome == NGX_RF_CALL_DONE
+          && rf_is(rf_calls->commands[0].reply, reply), "%s", what);
+
+    if (rf_calls && rf_calls->outcome != NGX_RF_CALL_DONE) {
+        printf("# %.*s\n", (int) ngx_rf_redis_failure(rf_a.redis)->len,
+               ngx_rf_redis_failure(rf_a.redis)->data);
+    }
+
+    rf_free_calls();
+}
+
+
+static ngx_msec_t
+step_ping(void)
+{
+    rf_submit(&rf_a, "PING", NULL);
+    return 0;
+}
+
+
+static ngx_msec_t
+step_pong(void)
+{
+    expect_done("PONG", "PONG");
+    return 0;
+}
+
+
+/* hello: the handshake's info */
+
+static ngx_msec_t
+hello_check(void)
+{
+    rf_ok(rf_a.ups == 1 && rf_a.downs == 0, "up once");
+    rf_ok(rf_a.run_id_len == 40, "run id");
+    rf_ok(rf_a.version >= 60000 && rf_a.version < 100000, "version %lu",
+          (unsigned long) rf_a.version);
+    rf_ok(rf_a.dbsize == 0, "dbsize");
+    rf_ok(ngx_rf_redis_connected(rf_a.redis), "connected");
+    return 0;
+}
+
+static rf_step_pt  hello[] = { step_ping, step_pong, hello_check, NULL };
+static rf_step_pt  ping[] = { step_ping, step_pong, NULL };
+
+
+/* database */
+
+static ngx_msec_t
+database_ask(void)
+{
+    rf_submit(&rf_a, "CLIENT", "LIST", NULL);
+    return 0;
+}
+
+static ngx_msec_t
+database_check(void)
+{
+    ngx_str_t  *s = &rf_calls->commands[0].reply->str;
+
+    rf_ok(ngx_strnstr(s->data, " db=3 ", s->len) != NULL, "database 3");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  database[] = { step_ping, step_pong, database_ask,
+                                  database_check, NULL };
+
+
+/* an ACL user who may neither INFO nor DBSIZE */
+
+static ngx_msec_t
+noperm_check(void)
+{
+    rf_ok(rf_a.ups == 1, "is ready without INFO and DBSIZE");
+    rf_ok(rf_a.run_id_len == 0 && rf_a.dbsize == -1 && rf_a.version == 0,
+          "knows that it does not know");
+    return 0;
+}
+
+static rf_step_pt  noperm[] = { step_ping, step_pong, noperm_check, NULL };
+
+
+/* many calls in one turn */
+
+static uint64_t
+stat_of(rf_call_t *t, const char *name)
+{
+    char       *p;
+    ngx_str_t  *s;
+
+    s = &t->commands[0].reply->str;
+    p = (char *) ngx_strnstr(s->data, (char *) name, s->len);
+
+    return p ? strtoull(p + strlen(name), NULL, 10) : 0;
+}
+
+static ngx_msec_t
+stats(void)
+{
+    rf_submit(&rf_a, "INFO", "stats", NULL);
+    return 0;
+}
+
+static ngx_msec_t
+turn_submit(void)
+{
+    number = stat_of(rf_calls, "total_reads_processed:");
+    rf_free_calls();
+
+    submit_numbers(1000);
+    return 0;
+}
+
+static ngx_msec_t
+turn_check(void)
+{
+    rf_ok(right_numbers() == 1000, "1000 calls in one turn, 1000 replies");
+    rf_free_calls();
+    return 0;
+}
+
+static ngx_msec_t
+turn_reads(void)
+{
+    uint64_t  n = stat_of(rf_calls, "total_reads_processed:") - number;
+
+    rf_ok(n <= 6, "40 KB of commands in %d reads of Redis", (int) n);
+    rf_free_calls();
+    return 0;
+}
+
+static ngx_msec_t
+turn_big(void)
+{
+    submit_numbers(50000);
+    return 0;
+}
+
+static ngx_msec_t
+turn_big_check(void)
+{
+    rf_ok(right_numbers() == 50000, "50000 calls in one turn");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  turn[] = { step_ping, step_pong, stats, turn_submit,
+                              turn_check, stats, turn_reads, turn_big,
+                              turn_big_check, stats, step_ping, step_pong,
+                              NULL };
+
+
+/* binary values, large values */
+
+static void
+set_blob(size_t len)
+{
+    size_t      i;
+    rf_call_t  *t;
+
+    free(blob);
+    blob = malloc(len + 1);
+    blob_len = len;
+
+    for (i = 0; i < len; i++) {
+        blob[i] = (u_char) (i * 7 + i / 251);
+    }
+
+    t = rf_prepare(&rf_a, "SET", "blob", "", NULL);
+    t->argv[0][2].data = blob;
+    t->argv[0][2].len = len;
+    rf_add(t, "GET", "blob", NULL);
+    rf_add(t, "STRLEN", "blob", NULL);
+    rf_start(t);
+}
+
+static void
+check_blob(void)
+{
+    ngx_rf_call_command_t  *c = rf_calls->commands;
+
+    rf_ok(rf_calls->outcome == NGX_RF_CALL_DONE
+          && rf_is(c[0].reply, "OK")
+          && c[1].reply->str.len == blob_len
+          && ngx_memcmp(c[1].reply->str.data, blob, blob_len) == 0
+          && c[2].reply->type == NGX_RF_REPLY_INTEGER
+          && c[2].reply->integer == (int64_t) blob_len,
+          "%lu binary bytes there and back", (unsigned long) blob_len);
+    rf_free_calls();
+}
+
+static ngx_msec_t values_0(void) { set_blob(0); return 0; }
+static ngx_msec_t values_1(void) { set_blob(1000); return 0; }
+static ngx_msec_t values_2(void) { set_blob(1024 * 1024); return 0; }
+static ngx_msec_t values_3(void) { set_blob(40 * 1024 * 1024); return 0; }
+static ngx_msec_t values_check(void) { check_blob(); return 0; }
+
+static ngx_msec_t
+values_many(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < 20; i++) {
+        rf_submit(&rf_a, "GET", "blob", NULL);
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+values_many_check(void)
+{
+    rf_call_t   *t;
+    ngx_uint_t   n = 0;
+
+    for (t = rf_calls; t; t = t->next) {
+        n += (t->outcome == NGX_RF_CALL_DONE
+              && t->commands[0].reply->str.len == blob_len
+              && ngx_memcmp(t->commands[0].reply->str.data, blob, blob_len)
+                 == 0);
+    }
+
+    rf_ok(n == 20, "20 values of 1 MB at once");
+    rf_free_calls();
+    return 0;
+}
+
+static ngx_msec_t
+values_errors(void)
+{
+    rf_call_t  *t;
+
+    t = rf_prepare(&rf_a, "LPUSH", "list", "a", NULL);
+    rf_add(t, "GET", "list", NULL);
+    rf_add(t, "GET", "none", NULL);
+    rf_add(t, "CONFIG", "GET", "maxmemory*", NULL);
+    rf_start(t);
+
+    return 0;
+}
+
+static ngx_msec_t
+values_errors_check(void)
+{
+    ngx_rf_call_command_t  *c = rf_calls->commands;
+
+    rf_ok(c[0].reply->integer == 1, "an integer");
+    rf_ok(c[1].reply->type == NGX_RF_REPLY_ERROR
+          && ngx_strncmp(c[1].reply->str.data, "WRONGTYPE ", 10) == 0,
+          "an error is a reply");
+    rf_ok(c[2].reply->type == NGX_RF_REPLY_NIL, "nil");
+    rf_ok(c[3].reply->type == NGX_RF_REPLY_ARRAY && c[3].reply->nelts > 1,
+          "an array");
+    rf_free_calls();
+    free(blob);
+    blob = NULL;
+    return 0;
+}
+
+static rf_step_pt  values[] = { values_0, values_check, values_1, values_check,
+                                values_3, values_check, values_2, values_check,
+                                values_many, values_many_check, values_errors,
+                                values_errors_check, NULL };
+
+
+/* owners go away */
+
+static ngx_msec_t
+cut_submit(void)
+{
+    rf_call_t   *t, *next;
+
+    submit_numbers(1000);
+
+    for (t = rf_calls; t; t = next) {
+        next = t->next;
+
+        if (t->number % 2) {
+            rf_cut(t);
+        }
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+cut_check(void)
+{
+    rf_ok(right_numbers() == 500, "cut at once: the others get their own");
+    rf_free_calls();
+
+    set_blob(30 * 1024 * 1024);
+    return 0;
+}
+
+static void
+cut_the_big(rf_call_t *t)
+{
+    rf_call_t  *other, *next;
+
+    /* the others' replies come right behind: they are cut before the parser
+     * gets there, and between two replies */
+
+    for (other = rf_calls; other; other = next) {
+        next = other->next;
+
+        if (other->number == 77) {
+            rf_cut(other);
+        }
+    }
+}
+
+static ngx_msec_t
+cut_middle(void)
+{
+    ngx_uint_t   i;
+    rf_call_t   *t;
+
+    check_blob();
+
+    for (i = 0; i < 3; i++) {
+        rf_submit(&rf_a, "GET", "blob", NULL)->number = 88;
+        t = rf_submit(&rf_a, "ECHO", "behind", NULL);
+    }
+
+    t->then = cut_the_big;
+    t = rf_submit(&rf_a, "GET", "blob", NULL);
+    t->number = 77;
+    t = rf_submit(&rf_a, "ECHO", "x", NULL);
+    t->number = 77;
+    rf_submit(&rf_a, "ECHO", "behind", NULL);
+
+    /* the next steps are there in mid-reply */
+    rf_go_on = 1;
+    return 3;
+}
+
+static ngx_msec_t
+cut_now(void)
+{
+    rf_call_t  *t, *next;
+
+    for (t = rf_calls; t; t = next) {
+        next = t->next;
+
+        if (t->number == 88 && !t->fired) {
+            rf_cut(t);
+            break;
+        }
+    }
+
+    rf_go_on = 1;
+    return 4;
+}
+
+static ngx_msec_t
+cut_end(void)
+{
+    /* waits for the rest */
+    return 0;
+}
+
+static ngx_msec_t
+cut_end_check(void)
+{
+    rf_call_t   *t;
+    ngx_uint_t   n = 0;
+
+    for (t = rf_calls; t; t = t->next) {
+        n += rf_is(t->commands[0].reply, "behind");
+    }
+
+    rf_ok(n == 4, "cut in mid-reply: those behind get their own");
+    rf_ok(rf_a.ups == 1 && rf_a.downs == 0, "on the same connection");
+    rf_free_calls();
+    free(blob);
+    blob = NULL;
+    return 0;
+}
+
+static ngx_msec_t
+cut_waiting(void)
+{
+    rf_call_t  *t;
+
+    ngx_rf_redis_reset(rf_a.redis);
+
+    t = rf_submit(&rf_a, "ECHO", "never", NULL);
+    rf_cut(t);
+    t = rf_submit(&rf_a, "ECHO", "never", NULL);
+    rf_submit(&rf_a, "ECHO", "behind", NULL);
+    rf_cut(t);
+    return 0;
+}
+
+static ngx_msec_t
+cut_waiting_check(void)
+{
+    expect_done("behind", "cut while waiting");
+    return 0;
+}
+
+static rf_step_pt  cut[] = { step_ping, step_pong, cut_submit, cut_check,
+                             cut_middle, cut_now, cut_now, cut_end,
+                             cut_end_check, step_ping, step_pong, cut_waiting,
+                             cut_waiting_check, NULL };
+
+
+/* Redis dies with calls in flight */
+
+static ngx_msec_t
+kill_submit(void)
+{
+    rf_call_t  *t;
+
+    rf_hook("stop");
+
+    rf_submit(&rf_a, "INCR", "n", NULL);
+
+    t = rf_prepare(&rf_a, "GET", "n", NULL);
+    t->call.repeat = 1;
+    rf_start(t);
+
+    t = rf_prepare(&rf_a, "ECHO", "once", NULL);
+    t->call.repeat = 1;
+    t->call.once = 1;
+    rf_start(t);
+
+    rf_go_on = 1;
+    return 50;
+}
+
+static ngx_msec_t
+kill_now(void)
+{
+    rf_hook("kill");
+    rf_hook("start");
+    return 0;
+}
+
+static ngx_msec_t
+kill_check(void)
+{
+    rf_call_t  *once = rf_calls, *get = once->next, *incr = get->next;
+
+    rf_ok(incr->outcome == NGX_RF_CALL_UNSURE, "INCR that was sent: unsure");
+    rf_ok(incr->call.tries == 1, "and not repeated");
+    rf_ok(get->outcome == NGX_RF_CALL_DONE && get->call.tries >= 1,
+          "GET that was sent: repeated");
+    rf_ok(once->outcome == NGX_RF_CALL_UNSURE, "once is once");
+    rf_ok(rf_a.ups == 2 && rf_a.downs == 1, "down and up again");
+    rf_ok(rf_longest() <= 1600, "within the budget");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  killed[] = { step_ping, step_pong, kill_submit, kill_now,
+                                kill_check, step_ping, step_pong, NULL };
+
+
+/* Redis hangs */
+
+static ngx_msec_t
+stop_submit(void)
+{
+    ngx_uint_t  i;
+    rf_call_t  *t;
+
+    rf_hook("stop");
+
+    for (i = 0; i < 100; i++) {
+        t = rf_prepare(&rf_a, "GET", "n", NULL);
+        t->call.repeat = i % 2;
+        rf_start(t);
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+stop_check(void)
+{
+    rf_ok(rf_count(NGX_RF_CALL_UNSURE) == 100, "all fail, %d",
+          (int) rf_count(NGX_RF_CALL_UNSURE));
+    rf_ok(rf_longest() >= 990 && rf_longest() < 1200, "after the timeout, %d",
+          (int) rf_longest());
+    rf_ok(rf_a.downs == 1 && !ngx_rf_redis_connected(rf_a.redis),
+          "the connection is gone");
+    rf_free_calls();
+
+    submit_numbers(100);
+    return 0;
+}
+
+static ngx_msec_t
+stop_check_again(void)
+{
+    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 100, "new calls are unsent");
+    rf_ok(rf_longest() >= 990 && rf_longest() < 1600, "in the budget, %d",
+          (int) rf_longest());
+    rf_free_calls();
+
+    rf_hook("cont");
+    return 0;
+}
+
+static ngx_msec_t
+stop_big(void)
+{
+    rf_call_t   *t;
+    ngx_uint_t   i;
+
+    rf_hook("stop");
+    set_blob(16 * 1024 * 1024);
+
+    for (i = 0; i < 3; i++) {
+        t = rf_prepare(&rf_a, "ECHO", "unsent", NULL);
+        t->call.once = 1;
+        rf_start(t);
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+stop_big_check(void)
+{
+    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 3
+          && rf_count(NGX_RF_CALL_UNSURE) == 1,
+          "behind what did not fit: unsent");
+    rf_free_calls();
+    free(blob);
+    blob = NULL;
+    rf_hook("cont");
+    return 0;
+}
+
+static rf_step_pt  stopped[] = { step_ping, step_pong, stop_submit, stop_check,
+                                 stop_check_again, step_ping, step_pong,
+                                 stop_big, stop_big_check, step_ping,
+                                 step_pong, NULL };
+
+
+/* a process that slept itself finds the replies there */
+
+static ngx_msec_t
+sleep_submit(void)
+{
+    submit_numbers(10);
+    rf_go_on = 1;
+    return 0;
+}
+
+static ngx_msec_t
+sleep_now(void)
+{
+    submit_numbers(10);
+    ngx_msleep(1500);
+    return 0;
+}
+
+static ngx_msec_t
+sleep_check(void)
+{
+    rf_ok(right_numbers() == 20, "a worker that slept kills nothing");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  slept[] = { step_ping, step_pong, sleep_submit, sleep_now,
+                               sleep_check, NULL };
+
+
+/* nobody there */
+
+static ngx_msec_t
+dead_submit(void)
+{
+    began = ngx_current_msec;
+    submit_numbers(50);
+    return 0;
+}
+
+static ngx_msec_t
+refused_check(void)
+{
+    ngx_str_t  *failure = ngx_rf_redis_failure(rf_a.redis);
+
+    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 50, "all unsent");
+    rf_ok(rf_calls->call.tries == 3, "3 tries");
+    rf_ok(rf_longest() < 700, "soon, %d", (int) rf_longest());
+    rf_ok(ngx_strncmp(failure->data, "connect() failed (", 18) == 0,
+          "\"%.*s\"", (int) failure->len, failure->data);
+    rf_ok(rf_a.ups == 0 && rf_a.downs == 0, "neither up nor down");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  refused[] = { dead_submit, refused_check, dead_submit,
+                                 refused_check, NULL };
+
+static ngx_msec_t
+hole_check(void)
+{
+    ngx_str_t  *failure = ngx_rf_redis_failure(rf_a.redis);
+
+    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 50, "all unsent");
+    rf_ok(rf_longest() >= 450 && rf_longest() < 1560, "in the budget, %d",
+          (int) rf_longest());
+    rf_ok(ngx_strnstr(failure->data, "timed out", failure->len) != NULL,
+          "\"%.*s\"", (int) failure->len, failure->data);
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  hole[] = { dead_submit, hole_check, NULL };
+
+
+/* Redis refuses */
+
+static ngx_msec_t
+refuse_submit(void)
+{
+    rf_submit(&rf_a, "PING", NULL)->call.once = 1;
+    return 0;
+}
+
+static ngx_msec_t
+refuse_check(void)
+{
+    const char  *text = rf_get("expect");
+    ngx_str_t   *failure = ngx_rf_redis_failure(rf_a.redis);
+
+    rf_ok(rf_calls->outcome == NGX_RF_CALL_UNSENT && rf_a.ups == 0,
+          "no call is sent");
+    rf_ok(ngx_strnstr(failure->data, (char *) text, failure->len) != NULL,
+          "\"%.*s\"", (int) failure->len, failure->data);
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  refuse[] = { refuse_submit, refuse_check, NULL };
+
+static ngx_msec_t
+maxclients_b(void)
+{
+    rf_client_create(&rf_b);
+    rf_submit(&rf_b, "PING", NULL);
+    return 0;
+}
+
+static ngx_msec_t
+maxclients_b_check(void)
+{
+    rf_ok(rf_calls->outcome == NGX_RF_CALL_DONE, "the first is served");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  maxclients[] = { maxclients_b, maxclients_b_check,
+                                    refuse_submit, refuse_check, refuse_submit,
+                                    refuse_check, NULL };
+
+
+/* a link that was idle */
+
+static ngx_msec_t
+idle_kill(void)
+{
+    rf_client_create(&rf_b);
+    rf_submit(&rf_b, "CLIENT", "KILL", "TYPE", "normal", NULL);
+    return 100;
+}
+
+static ngx_msec_t
+idle_check(void)
+{
+    rf_ok(rf_calls->commands[0].reply->integer == 1, "the other was closed");
+    rf_free_calls();
+
+    rf_ok(rf_a.downs == 1 && !ngx_rf_redis_connected(rf_a.redis),
+          "an idle connection that Redis closes is closed");
+    return 0;
+}
+
+static ngx_msec_t
+idle_up(void)
+{
+    rf_ok(rf_a.ups == 2, "the next call makes another");
+    return 0;
+}
+
+static rf_step_pt  idle[] = { step_ping, step_pong, idle_kill, idle_check,
+                              step_ping, step_pong, idle_up, NULL };
+
+
+/* more replies than commands */
+
+static ngx_msec_t
+monitor(void)
+{
+    rf_submit(&rf_a, "MONITOR", NULL);
+    return 0;
+}
+
+static ngx_msec_t
+monitor_b(void)
+{
+    rf_free_calls();
+    rf_client_create(&rf_b);
+    rf_submit(&rf_b, "PING", NULL);
+    return 50;
+}
+
+static ngx_msec_t
+monitor_check(void)
+{
+    rf_free_calls();
+    rf_ok(rf_a.downs == 1, "what nobody asked for ends the connection");
+    return 0;
+}
+
+static rf_step_pt  unasked[] = { monitor, monitor_b, monitor_check, step_ping,
+                                 step_pong, NULL };
+
+
+/* handlers that do everything */
+
+static void
+nest_again(rf_call_t *t)
+{
+    rf_call_t  *other;
+
+    if (number++ < 2000) {
+        other = rf_submit(&rf_a, "ECHO", "nested", NULL);
+        other->then = nest_again;
+
+        if (number % 3 == 0) {
+            rf_cut(rf_submit(&rf_a, "ECHO", "cut", NULL));
+        }
+    }
+
+    ngx_rf_redis_reset(rf_a.redis);
+}
+
+static void
+nest_up(void)
+{
+    if (rf_a.ups < 20) {
+        rf_submit(&rf_a, "ECHO", "from up", NULL);
+    }
+}
+
+static ngx_msec_t
+nest_submit(void)
+{
+    ngx_uint_t  i;
+
+    rf_a.up = nest_up;
+
+    for (i = 0; i < 20; i++) {
+        rf_submit(&rf_a, "ECHO", "first", NULL)->then = nest_again;
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+nest_check(void)
+{
+    rf_call_t   *t;
+    ngx_uint_t   n = 0, bad = 0;
+
+    for (t = rf_calls; t; t = t->next) {
+        n++;
+        bad += (t->outcome != NGX_RF_CALL_DONE);
+    }
+
+    rf_ok(n > 2000 && bad == 0, "%d calls from handlers, %d failed", (int) n,
+          (int) bad);
+    rf_free_calls();
+    rf_a.up = NULL;
+    number = 0;
+    return 0;
+}
+
+static void
+nest_fail(rf_call_t *t)
+{
+    rf_call_t  *other, *next;
+
+    /* one of those that are about to fail too goes away meanwhile */
+
+    for (other = rf_calls; other; other = next) {
+        next = other->next;
+
+        if (!other->fired) {
+            rf_cut(other);
+            number++;
+            break;
+        }
+    }
+
+    if (number < 30) {
+        rf_submit(&rf_a, "ECHO", "again", NULL)->call.once = 1;
+    }
+
+    ngx_rf_redis_reset(rf_a.redis);
+}
+
+static ngx_msec_t
+nest_kill(void)
+{
+    ngx_uint_t  i;
+
+    rf_hook("stop");
+    number = 0;
+
+    for (i = 0; i < 100; i++) {
+        rf_submit(&rf_a, "ECHO", "first", NULL)->then = nest_fail;
+    }
+
+    rf_go_on = 1;
+    return 20;
+}
+
+static ngx_msec_t
+nest_kill_now(void)
+{
+    rf_hook("kill");
+    return 0;
+}
+
+static ngx_msec_t
+nest_kill_check(void)
+{
+    rf_ok(number >= 40 && rf_count(NGX_RF_CALL_DONE) == 0
+          && rf_count(NGX_RF_CALL_UNSURE) > 30,
+          "handlers of a failure cut, submit and reset");
+    rf_free_calls();
+    rf_hook("start");
+    return 300;
+}
+
+static rf_step_pt  nest[] = { step_ping, step_pong, nest_submit, nest_check,
+                              step_ping, step_pong, nest_kill, nest_kill_now,
+                              nest_kill_check, step_ping, step_pong, NULL };
+
+
+/* restarted, and empty */
+
+static u_char  first_id[40];
+
+static ngx_msec_t
+restart(void)
+{
+    ngx_memcpy(first_id, rf_a.run_id, 40);
+    rf_hook("kill");
+    rf_hook("start");
+    return 300;
+}
+
+static ngx_msec_t
+restart_check(void)
+{
+    rf_ok(rf_a.ups == 2 && rf_a.downs == 1, "down and up");
+    rf_ok(ngx_memcmp(first_id, rf_a.run_id, 40) != 0, "another run id");
+    return 0;
+}
+
+static rf_step_pt  restarted[] = { step_ping, step_pong, restart, step_ping,
+                                   step_pong, restart_check, NULL };
+
+
+/* thousands of connections */
+
+static ngx_msec_t
+many(void)
+{
+    rf_free_calls();
+
+    if (number == 200) {
+        rss = rf_rss();
+        fds = rf_nfds();
+    }
+
+    if (number++ < (ngx_uint_t) atoi(rf_get("cycles"))) {
+        ngx_rf_redis_reset(rf_a.redis);
+        submit_numbers(3);
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+many_next(void)
+{
+    ngx_uint_t  failed;
+
+    failed = rf_count(NGX_RF_CALL_UNSENT) + rf_count(NGX_RF_CALL_UNSURE);
+
+    if (failed) {
+        rf_ok(0, "cycle %d: %.*s", (int) number,
+              (int) ngx_rf_redis_failure(rf_a.redis)->len,
+              ngx_rf_redis_failure(rf_a.redis)->data);
+        number = (ngx_uint_t) -2;
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+many_check(void)
+{
+    if (number != (ngx_uint_t) -2) {
+        rf_ok(rf_a.ups == (ngx_uint_t) atoi(rf_get("cycles")),
+              "%d connections", (int) rf_a.ups);
+    }
+
+    rf_ok(rf_nfds() <= fds, "descriptors: %d, then %d", (int) fds,
+          (int) rf_nfds());
+    rf_ok(rf_get("sanitize") || rf_rss() <= rss + 512 * 1024,
+          "memory: %d KB, then %d KB", (int) (rss / 1024),
+          (int) (rf_rss() / 1024));
+    return 0;
+}
+
+/* filled in below: a row of "cycles" pairs would be long */
+
+static rf_step_pt  reconnects[10000];
+
+
+static ngx_msec_t
+calls_many(void)
+{
+    rf_free_calls();
+
+    if (number == 10) {
+        rss = rf_rss();
+    }
+
+    number++;
+    submit_numbers(10000);
+    return 0;
+}
+
+static ngx_msec_t
+calls_check(void)
+{
+    rf_ok(right_numbers() == 10000, "the last 10000 of %d calls",
+          (int) number * 10000);
+    rf_free_calls();
+    rf_ok(rf_get("sanitize") || rf_rss() <= rss + 1024 * 1024,
+          "memory: %d KB, then %d KB", (int) (rss / 1024),
+          (int) (rf_rss() / 1024));
+    return 0;
+}
+
+static rf_step_pt  millions[210];
+
+
+/* dead Redis again and again: nothing may be left of a try that failed */
+
+static ngx_msec_t
+fails(void)
+{
+    rf_free_calls();
+
+    if (number == 50) {
+        rss = rf_rss();
+        fds = rf_nfds();
+    }
+
+    number++;
+    rf_submit(&rf_a, "PING", NULL)->call.once = 1;
+    return 0;
+}
+
+static ngx_msec_t
+fails_check(void)
+{
+    rf_ok(rf_calls->outcome == NGX_RF_CALL_UNSENT, "%d tries fail",
+          (int) number);
+    rf_free_calls();
+    rf_ok(rf_nfds() <= fds, "descriptors: %d, then %d", (int) fds,
+          (int) rf_nfds());
+    rf_ok(rf_get("sanitize") || rf_rss() <= rss + 512 * 1024,
+          "memory: %d KB, then %d KB", (int) (rss / 1024),
+          (int) (rf_rss() / 1024));
+    return 0;
+}
+
+static rf_step_pt  failures[210];
+
+
+/* destroyed at any moment, a lookup in a thread included */
+
+static ngx_msec_t
+destroy_make(void)
+{
+    rf_free_calls();
+    rf_client_create(&rf_b);
+    rf_submit(&rf_b, "PING", NULL);
+    rf_submit(&rf_b, "PING", NULL);
+
+    rf_go_on = 1;
+    return number++ % 5;
+}
+
+static ngx_msec_t
+destroy_now(void)
+{
+    rf_client_destroy(&rf_b);
+
+    if (rf_count(NGX_RF_CALL_UNSENT) + rf_count(NGX_RF_CALL_UNSURE)
+        + rf_count(NGX_RF_CALL_DONE) != 2)
+    {
+        rf_ok(0, "destroy answers");
+    }
+
+    return 0;
+}
+
+static ngx_msec_t
+destroy_check(void)
+{
+    rf_free_calls();
+    rf_ok(1, "destroyed %d times", (int) number);
+    return 20;
+}
+
+static rf_step_pt  destroys[410];
+
+
+/* exits: what is left for destroy */
+
+static ngx_msec_t
+leave_blocked(void)
+{
+    submit_numbers(3);
+    rf_submit(&rf_a, "BLPOP", "none", "0", NULL);
+    rf_go_on = 1;
+    return 20;
+}
+
+static rf_step_pt  leave[] = { step_ping, step_pong, leave_blocked, NULL };
+
+static ngx_msec_t
+quit_block(void)
+{
+    rf_submit(&rf_a, "BLPOP", "none", "0", NULL);
+    return 0;
+}
+
+static ngx_msec_t
+quit_check(void)
+{
+    rf_ok(rf_calls->outcome == NGX_RF_CALL_UNSURE && rf_longest() > 900,
+          "a graceful exit waits for calls in flight");
+    return 0;
+}
+
+static rf_step_pt  quit[] = { step_ping, step_pong, quit_block, quit_check,
+                              NULL };
+
+
+rf_scenario_t  rf_scenarios[] = {
+    { "hello", hello },
+    { "ping", ping },
+    { "database", database },
+    { "noperm", noperm },
+    { "turn", turn },
+    { "values", values },
+    { "cut", cut },
+    { "killed", killed },
+    { "stopped", stopped },
+    { "slept", slept },
+    { "refused", refused },
+    { "hole", hole },
+    { "refuse", refuse },
+    { "maxclients", maxclients },
+    { "idle", idle },
+    { "unasked", unasked },
+    { "nest", nest },
+    { "restarted", restarted },
+    { "reconnects", reconnects },
+    { "millions", millions },
+    { "failures", failures },
+    { "destroys", destroys },
+    { "leave", leave },
+    { "quit", quit },
+    { NULL, NULL }
+};
+
+
+static void __attribute__((constructor))
+fill_rows(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < 9990; i += 2) {
+        reconnects[i] = many;
+        reconnects[i + 1] = many_next;
+    }
+
+    reconnects[i] = many_check;
+
+    for (i = 0; i < 200; i++) {
+        millions[i] = calls_many;
+        failures[i] = fails;
+    }
+
+    millions[i] = calls_check;
+    failures[i] = fails_check;
+
+    for (i = 0; i < 400; i += 2) {
+        destroys[i] = destroy_make;
+        destroys[i + 1] = destroy_now;
+    }
+
+    destroys[i] = destroy_check;
+}
