@@ -212,6 +212,17 @@ ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i, ngx_uint_t *pending)
                && (e->pending != NGX_RF_CLEAN
                    || ngx_rf_zone_restoring(l->zone->sh, e));
 
+    if (l->scope == NGX_RF_SCOPE_PENDING
+        && (l->command->flags & NGX_RF_CMD_WRITE)
+        && !*pending && e != NULL && e->file_version)
+    {
+        /* acknowledged, and its file still there: if this write went to Redis
+         * and nginx crashed now, the file would be replayed over it */
+
+        l->need = i;
+        return NGX_RF_NEED_WAIT;
+    }
+
     if (l->scope == NGX_RF_SCOPE_FRESH
         && !*pending && !ngx_rf_local_fresh(l, e))
     {

@@ -507,14 +507,22 @@ static void
 ngx_rf_learn_incr(ngx_rf_learn_t *ln)
 {
     u_char           text[NGX_INT64_LEN];
+    int64_t          expire;
     ngx_str_t        value;
     ngx_rf_entry_t  *e;
 
-    e = ngx_rf_learn_find(ln, &ln->argv[1]);
+    if (ln->pttl >= -1) {
+        expire = ln->pttl == -1 ? 0 : ln->sent + ln->pttl;
 
-    if (e == NULL) {
-        ngx_rf_learn_forget(ln);
-        return;
+    } else {
+        e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+        if (e == NULL) {
+            ngx_rf_learn_forget(ln);
+            return;
+        }
+
+        expire = e->expire;
     }
 
     if (ln->reply->type == NGX_RF_REPLY_INTEGER) {
@@ -525,7 +533,7 @@ ngx_rf_learn_incr(ngx_rf_learn_t *ln)
         value = ln->reply->str;
     }
 
-    ngx_rf_learn_put(ln, &ln->argv[1], &value, e->expire);
+    ngx_rf_learn_put(ln, &ln->argv[1], &value, expire);
 }
 
 

@@ -74,6 +74,7 @@ static ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_normal(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_fallback(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
+static ngx_uint_t ngx_rf_work_learns(ngx_rf_command_e id);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_int_t ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason);
 static ngx_int_t ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope);
@@ -294,14 +295,16 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     call = &w->call;
 
     ngx_memzero(call, sizeof(ngx_rf_call_t));
+    ngx_memzero(w->commands, sizeof(w->commands));
 
     w->commands[0].argc = op->argc;
     w->commands[0].argv = op->argv;
     call->ncommands = 1;
 
-    if (op->command->id == NGX_RF_CMD_GET) {
+    if (ngx_rf_work_learns(op->command->id)) {
 
-        /* memory must not outlive the key: rule "TTLs are not outlived" */
+        /* the reply is the value, but not how long it lives: memory must not
+         * outlive it */
 
         ngx_str_set(&w->pttl[0], "PTTL");
         w->pttl[1] = op->argv[1];
@@ -329,6 +332,27 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 }
 
 
+/* commands whose reply is the key's value */
+
+static ngx_uint_t
+ngx_rf_work_learns(ngx_rf_command_e id)
+{
+    switch (id) {
+
+    case NGX_RF_CMD_GET:
+    case NGX_RF_CMD_INCR:
+    case NGX_RF_CMD_INCRBY:
+    case NGX_RF_CMD_INCRBYFLOAT:
+    case NGX_RF_CMD_DECR:
+    case NGX_RF_CMD_DECRBY:
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
 static void
 ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
@@ -348,8 +372,9 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
         return;
     }
 
-    if (outcome == NGX_RF_CALL_DONE) {
-        reply = w->commands[0].reply;
+    reply = w->commands[0].reply;
+
+    if (outcome == NGX_RF_CALL_DONE || reply) {
 
         if (ngx_rf_resp_outage(reply)) {
             /* it was not executed */
@@ -358,6 +383,7 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
         } else {
             if (reply->type != NGX_RF_REPLY_ERROR) {
                 pttl = (call->ncommands == 2
+                        && w->commands[1].reply
                         && w->commands[1].reply->type == NGX_RF_REPLY_INTEGER)
                        ? w->commands[1].reply->integer : -3;
 
