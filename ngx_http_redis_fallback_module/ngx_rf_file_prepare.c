@@ -315,10 +315,13 @@ ngx_rf_file_own_entry(ngx_fd_t at, const char *name, ngx_uint_t depth,
         return;
     }
 
-    /* another name of the file could be anywhere */
+    /* another name of the file could be anywhere; a file that stays somebody
+     * else's is found out when it is read */
 
-    if (S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid != uid) {
-        (void) fchownat(at, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+    if (S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid != uid
+        && fchownat(at, name, uid, gid, AT_SYMLINK_NOFOLLOW) == -1)
+    {
+        return;
     }
 }
 
