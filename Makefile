@@ -7,6 +7,7 @@ BUILD    ?= release
 NGINX_SRC ?= /usr/share/nginx/src
 NGINX    ?= $(firstword $(wildcard /usr/sbin/nginx) nginx)
 JOBS     ?= $(shell nproc)
+SOAK     ?= 600
 
 ifeq ($(origin CC),default)
 CC        = gcc
@@ -69,8 +70,8 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
             -C $(SRC) -f objs/Makefile
 
 
-.PHONY: all build module help deps run test test-unit test-nginx test-outage check \
-        layers format matrix bench soak clean FORCE
+.PHONY: all build module help deps run test test-unit test-client test-nginx \
+        test-outage check layers format matrix bench soak clean FORCE
 
 all: build
 
@@ -94,8 +95,9 @@ help:
 	@echo 'make              builds build/$(NAME).so'
 	@echo 'make deps         installs the Debian packages that are missing'
 	@echo 'make run          nginx on port 8080 and a Redis, until Ctrl-C'
-	@echo 'make test         all tests: test-unit, test-nginx, test-outage'
+	@echo 'make test         all of the following tests'
 	@echo 'make test-unit    the engine without http'
+	@echo 'make test-client  its Redis client, with real servers'
 	@echo 'make test-nginx   t/*.t; some: TESTS="t/a.t t/b.t"'
 	@echo 'make test-outage  t/outage/*.t; some: OUTAGE=t/outage/a.t'
 	@echo 'make check        layers, format, and all tests'
@@ -165,11 +167,17 @@ run: build
 	@BUILD=$(BUILD) RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGINX) \
 	    scripts/run
 
-test: test-unit test-nginx test-outage
+test: test-unit test-client test-nginx test-outage
 
 test-unit: build
 	@flock build/$(FLAVOUR).lock $(MAKE) --no-print-directory $(UNIT)
 	@RF_UNIT=$(abspath $(UNIT)) $(PROVE) t/unit/run.t
+
+test-client: build
+	@scripts/deps --check
+	@NGX_TREE=$(SRC) NGINX=$(NGINX) LD_PRELOAD_MODULE=$(PRELOAD) \
+	    RF_CFLAGS='$(if $(PRELOAD),$(CFLAGS_sanitize))' \
+	    prove t/unit/client/run.sh
 
 test-nginx: build
 	@scripts/deps --check
@@ -194,7 +202,8 @@ bench: build
 	@RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGINX) bench/run $(BENCH)
 
 soak: build
-	@RF_SOAK=$(or $(SOAK),600) $(PROVE) -v t/outage/*soak*.t
+	@scripts/deps --check
+	@SOAK_SECONDS=$(SOAK) $(PROVE) -v t/soak/soak.pl
 
 clean:
 	rm -rf build

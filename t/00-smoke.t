@@ -22,7 +22,7 @@ ok
 --- http_config
     redis_fallback_store app {
         server  127.0.0.1:$TEST_NGINX_FREE_PORT;
-        path    $TEST_NGINX_SERVER_ROOT/app;
+        path    $TEST_NGINX_DATA/app;
     }
 --- config
     location = /t { return 200 "ok"; }
@@ -39,17 +39,17 @@ ok
 --- http_config
     redis_fallback_store app {
         server  127.0.0.1:$TEST_NGINX_REDIS_PORT;
-        path    $TEST_NGINX_SERVER_ROOT/app;
+        path    $TEST_NGINX_DATA/app;
     }
 --- config
     location /kv/ { redis_fallback_pass app; }
---- pipelined_requests eval
+--- request eval
 ["PUT /kv/smoke
 hello", "GET /kv/smoke", "DELETE /kv/smoke", "GET /kv/smoke"]
 --- error_code eval
 [204, 200, 204, 404]
 --- response_body_like eval
-["", qr/^hello$/, "", "404"]
+["", "^hello\$", "", "404"]
 --- no_error_log
 [alert]
 [emerg]
