@@ -1176,10 +1176,15 @@ sub default_conf {
 END
     }
 
+    # nginx warns of more than it may have open, as a plain user's does
+
+    my $max = POSIX::sysconf(POSIX::_SC_OPEN_MAX()) || 1024;
+    my $connections = $max < 4096 ? $max : 4096;
+
     return $self->preamble . <<END . $self->http_preamble . <<END;
 $part{main}
 events {
-    worker_connections 4096;
+    worker_connections $connections;
     $part{events}
 }
 http {
