@@ -176,7 +176,7 @@ ngx_rf_keyspace_ttl(ngx_rf_local_t *l)
     if (l->command->id == NGX_RF_CMD_TTL
         || l->command->id == NGX_RF_CMD_EXPIRETIME)
     {
-        return ngx_rf_local_integer(l, (ms + 500) / 1000);
+        return ngx_rf_local_integer(l, ((uint64_t) ms + 500) / 1000);
     }
 
     return ngx_rf_local_integer(l, ms);

@@ -18,6 +18,8 @@
 static ngx_int_t ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler);
 static ngx_int_t ngx_rf_local_write(ngx_rf_local_t *l,
     ngx_rf_local_pt handler);
+static ngx_int_t ngx_rf_local_redis(ngx_rf_local_t *l, ngx_int_t rc,
+    ngx_uint_t pending);
 static ngx_int_t ngx_rf_local_scope(ngx_rf_local_t *l, ngx_uint_t *pending);
 static ngx_int_t ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i,
     ngx_uint_t *pending);
@@ -84,13 +86,7 @@ ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 
     rc = handler ? handler(l) : NGX_RF_NEED_REDIS;
 
-    if (rc == NGX_RF_NEED_REDIS && pending) {
-        /* Redis does not know the key as it is, yet */
-        l->need = pending;
-        return NGX_RF_NEED_WAIT;
-    }
-
-    return rc;
+    return ngx_rf_local_redis(l, rc, pending);
 }
 
 
@@ -119,12 +115,7 @@ ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
     rc = ngx_rf_local_scope(l, &pending);
 
     if (rc == NGX_OK) {
-        rc = handler(l);
-
-        if (rc == NGX_RF_NEED_REDIS && pending) {
-            l->need = pending;
-            rc = NGX_RF_NEED_WAIT;
-        }
+        rc = ngx_rf_local_redis(l, handler(l), pending);
     }
 
     if (rc == NGX_OK && l->reply->type != NGX_RF_REPLY_ERROR) {
@@ -136,6 +127,23 @@ ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
     }
 
     return rc;
+}
+
+
+/* what only Redis can do waits until it knows the key as it is here */
+
+static ngx_int_t
+ngx_rf_local_redis(ngx_rf_local_t *l, ngx_int_t rc, ngx_uint_t pending)
+{
+    if (rc != NGX_RF_NEED_REDIS
+        || l->scope != NGX_RF_SCOPE_PENDING || pending == 0)
+    {
+        return rc;
+    }
+
+    l->need = pending;
+
+    return NGX_RF_NEED_WAIT;
 }
 
 
