@@ -74,6 +74,8 @@ typedef struct {
     ngx_uint_t            nrecords;
     ngx_uint_t            garbage;      /* files unlinked */
     ngx_uint_t            quarantined;
+    ngx_uint_t            unread;       /* files and directories that cannot
+                                           be read and may be records */
     ngx_uint_t            nerrors;
     ngx_rf_file_error_t   errors[16];
 } ngx_rf_file_walk_t;

@@ -94,6 +94,7 @@ ngx_rf_file_walk_thread(ngx_rf_file_conf_t *conf, ngx_rf_file_walk_t *walk)
     walk->nrecords = 0;
     walk->garbage = 0;
     walk->quarantined = 0;
+    walk->unread = 0;
     walk->nerrors = 0;
 
     walk->errors[0].what = NULL;
@@ -226,6 +227,7 @@ ngx_rf_file_walk_once(ngx_rf_file_tree_t *tree, ngx_fd_t dir,
 
     default:
         err = ngx_errno;
+        walk->unread++;
         ngx_rf_file_fail_hex(ngx_rf_file_walk_error(walk), slice->conf, err,
                              why, hex);
         return ngx_rf_file_walk_exhausted(err) ? NGX_ERROR : NGX_OK;
@@ -321,6 +323,11 @@ ngx_rf_file_walk_failed(ngx_rf_file_tree_t *tree, ngx_err_t err,
     ngx_rf_file_slice_t  *slice;
 
     slice = tree->data;
+
+    if (err && err != NGX_ELOOP && err != NGX_ENOTDIR) {
+        /* neither in the wrong place nor something else than a directory */
+        slice->walk->unread++;
+    }
 
     ngx_rf_file_fail(ngx_rf_file_walk_error(slice->walk), slice->conf, err,
                      what, "%ui/%s", slice->conf->database, name);

@@ -432,7 +432,7 @@ ngx_rf_recovery_begin(ngx_rf_recovery_t *r)
     r->rate_since = ngx_current_msec;
     r->rate_used = 0;
     r->walking = 0;
-    r->walk_failures = 0;
+    r->walk_logged = 0;
 
     sh->stat.rec_total = n;
     sh->stat.rec_done = 0;

@@ -45,7 +45,8 @@ struct ngx_rf_recovery_s {
     ngx_rf_disk_job_t        *job;          /* walk or mark */
     ngx_uint_t                quarantining;
     ngx_rf_file_walk_t        walk;
-    ngx_uint_t                walk_failures;
+    ngx_uint_t                unread;       /* records left behind by it */
+    ngx_msec_t                walk_logged;
 
     ngx_rf_marker_t          *markers;
     ngx_uint_t                nmarkers;

@@ -27,6 +27,9 @@
 #define NGX_RF_RECOVERY_WALK        512
 #define NGX_RF_RECOVERY_WALK_BYTES  (4 * 1024 * 1024)
 
+/* ms between two reports of files that cannot be read */
+#define NGX_RF_RECOVERY_LOG         60000
+
 /* markers remembered for removal; the others expire */
 #define NGX_RF_RECOVERY_MARKERS     100000
 #define NGX_RF_RECOVERY_UNLINK      256
@@ -71,6 +74,8 @@ static void ngx_rf_recovery_refused(ngx_rf_recovery_t *r,
 static void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_walked(ngx_rf_disk_job_t *job);
+static void ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r,
+    ngx_rf_file_walk_t *walk);
 static void ngx_rf_recovery_load(ngx_rf_recovery_t *r,
     ngx_rf_file_walk_t *walk);
 static void ngx_rf_recovery_mark(ngx_rf_recovery_t *r);
@@ -513,8 +518,10 @@ ngx_rf_recovery_walk(ngx_rf_recovery_t *r)
     if (!r->walking) {
         r->walking = 1;
         ngx_memzero(&r->walk, sizeof(ngx_rf_file_walk_t));
+        r->unread = 0;
         r->walk.n = NGX_RF_RECOVERY_WALK;
-        r->walk.bytes = NGX_RF_RECOVERY_WALK_BYTES;
+        r->walk.bytes = ngx_min(NGX_RF_RECOVERY_WALK_BYTES,
+                                r->conf.zone->shm_zone->shm.size / 8);
 
         /* what is spilled from now on needs another walk */
 
@@ -540,7 +547,6 @@ ngx_rf_recovery_walk(ngx_rf_recovery_t *r)
 static void
 ngx_rf_recovery_walked(ngx_rf_disk_job_t *job)
 {
-    ngx_uint_t           i;
     ngx_rf_zone_sh_t    *sh;
     ngx_rf_recovery_t   *r;
     ngx_rf_file_walk_t  *walk;
@@ -554,11 +560,8 @@ ngx_rf_recovery_walked(ngx_rf_disk_job_t *job)
 
     (void) ngx_atomic_fetch_add(&sh->stat.quarantined, walk->quarantined);
 
-    for (i = 0; i < ngx_min(walk->nerrors, 16); i++) {
-        ngx_rf_flush_log_error(r->conf.flush, NGX_LOG_CRIT,
-                               "a file is no record or cannot be read",
-                               &walk->errors[i]);
-    }
+    ngx_rf_recovery_walk_log(r, walk);
+    r->unread += walk->unread;
 
     if (job->rc == NGX_ERROR) {
         (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
@@ -572,12 +575,51 @@ ngx_rf_recovery_walked(ngx_rf_disk_job_t *job)
     if (job->rc == NGX_DONE) {
         r->walking = 0;
 
+        if (r->unread) {
+
+            /* a mark would make garbage of them: no end before they are read */
+
+            r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+            return;
+        }
+
         ngx_rf_zone_lock(r->conf.zone);
         sh->files_scan = 0;
         ngx_rf_zone_unlock(r->conf.zone);
     }
 
     ngx_rf_recovery_post(r);
+}
+
+
+/* what was set aside always, the rest now and then: it is tried again and
+ * again */
+
+static void
+ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
+{
+    ngx_uint_t  i;
+
+    if (walk->nerrors == 0) {
+        return;
+    }
+
+    if (walk->quarantined == 0 && r->walk_logged
+        && (ngx_msec_int_t) (ngx_current_msec - r->walk_logged)
+           < NGX_RF_RECOVERY_LOG)
+    {
+        return;
+    }
+
+    if (walk->quarantined == 0) {
+        r->walk_logged = ngx_current_msec;
+    }
+
+    for (i = 0; i < ngx_min(walk->nerrors, 16); i++) {
+        ngx_rf_flush_log_error(r->conf.flush, NGX_LOG_CRIT,
+                               "a file is no record or cannot be read",
+                               &walk->errors[i]);
+    }
 }
 
 
@@ -602,10 +644,11 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
             (void) ngx_atomic_fetch_add(&sh->stat.rec_total, 1);
 
         } else if (rc != NGX_DECLINED) {
+            r->unread++;
             ngx_log_error(NGX_LOG_CRIT, r->log, 0,
                           "redis_fallback store \"%V\": no room in the zone "
-                          "for the record of key \"%V\", its file stays for "
-                          "the next start", &r->conf.name, &rec->key);
+                          "for the record of key \"%V\", its file stays",
+                          &r->conf.name, &rec->key);
         }
     }
 }

@@ -607,9 +607,16 @@ ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job)
     case NGX_OK:
         w->file = 1;
 
-        switch (ngx_rf_zone_load(&store->zone, job->records, 0, ngx_rf_now()))
+        /* without files of an earlier run it can only be a spilled one */
+
+        switch (ngx_rf_zone_load(&store->zone, job->records,
+                                 !store->zone.sh->files_scan, ngx_rf_now()))
         {
         case NGX_RF_NEED_ROOM:
+
+            /* it was read in vain: the wait is bounded by the deadline */
+
+            w->reads--;
             return ngx_rf_work_room(w);
 
         case NGX_OK:

@@ -30,6 +30,7 @@ static void ngx_rf_store_path_id(ngx_rf_store_t *store);
 static void ngx_rf_store_cleanup(void *data);
 static void ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old);
 static void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
+static void ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker);
 static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
 static void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error);
@@ -304,12 +305,16 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
         ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
         sh->spilled += n;
 
+        ngx_rf_store_become(store, 1);
+
         if (ngx_rf_file_write_thread(&store->conf.file, left, &wrote,
                                      &removed, &error))
         {
             ngx_rf_store_log_file(store, NGX_LOG_CRIT,
                                   "could not write pending records", &error);
         }
+
+        ngx_rf_store_become(store, 0);
 
     } else {
         ngx_log_error(NGX_LOG_CRIT, store->cycle->log, 0,
@@ -322,6 +327,29 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
         rec = left;
         left = rec->next;
         free(rec);
+    }
+}
+
+
+/* what the master writes must be the workers' */
+
+static void
+ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker)
+{
+    ngx_core_conf_t  *ccf;
+
+    if (getuid() != 0) {
+        return;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(store->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    if ((worker && (setegid(ccf->group) == -1 || seteuid(ccf->user) == -1))
+        || (!worker && (seteuid(0) == -1 || setegid(getgid()) == -1)))
+    {
+        ngx_log_error(NGX_LOG_ALERT, store->cycle->log, ngx_errno,
+                      "seteuid() failed");
     }
 }
 
@@ -437,7 +465,10 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
         return;
     }
 
+    /* the pool's threads are gone: no batch after the one that returns */
+
     store->flush.handler = NULL;
+    store->flush.all = 0;
     ngx_rf_disk_finish(store->disk);
 
     if (store->zone.sh->superseded) {
