@@ -36,7 +36,7 @@ my $nginx = RF::Nginx->new(
     server => 'access_log %%DIR%%/logs/access.log s;
                location /kv/ { redis_fallback_pass; }
                location /set/ {
-                   redis_fallback_set $v GET "slow-$arg_k";
+                   redis_fallback_set $v GET "w-$arg_k";
                    redis_fallback_set $w GET "$v-2";
                    redis_fallback_pass;
                    add_header X-W $w always;
@@ -86,7 +86,7 @@ my $keep = "Host: a\n\n";
 
 is(answers(raw("GET /kv/slow1 HTTP/1.1\n$keep"
                . "GET /kv/2 HTTP/1.1\n$keep"
-               . "GET /set/slow3?k=k HTTP/1.1\n$keep"
+               . "GET /set/slow3?k=slow HTTP/1.1\n$keep"
                . "GET /ping HTTP/1.1\n$keep"
                . "GET /kv/4 HTTP/1.1\n$close")),
    '200 slow1,200 2,200 slow3,200 ,200 4', 'pipelined requests in order');
@@ -99,7 +99,7 @@ is(answers(raw("GET /kv/slow1 HTTP/1.1\n$keep",
 
 my $length = "Content-Length: 10\n";
 
-is(answers(raw("PUT /set/a?k=k HTTP/1.1\n$length$keep", '01234',
+is(answers(raw("PUT /set/a?k=slow HTTP/1.1\n$length$keep", '01234',
                "56789GET /kv/b HTTP/1.1\n$close")),
    '204 ,200 b', 'a body that comes while a set waits');
 is(answers(raw("DELETE /kv/slow HTTP/1.1\n$length$keep", '01234',
@@ -114,7 +114,7 @@ is(answers(raw("GET /kv/slow HTTP/1.1\n$length$keep"
 my %before = map { $_ => 1 } $nginx->workers;
 
 raw("GET /kv/slow HTTP/1.1\n$keep", '')->close;
-raw("GET /set/x?k=k HTTP/1.1\n$keep", '')->close;
+raw("GET /set/x?k=slow HTTP/1.1\n$keep", '')->close;
 raw("PUT /kv/slow HTTP/1.1\n$length$keep" . '0123456789', '')->close;
 raw("DELETE /kv/slow HTTP/1.1\n${length}$keep", '01')->close;
 raw("PUT /kv/gone HTTP/1.1\n$length$keep", '01')->close;
@@ -135,7 +135,7 @@ ok(!(grep { $_->[0] =~ /^set$/i && $_->[1] eq 'gone' } $redis->commands),
 
 # many at once, of both kinds
 
-my @many = map { ['GET', $_ % 2 ? "/kv/$_" : "/set/$_?k=$_"] } 1 .. 20;
+my @many = map { ['GET', $_ % 2 ? "/kv/$_" : "/set/$_?k=" . ($_ % 8 ? $_ : "slow")] } 1 .. 20;
 my @res = $nginx->parallel(30, @many);
 is(scalar(grep { $_->{status} == 200 } @res), 20, 'twenty at once');
 is($res[$_]{body}, $_ + 1, "number $_ has its own answer") for 0 .. 19;
