@@ -325,6 +325,8 @@ ngx_http_rf_conf_store_add(ngx_conf_t *cf, ngx_http_rf_store_block_t *block)
         return NGX_CONF_ERROR;
     }
 
+    ngx_memzero(s, sizeof(ngx_http_rf_store_t));
+
     s->name = block->store.name;
     s->path = *path;
 
