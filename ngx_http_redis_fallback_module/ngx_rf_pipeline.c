@@ -168,6 +168,12 @@ ngx_rf_pipeline_reply(ngx_rf_pipeline_t *p, ngx_rf_reply_t *reply,
     }
 
     slot = ngx_rf_pipeline_head(p);
+
+    if (p->nsent <= slot->start) {
+        /* the call has not left yet, so this cannot be its reply */
+        return NGX_ERROR;
+    }
+
     *call = slot->call;
 
     if (slot->call) {

@@ -70,6 +70,8 @@ static void ngx_rf_redis_fail(ngx_queue_t *calls);
 
 static ngx_msec_t  ngx_rf_redis_pauses[] = { 0, 0, 20, 50, 100 };
 
+#define NGX_RF_REDIS_PAUSE_MAX  200     /* the last of them, doubled */
+
 #define NGX_RF_REDIS_PAUSES                                                   \
     (sizeof(ngx_rf_redis_pauses) / sizeof(ngx_msec_t))
 
@@ -291,6 +293,11 @@ ngx_rf_redis_schedule(ngx_rf_redis_t *redis)
 
         if (redis->nfailures) {
             left = (ngx_msec_int_t) (redis->next - ngx_current_msec);
+
+            if (left > NGX_RF_REDIS_PAUSE_MAX) {
+                /* so long ago that the clock has turned over */
+                left = 0;
+            }
         }
 
         /* with no pause either, so that no handler is called from inside of

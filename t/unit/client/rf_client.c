@@ -126,7 +126,9 @@ rf_setting(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
     kv->key = value[1];
     kv->value = value[2];
 
-    if (conf->tp == NULL) {
+    /* event methods but epoll and kqueue go without */
+
+    if (ngx_strcmp(value[1].data, "threads") == 0) {
         conf->tp = ngx_thread_pool_add(cf, &name);
     }
 
@@ -272,7 +274,7 @@ rf_client_create(rf_client_t *client)
 
     conf->url.url = conf->address;
     conf->url.default_port = 6379;
-    conf->url.no_resolve = 1;
+    conf->url.no_resolve = (rf_conf->tp != NULL);
 
     if (ngx_parse_url(rf_cycle->pool, &conf->url) != NGX_OK) {
         rf_ok(0, "address %s", text);

@@ -4,7 +4,7 @@
  */
 
 #include "rf_client.h"
-#include <signal.h>
+#include "rf_scenarios.h"
 
 
 static u_char     *blob;
@@ -12,13 +12,12 @@ static size_t      blob_len;
 static ngx_uint_t  number;
 static size_t      rss;
 static ngx_uint_t  fds;
-static ngx_msec_t  began;
 
 
 /* n distinct commands in one turn, each with its own reply */
 
-static void
-submit_numbers(ngx_uint_t n)
+void
+rf_submit_numbers(ngx_uint_t n)
 {
     char         text[32];
     rf_call_t   *t;
@@ -32,8 +31,8 @@ submit_numbers(ngx_uint_t n)
 }
 
 
-static ngx_uint_t
-right_numbers(void)
+ngx_uint_t
+rf_right_numbers(void)
 {
     char         text[32];
     rf_call_t   *t;
@@ -66,16 +65,16 @@ expect_done(const char *reply, const char *what)
 }
 
 
-static ngx_msec_t
-step_ping(void)
+ngx_msec_t
+rf_step_ping(void)
 {
     rf_submit(&rf_a, "PING", NULL);
     return 0;
 }
 
 
-static ngx_msec_t
-step_pong(void)
+ngx_msec_t
+rf_step_pong(void)
 {
     expect_done("PONG", "PONG");
     return 0;
@@ -96,8 +95,8 @@ hello_check(void)
     return 0;
 }
 
-static rf_step_pt  hello[] = { step_ping, step_pong, hello_check, NULL };
-static rf_step_pt  ping[] = { step_ping, step_pong, NULL };
+static rf_step_pt  hello[] = { rf_step_ping, rf_step_pong, hello_check, NULL };
+static rf_step_pt  ping[] = { rf_step_ping, rf_step_pong, NULL };
 
 
 /* database */
@@ -119,7 +118,7 @@ database_check(void)
     return 0;
 }
 
-static rf_step_pt  database[] = { step_ping, step_pong, database_ask,
+static rf_step_pt  database[] = { rf_step_ping, rf_step_pong, database_ask,
                                   database_check, NULL };
 
 
@@ -134,7 +133,9 @@ noperm_check(void)
     return 0;
 }
 
-static rf_step_pt  noperm[] = { step_ping, step_pong, noperm_check, NULL };
+static rf_step_pt  noperm[] = {
+    rf_step_ping, rf_step_pong, noperm_check, NULL
+};
 
 
 /* many calls in one turn */
@@ -164,14 +165,14 @@ turn_submit(void)
     number = stat_of(rf_calls, "total_reads_processed:");
     rf_free_calls();
 
-    submit_numbers(1000);
+    rf_submit_numbers(1000);
     return 0;
 }
 
 static ngx_msec_t
 turn_check(void)
 {
-    rf_ok(right_numbers() == 1000, "1000 calls in one turn, 1000 replies");
+    rf_ok(rf_right_numbers() == 1000, "1000 calls in one turn, 1000 replies");
     rf_free_calls();
     return 0;
 }
@@ -189,28 +190,37 @@ turn_reads(void)
 static ngx_msec_t
 turn_big(void)
 {
-    submit_numbers(50000);
+    rf_submit_numbers(50000);
     return 0;
 }
 
 static ngx_msec_t
 turn_big_check(void)
 {
-    rf_ok(right_numbers() == 50000, "50000 calls in one turn");
+    rf_ok(rf_right_numbers() == 50000, "50000 calls in one turn");
     rf_free_calls();
     return 0;
 }
 
-static rf_step_pt  turn[] = { step_ping, step_pong, stats, turn_submit,
-                              turn_check, stats, turn_reads, turn_big,
-                              turn_big_check, stats, step_ping, step_pong,
-                              NULL };
+static rf_step_pt  turn[] = {
+    rf_step_ping, rf_step_pong, stats, turn_submit, turn_check, stats,
+    turn_reads, turn_big, turn_big_check, stats, rf_step_ping, rf_step_pong,
+    NULL
+};
 
 
 /* binary values, large values */
 
-static void
-set_blob(size_t len)
+void
+rf_free_blob(void)
+{
+    free(blob);
+    blob = NULL;
+}
+
+
+void
+rf_set_blob(size_t len)
 {
     size_t      i;
     rf_call_t  *t;
@@ -246,10 +256,10 @@ check_blob(void)
     rf_free_calls();
 }
 
-static ngx_msec_t values_0(void) { set_blob(0); return 0; }
-static ngx_msec_t values_1(void) { set_blob(1000); return 0; }
-static ngx_msec_t values_2(void) { set_blob(1024 * 1024); return 0; }
-static ngx_msec_t values_3(void) { set_blob(40 * 1024 * 1024); return 0; }
+static ngx_msec_t values_0(void) { rf_set_blob(0); return 0; }
+static ngx_msec_t values_1(void) { rf_set_blob(1000); return 0; }
+static ngx_msec_t values_2(void) { rf_set_blob(1024 * 1024); return 0; }
+static ngx_msec_t values_3(void) { rf_set_blob(40 * 1024 * 1024); return 0; }
 static ngx_msec_t values_check(void) { check_blob(); return 0; }
 
 static ngx_msec_t
@@ -309,8 +319,7 @@ values_errors_check(void)
     rf_ok(c[3].reply->type == NGX_RF_REPLY_ARRAY && c[3].reply->nelts > 1,
           "an array");
     rf_free_calls();
-    free(blob);
-    blob = NULL;
+    rf_free_blob();
     return 0;
 }
 
@@ -327,7 +336,7 @@ cut_submit(void)
 {
     rf_call_t   *t, *next;
 
-    submit_numbers(1000);
+    rf_submit_numbers(1000);
 
     for (t = rf_calls; t; t = next) {
         next = t->next;
@@ -343,10 +352,10 @@ cut_submit(void)
 static ngx_msec_t
 cut_check(void)
 {
-    rf_ok(right_numbers() == 500, "cut at once: the others get their own");
+    rf_ok(rf_right_numbers() == 500, "cut at once: the others get their own");
     rf_free_calls();
 
-    set_blob(30 * 1024 * 1024);
+    rf_set_blob(30 * 1024 * 1024);
     return 0;
 }
 
@@ -430,8 +439,7 @@ cut_end_check(void)
     rf_ok(n == 4, "cut in mid-reply: those behind get their own");
     rf_ok(rf_a.ups == 1 && rf_a.downs == 0, "on the same connection");
     rf_free_calls();
-    free(blob);
-    blob = NULL;
+    rf_free_blob();
     return 0;
 }
 
@@ -457,476 +465,11 @@ cut_waiting_check(void)
     return 0;
 }
 
-static rf_step_pt  cut[] = { step_ping, step_pong, cut_submit, cut_check,
-                             cut_middle, cut_now, cut_now, cut_end,
-                             cut_end_check, step_ping, step_pong, cut_waiting,
-                             cut_waiting_check, NULL };
-
-
-/* Redis dies with calls in flight */
-
-static ngx_msec_t
-kill_submit(void)
-{
-    rf_call_t  *t;
-
-    rf_hook("stop");
-
-    rf_submit(&rf_a, "INCR", "n", NULL);
-
-    t = rf_prepare(&rf_a, "GET", "n", NULL);
-    t->call.repeat = 1;
-    rf_start(t);
-
-    t = rf_prepare(&rf_a, "ECHO", "once", NULL);
-    t->call.repeat = 1;
-    t->call.once = 1;
-    rf_start(t);
-
-    rf_go_on = 1;
-    return 50;
-}
-
-static ngx_msec_t
-kill_now(void)
-{
-    rf_hook("kill");
-    rf_hook("start");
-    return 0;
-}
-
-static ngx_msec_t
-kill_check(void)
-{
-    rf_call_t  *once = rf_calls, *get = once->next, *incr = get->next;
-
-    rf_ok(incr->outcome == NGX_RF_CALL_UNSURE, "INCR that was sent: unsure");
-    rf_ok(incr->call.tries == 1, "and not repeated");
-    rf_ok(get->outcome == NGX_RF_CALL_DONE && get->call.tries >= 1,
-          "GET that was sent: repeated");
-    rf_ok(once->outcome == NGX_RF_CALL_UNSURE, "once is once");
-    rf_ok(rf_a.ups == 2 && rf_a.downs == 1, "down and up again");
-    rf_ok(rf_longest() <= 1600, "within the budget");
-    rf_free_calls();
-    return 0;
-}
-
-static rf_step_pt  killed[] = { step_ping, step_pong, kill_submit, kill_now,
-                                kill_check, step_ping, step_pong, NULL };
-
-
-/* Redis hangs */
-
-static ngx_msec_t
-stop_submit(void)
-{
-    ngx_uint_t  i;
-    rf_call_t  *t;
-
-    rf_hook("stop");
-
-    for (i = 0; i < 100; i++) {
-        t = rf_prepare(&rf_a, "GET", "n", NULL);
-        t->call.repeat = i % 2;
-        rf_start(t);
-    }
-
-    return 0;
-}
-
-static ngx_msec_t
-stop_check(void)
-{
-    rf_ok(rf_count(NGX_RF_CALL_UNSURE) == 100, "all fail, %d",
-          (int) rf_count(NGX_RF_CALL_UNSURE));
-    rf_ok(rf_longest() >= 990 && rf_longest() < 1200, "after the timeout, %d",
-          (int) rf_longest());
-    rf_ok(rf_a.downs == 1 && !ngx_rf_redis_connected(rf_a.redis),
-          "the connection is gone");
-    rf_free_calls();
-
-    submit_numbers(100);
-    return 0;
-}
-
-static ngx_msec_t
-stop_check_again(void)
-{
-    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 100, "new calls are unsent");
-    rf_ok(rf_longest() >= 990 && rf_longest() < 1600, "in the budget, %d",
-          (int) rf_longest());
-    rf_free_calls();
-
-    rf_hook("cont");
-    return 0;
-}
-
-static ngx_msec_t
-stop_big(void)
-{
-    rf_call_t   *t;
-    ngx_uint_t   i;
-
-    rf_hook("stop");
-    set_blob(16 * 1024 * 1024);
-
-    for (i = 0; i < 3; i++) {
-        t = rf_prepare(&rf_a, "ECHO", "unsent", NULL);
-        t->call.once = 1;
-        rf_start(t);
-    }
-
-    return 0;
-}
-
-static ngx_msec_t
-stop_big_check(void)
-{
-    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 3
-          && rf_count(NGX_RF_CALL_UNSURE) == 1,
-          "behind what did not fit: unsent");
-    rf_free_calls();
-    free(blob);
-    blob = NULL;
-    rf_hook("cont");
-    return 0;
-}
-
-static rf_step_pt  stopped[] = { step_ping, step_pong, stop_submit, stop_check,
-                                 stop_check_again, step_ping, step_pong,
-                                 stop_big, stop_big_check, step_ping,
-                                 step_pong, NULL };
-
-
-/* a process that slept itself finds the replies there */
-
-static ngx_msec_t
-sleep_submit(void)
-{
-    submit_numbers(10);
-    rf_go_on = 1;
-    return 0;
-}
-
-static ngx_msec_t
-sleep_now(void)
-{
-    submit_numbers(10);
-    ngx_msleep(1500);
-    return 0;
-}
-
-static ngx_msec_t
-sleep_check(void)
-{
-    rf_ok(right_numbers() == 20, "a worker that slept kills nothing");
-    rf_free_calls();
-    return 0;
-}
-
-static rf_step_pt  slept[] = { step_ping, step_pong, sleep_submit, sleep_now,
-                               sleep_check, NULL };
-
-
-/* nobody there */
-
-static ngx_msec_t
-dead_submit(void)
-{
-    began = ngx_current_msec;
-    submit_numbers(50);
-    return 0;
-}
-
-static ngx_msec_t
-refused_check(void)
-{
-    ngx_str_t  *failure = ngx_rf_redis_failure(rf_a.redis);
-
-    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 50, "all unsent");
-    rf_ok(rf_calls->call.tries == 3, "3 tries");
-    rf_ok(rf_longest() < 700, "soon, %d", (int) rf_longest());
-    rf_ok(ngx_strncmp(failure->data, "connect() failed (", 18) == 0,
-          "\"%.*s\"", (int) failure->len, failure->data);
-    rf_ok(rf_a.ups == 0 && rf_a.downs == 0, "neither up nor down");
-    rf_free_calls();
-    return 0;
-}
-
-static rf_step_pt  refused[] = { dead_submit, refused_check, dead_submit,
-                                 refused_check, NULL };
-
-static ngx_msec_t
-hole_check(void)
-{
-    ngx_str_t  *failure = ngx_rf_redis_failure(rf_a.redis);
-
-    rf_ok(rf_count(NGX_RF_CALL_UNSENT) == 50, "all unsent");
-    rf_ok(rf_longest() >= 450 && rf_longest() < 1560, "in the budget, %d",
-          (int) rf_longest());
-    rf_ok(ngx_strnstr(failure->data, "timed out", failure->len) != NULL,
-          "\"%.*s\"", (int) failure->len, failure->data);
-    rf_free_calls();
-    return 0;
-}
-
-static rf_step_pt  hole[] = { dead_submit, hole_check, NULL };
-
-
-/* Redis refuses */
-
-static ngx_msec_t
-refuse_submit(void)
-{
-    rf_submit(&rf_a, "PING", NULL)->call.once = 1;
-    return 0;
-}
-
-static ngx_msec_t
-refuse_check(void)
-{
-    const char  *text = rf_get("expect");
-    ngx_str_t   *failure = ngx_rf_redis_failure(rf_a.redis);
-
-    rf_ok(rf_calls->outcome == NGX_RF_CALL_UNSENT && rf_a.ups == 0,
-          "no call is sent");
-    rf_ok(ngx_strnstr(failure->data, (char *) text, failure->len) != NULL,
-          "\"%.*s\"", (int) failure->len, failure->data);
-    rf_free_calls();
-    return 0;
-}
-
-static rf_step_pt  refuse[] = { refuse_submit, refuse_check, NULL };
-
-static ngx_msec_t
-maxclients_b(void)
-{
-    rf_client_create(&rf_b);
-    rf_submit(&rf_b, "PING", NULL);
-    return 0;
-}
-
-static ngx_msec_t
-maxclients_b_check(void)
-{
-    rf_ok(rf_calls->outcome == NGX_RF_CALL_DONE, "the first is served");
-    rf_free_calls();
-    return 0;
-}
-
-static rf_step_pt  maxclients[] = { maxclients_b, maxclients_b_check,
-                                    refuse_submit, refuse_check, refuse_submit,
-                                    refuse_check, NULL };
-
-
-/* a link that was idle */
-
-static ngx_msec_t
-idle_kill(void)
-{
-    rf_client_create(&rf_b);
-    rf_submit(&rf_b, "CLIENT", "KILL", "TYPE", "normal", NULL);
-    return 100;
-}
-
-static ngx_msec_t
-idle_check(void)
-{
-    rf_ok(rf_calls->commands[0].reply->integer == 1, "the other was closed");
-    rf_free_calls();
-
-    rf_ok(rf_a.downs == 1 && !ngx_rf_redis_connected(rf_a.redis),
-          "an idle connection that Redis closes is closed");
-    return 0;
-}
-
-static ngx_msec_t
-idle_up(void)
-{
-    rf_ok(rf_a.ups == 2, "the next call makes another");
-    return 0;
-}
-
-static rf_step_pt  idle[] = { step_ping, step_pong, idle_kill, idle_check,
-                              step_ping, step_pong, idle_up, NULL };
-
-
-/* more replies than commands */
-
-static ngx_msec_t
-monitor(void)
-{
-    rf_submit(&rf_a, "MONITOR", NULL);
-    return 0;
-}
-
-static ngx_msec_t
-monitor_b(void)
-{
-    rf_free_calls();
-    rf_client_create(&rf_b);
-    rf_submit(&rf_b, "PING", NULL);
-    return 50;
-}
-
-static ngx_msec_t
-monitor_check(void)
-{
-    rf_free_calls();
-    rf_ok(rf_a.downs == 1, "what nobody asked for ends the connection");
-    return 0;
-}
-
-static rf_step_pt  unasked[] = { monitor, monitor_b, monitor_check, step_ping,
-                                 step_pong, NULL };
-
-
-/* handlers that do everything */
-
-static void
-nest_again(rf_call_t *t)
-{
-    rf_call_t  *other;
-
-    if (number++ < 2000) {
-        other = rf_submit(&rf_a, "ECHO", "nested", NULL);
-        other->then = nest_again;
-
-        if (number % 3 == 0) {
-            rf_cut(rf_submit(&rf_a, "ECHO", "cut", NULL));
-        }
-    }
-
-    ngx_rf_redis_reset(rf_a.redis);
-}
-
-static void
-nest_up(void)
-{
-    if (rf_a.ups < 20) {
-        rf_submit(&rf_a, "ECHO", "from up", NULL);
-    }
-}
-
-static ngx_msec_t
-nest_submit(void)
-{
-    ngx_uint_t  i;
-
-    rf_a.up = nest_up;
-
-    for (i = 0; i < 20; i++) {
-        rf_submit(&rf_a, "ECHO", "first", NULL)->then = nest_again;
-    }
-
-    return 0;
-}
-
-static ngx_msec_t
-nest_check(void)
-{
-    rf_call_t   *t;
-    ngx_uint_t   n = 0, bad = 0;
-
-    for (t = rf_calls; t; t = t->next) {
-        n++;
-        bad += (t->outcome != NGX_RF_CALL_DONE);
-    }
-
-    rf_ok(n > 2000 && bad == 0, "%d calls from handlers, %d failed", (int) n,
-          (int) bad);
-    rf_free_calls();
-    rf_a.up = NULL;
-    number = 0;
-    return 0;
-}
-
-static void
-nest_fail(rf_call_t *t)
-{
-    rf_call_t  *other, *next;
-
-    /* one of those that are about to fail too goes away meanwhile */
-
-    for (other = rf_calls; other; other = next) {
-        next = other->next;
-
-        if (!other->fired) {
-            rf_cut(other);
-            number++;
-            break;
-        }
-    }
-
-    if (number < 30) {
-        rf_submit(&rf_a, "ECHO", "again", NULL)->call.once = 1;
-    }
-
-    ngx_rf_redis_reset(rf_a.redis);
-}
-
-static ngx_msec_t
-nest_kill(void)
-{
-    ngx_uint_t  i;
-
-    rf_hook("stop");
-    number = 0;
-
-    for (i = 0; i < 100; i++) {
-        rf_submit(&rf_a, "ECHO", "first", NULL)->then = nest_fail;
-    }
-
-    rf_go_on = 1;
-    return 20;
-}
-
-static ngx_msec_t
-nest_kill_now(void)
-{
-    rf_hook("kill");
-    return 0;
-}
-
-static ngx_msec_t
-nest_kill_check(void)
-{
-    rf_ok(number >= 40 && rf_count(NGX_RF_CALL_DONE) == 0
-          && rf_count(NGX_RF_CALL_UNSURE) > 30,
-          "handlers of a failure cut, submit and reset");
-    rf_free_calls();
-    rf_hook("start");
-    return 300;
-}
-
-static rf_step_pt  nest[] = { step_ping, step_pong, nest_submit, nest_check,
-                              step_ping, step_pong, nest_kill, nest_kill_now,
-                              nest_kill_check, step_ping, step_pong, NULL };
-
-
-/* restarted, and empty */
-
-static u_char  first_id[40];
-
-static ngx_msec_t
-restart(void)
-{
-    ngx_memcpy(first_id, rf_a.run_id, 40);
-    rf_hook("kill");
-    rf_hook("start");
-    return 300;
-}
-
-static ngx_msec_t
-restart_check(void)
-{
-    rf_ok(rf_a.ups == 2 && rf_a.downs == 1, "down and up");
-    rf_ok(ngx_memcmp(first_id, rf_a.run_id, 40) != 0, "another run id");
-    return 0;
-}
-
-static rf_step_pt  restarted[] = { step_ping, step_pong, restart, step_ping,
-                                   step_pong, restart_check, NULL };
+static rf_step_pt  cut[] = {
+    rf_step_ping, rf_step_pong, cut_submit, cut_check, cut_middle, cut_now,
+    cut_now, cut_end, cut_end_check, rf_step_ping, rf_step_pong, cut_waiting,
+    cut_waiting_check, NULL
+};
 
 
 /* thousands of connections */
@@ -943,7 +486,7 @@ many(void)
 
     if (number++ < (ngx_uint_t) atoi(rf_get("cycles"))) {
         ngx_rf_redis_reset(rf_a.redis);
-        submit_numbers(3);
+        rf_submit_numbers(3);
     }
 
     return 0;
@@ -997,14 +540,14 @@ calls_many(void)
     }
 
     number++;
-    submit_numbers(10000);
+    rf_submit_numbers(10000);
     return 0;
 }
 
 static ngx_msec_t
 calls_check(void)
 {
-    rf_ok(right_numbers() == 10000, "the last 10000 of %d calls",
+    rf_ok(rf_right_numbers() == 10000, "the last 10000 of %d calls",
           (int) number * 10000);
     rf_free_calls();
     rf_ok(rf_get("sanitize") || rf_rss() <= rss + 1024 * 1024,
@@ -1094,13 +637,15 @@ static rf_step_pt  destroys[410];
 static ngx_msec_t
 leave_blocked(void)
 {
-    submit_numbers(3);
+    rf_submit_numbers(3);
     rf_submit(&rf_a, "BLPOP", "none", "0", NULL);
     rf_go_on = 1;
     return 20;
 }
 
-static rf_step_pt  leave[] = { step_ping, step_pong, leave_blocked, NULL };
+static rf_step_pt  leave[] = {
+    rf_step_ping, rf_step_pong, leave_blocked, NULL
+};
 
 static ngx_msec_t
 quit_block(void)
@@ -1117,8 +662,9 @@ quit_check(void)
     return 0;
 }
 
-static rf_step_pt  quit[] = { step_ping, step_pong, quit_block, quit_check,
-                              NULL };
+static rf_step_pt  quit[] = {
+    rf_step_ping, rf_step_pong, quit_block, quit_check, NULL
+};
 
 
 rf_scenario_t  rf_scenarios[] = {
@@ -1129,17 +675,18 @@ rf_scenario_t  rf_scenarios[] = {
     { "turn", turn },
     { "values", values },
     { "cut", cut },
-    { "killed", killed },
-    { "stopped", stopped },
-    { "slept", slept },
-    { "refused", refused },
-    { "hole", hole },
-    { "refuse", refuse },
-    { "maxclients", maxclients },
-    { "idle", idle },
-    { "unasked", unasked },
-    { "nest", nest },
-    { "restarted", restarted },
+    { "killed", rf_row_killed },
+    { "stopped", rf_row_stopped },
+    { "slept", rf_row_slept },
+    { "refused", rf_row_refused },
+    { "hole", rf_row_hole },
+    { "refuse", rf_row_refuse },
+    { "maxclients", rf_row_maxclients },
+    { "bogus", rf_row_bogus },
+    { "idle", rf_row_idle },
+    { "unasked", rf_row_unasked },
+    { "nest", rf_row_nest },
+    { "restarted", rf_row_restarted },
     { "reconnects", reconnects },
     { "millions", millions },
     { "failures", failures },

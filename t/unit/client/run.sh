@@ -3,14 +3,14 @@
 #
 #   t/unit/client/run.sh [SCENARIO...]
 #
-# NGINX      the nginx to load into, /usr/sbin/nginx
+# NGX_BIN    the nginx to load into, /usr/sbin/nginx
 # NGX_TREE   its configured sources, build/release/nginx-src
 # RF_CFLAGS  more for the compiler: -fsanitize=address
 # RF_RUN     what to run nginx under: valgrind ...
 # RF_EVENTS  "use poll;" and the like
 
 cd "$(dirname "$0")/../../.." || exit 1
-NGINX=${NGINX:-/usr/sbin/nginx}
+NGX_BIN=${NGX_BIN:-/usr/sbin/nginx}
 NGX_TREE=${NGX_TREE:-build/release/nginx-src}
 HERE=t/unit/client
 DIR=$(mktemp -d /tmp/rf_client.XXXXXX)
@@ -26,6 +26,7 @@ finish()
 {
     kill_redis
     [ -n "$HOLE" ] && kill "$HOLE"
+    [ -n "$BOGUS" ] && kill "$BOGUS"
     [ -n "$KEEP" ] || rm -rf "$DIR"
 }
 trap finish EXIT
@@ -106,6 +107,7 @@ config()        # title, scenario, settings...
         echo "rf title '$title';"
         echo "rf scenario $scenario;"
         echo "rf hook $DIR/hook;"
+        [ -z "$RF_EVENTS" ] && echo "rf threads on;"
         [ -n "$SANITIZE" ] && echo "rf sanitize 1;"
         for s in "$@"; do echo "rf $s;"; done
     } > "$DIR/nginx.conf"
@@ -116,9 +118,9 @@ wanted() { [ "$ONLY" = "  " ] || [[ "$ONLY" == *" $1 "* ]]; }
 
 launch()
 {
-    ASAN_OPTIONS=detect_leaks=0:exitcode=99:log_path=$DIR/asan \
+    ASAN_OPTIONS=detect_odr_violation=0:detect_leaks=${LEAKS:-0}:exitcode=99:log_path=$DIR/asan \
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=0:log_path=$DIR/asan \
-    exec $RF_RUN "$NGINX" -p "$DIR/" -c "$DIR/nginx.conf" -e "$DIR/error.log"
+    exec $RF_RUN "$NGX_BIN" -p "$DIR/" -c "$DIR/nginx.conf" -e "$DIR/error.log"
 }
 
 judge()         # title, exit code
@@ -181,6 +183,41 @@ maxclients 1"
 run "maxclients, AUTH" maxclients "server 127.0.0.1:$PORT" "password sesame" \
     "expect 'max number of clients'"
 
+if wanted refuse; then
+    start_redis "enable-debug-command yes"
+    redis-cli -p "$PORT" debug populate 3000 key 500 > /dev/null
+    redis-cli -p "$PORT" save > /dev/null
+    start_redis "key-load-delay 1000
+loading-process-events-interval-bytes 1024"
+    run "loading" refuse "server 127.0.0.1:$PORT" "expect LOADING"
+    kill_redis
+    rm "$DIR/dump.rdb"
+fi
+
+# servers that are none
+
+bogus()             # mode, expected failure
+{
+    wanted bogus || return
+    rm -f "$DIR/bogus"
+    python3 $HERE/bogus.py "$1" "$DIR/bogus" &
+    BOGUS=$!
+    while [ ! -f "$DIR/bogus" ]; do sleep 0.02; done
+    run "bogus, $1" bogus "server 127.0.0.1:$(cat "$DIR/bogus")" "expect '$2'"
+    kill $BOGUS
+    wait $BOGUS 2>/dev/null
+    BOGUS=
+}
+
+bogus early "nobody asked for"
+bogus garbage "rotocol error"
+bogus half "closed the connection"
+bogus huge "o"
+bogus silent "timed out"
+bogus mute "timed out"
+bogus drip "timed out"
+bogus reset "failed (104"
+
 # traffic
 
 start_redis
@@ -216,7 +253,7 @@ wanted refused && check "the line says it all" "grep -q 'connect() failed \
 127.0.0.1:$FREE' $DIR/error.log"
 run "refused, unix" refused "server unix:$DIR/none"
 run "refused, name" refused "server localhost:$FREE"
-run "unknown name" refuse "server no-such-host.invalid:1" \
+[ -z "$RF_EVENTS" ] && run "unknown name" refuse "server no-such-host.invalid:1" \
     "connect_timeout 9000" "expect 'n'"
 run "failures" failures "server 127.0.0.1:$FREE"
 run "failures, name" failures "server localhost:$FREE"
