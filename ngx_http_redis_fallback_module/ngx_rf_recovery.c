@@ -143,7 +143,9 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
         delay = NGX_RF_RECOVERY_TICK;
     }
 
-    ngx_add_timer(&r->timer, delay);
+    if (!r->timer.timer_set) {
+        ngx_add_timer(&r->timer, delay);
+    }
 }
 
 
@@ -433,6 +435,7 @@ ngx_rf_recovery_begin(ngx_rf_recovery_t *r)
     r->rate_used = 0;
     r->walking = 0;
     r->walk_logged = 0;
+    r->crowded = 0;
 
     sh->stat.rec_total = n;
     sh->stat.rec_done = 0;

@@ -57,6 +57,7 @@ struct ngx_rf_recovery_s {
 
     unsigned                  busy:1;
     unsigned                  walking:1;    /* a walk has begun */
+    unsigned                  crowded:1;    /* no room for what was read */
     unsigned                  foreign:1;    /* met files without a version */
     unsigned                  stopping:1;
 };

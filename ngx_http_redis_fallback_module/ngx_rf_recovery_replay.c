@@ -27,6 +27,9 @@
 #define NGX_RF_RECOVERY_WALK        512
 #define NGX_RF_RECOVERY_WALK_BYTES  (4 * 1024 * 1024)
 
+/* ms until the next look at a batch that recovery waits for */
+#define NGX_RF_RECOVERY_SOON        3
+
 /* ms between two reports of files that cannot be read */
 #define NGX_RF_RECOVERY_LOG         60000
 
@@ -60,6 +63,7 @@ struct ngx_rf_marker_s {
 };
 
 
+static void ngx_rf_recovery_soon(ngx_rf_recovery_t *r);
 static ngx_uint_t ngx_rf_recovery_allowance(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_slice(ngx_rf_recovery_t *r,
     ngx_rf_record_t *records, ngx_uint_t epoch);
@@ -76,7 +80,7 @@ static void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_walked(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r,
     ngx_rf_file_walk_t *walk);
-static void ngx_rf_recovery_load(ngx_rf_recovery_t *r,
+static ngx_int_t ngx_rf_recovery_load(ngx_rf_recovery_t *r,
     ngx_rf_file_walk_t *walk);
 static void ngx_rf_recovery_mark(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_marked(ngx_rf_disk_job_t *job);
@@ -132,6 +136,17 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
         return;
     }
 
+    if (r->crowded) {
+
+        if (sh->ndirty || sh->nwriting) {
+            (void) ngx_rf_flush_start(r->conf.flush);
+            ngx_rf_recovery_soon(r);
+            return;
+        }
+
+        r->crowded = 0;
+    }
+
     if (r->conf.disk && sh->files_ready && (sh->files_scan || sh->spilled)) {
         ngx_rf_recovery_walk(r);
         return;
@@ -142,6 +157,7 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
         /* their files have no version, so no mark covers them */
 
         (void) ngx_rf_flush_start(r->conf.flush);
+        ngx_rf_recovery_soon(r);
         return;
     }
 
@@ -162,6 +178,19 @@ void
 ngx_rf_recovery_post(ngx_rf_recovery_t *r)
 {
     ngx_post_event(&r->posted, &ngx_posted_next_events);
+}
+
+
+/* other workers may have a part in what is waited for: looks again */
+
+static void
+ngx_rf_recovery_soon(ngx_rf_recovery_t *r)
+{
+    if (r->timer.timer_set) {
+        ngx_del_timer(&r->timer);
+    }
+
+    ngx_add_timer(&r->timer, NGX_RF_RECOVERY_SOON);
 }
 
 
@@ -527,6 +556,7 @@ ngx_rf_recovery_walk(ngx_rf_recovery_t *r)
 
         ngx_rf_zone_lock(r->conf.zone);
         sh->files_scan = 1;
+        sh->stat.rec_total -= ngx_min(sh->stat.rec_total, sh->spilled);
         sh->spilled = 0;
         ngx_rf_zone_unlock(r->conf.zone);
     }
@@ -569,7 +599,16 @@ ngx_rf_recovery_walked(ngx_rf_disk_job_t *job)
         return;
     }
 
-    ngx_rf_recovery_load(r, walk);
+    if (ngx_rf_recovery_load(r, walk) != NGX_OK) {
+
+        /* acknowledged keys have to leave their files before they can leave
+         * memory; then the same slice again */
+
+        r->crowded = 1;
+        ngx_rf_recovery_post(r);
+        return;
+    }
+
     ngx_memcpy(r->walk.after, walk->after, sizeof(walk->after));
 
     if (job->rc == NGX_DONE) {
@@ -623,25 +662,33 @@ ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 }
 
 
-static void
+/* NGX_AGAIN: there was no room for some, and there may be later */
+
+static ngx_int_t
 ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 {
     ngx_int_t          rc;
+    ngx_uint_t         later;
     ngx_rf_record_t   *rec;
     ngx_rf_zone_sh_t  *sh;
 
     sh = r->conf.zone->sh;
+    later = (sh->npending || sh->ndirty || sh->nwriting);
 
     for (rec = walk->records; rec; rec = rec->next) {
-
-        rc = ngx_rf_zone_load(r->conf.zone, rec, 0, ngx_rf_now());
 
         if (rec->foreign) {
             r->foreign = 1;
         }
 
+        rc = ngx_rf_zone_load(r->conf.zone, rec, 0, ngx_rf_now());
+
         if (rc == NGX_OK) {
             (void) ngx_atomic_fetch_add(&sh->stat.rec_total, 1);
+            later = 1;
+
+        } else if (rc == NGX_RF_NEED_ROOM && later) {
+            return NGX_AGAIN;
 
         } else if (rc != NGX_DECLINED) {
             r->unread++;
@@ -651,6 +698,8 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
                           &r->conf.name, &rec->key);
         }
     }
+
+    return NGX_OK;
 }
 
 

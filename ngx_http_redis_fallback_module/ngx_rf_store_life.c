@@ -622,7 +622,6 @@ ngx_rf_store_status(ngx_rf_store_t *store, ngx_rf_store_status_t *st)
     st->size = store->conf.zone_size;
     st->used = ngx_rf_zone_used(&store->zone);
     st->evictions = stat->evictions;
-    st->files = stat->files;
     st->file_errors = stat->file_errors;
     st->quarantined = stat->quarantined;
     st->reads_memory = stat->reads_memory;
@@ -642,6 +641,7 @@ ngx_rf_store_status(ngx_rf_store_t *store, ngx_rf_store_status_t *st)
 
     ngx_rf_zone_lock(&store->zone);
     st->pending = sh->npending + sh->spilled;
+    st->files = stat->files + sh->spilled;
     st->entries = sh->live;
     ngx_rf_zone_unlock(&store->zone);
 }
