@@ -1,0 +1,1008 @@
+/*
+ * The zone, its records and the commands on it, in the states that a store
+ * brings them into.
+ */
+
+#include "rf_unit.h"
+#include "ngx_rf_command.h"
+#include "ngx_rf_local.h"
+#include "ngx_rf_mode.h"
+#include "sound.h"
+
+
+typedef struct {
+    ngx_pool_t       *pool;
+    ngx_log_t        *log;
+    ngx_rf_zone_t     zone;
+    ngx_rf_local_t    l;
+    ngx_rf_scope_e    scope;
+    ngx_uint_t        files;
+    int64_t           later;    /* ms that the clock is ahead */
+} zt_t;
+
+
+static zt_t *zt_start(ngx_pool_t *pool, ngx_log_t *log, size_t size,
+    ngx_uint_t files);
+static ngx_int_t zt_exec(zt_t *t, const char *line);
+static const char *zt(zt_t *t, const char *line);
+static void zt_learn(zt_t *t, const char *line, const char *reply,
+    int64_t pttl, uint64_t seq);
+static ngx_rf_entry_t *zt_entry(zt_t *t, const char *key);
+static ngx_rf_record_t *zt_record(zt_t *t, const char *key,
+    const char *value, uint64_t version);
+static ngx_uint_t zt_split(zt_t *t, const char *line, ngx_str_t *argv);
+static ngx_uint_t zt_flush(zt_t *t, ngx_int_t status);
+static ngx_uint_t zt_replay(zt_t *t, ngx_int_t rc, ngx_uint_t keep);
+static void zt_free(ngx_rf_record_t *list);
+
+
+#define is_reply(t, line, expected)                                          \
+    do {                                                                     \
+        ngx_str_t  got;                                                      \
+        got.data = (u_char *) zt(t, line);                                   \
+        got.len = strlen((char *) got.data);                                 \
+        is_str(&got, expected, strlen(expected), "%s", line);                \
+    } while (0)
+
+
+RF_UNIT(zone_pending)
+{
+    zt_t  *t;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    is_reply(t, "SET a 1", "+OK");
+    is_int(zt_entry(t, "a")->pending, NGX_RF_REPLACE, "SET replaces");
+    is_int(zt_entry(t, "a")->base, NGX_RF_BASE_UNKNOWN, "what, is unknown");
+    is_reply(t, "INCR a", ":2");
+    is_int(zt_entry(t, "a")->pending, NGX_RF_REPLACE, "it stays a replacement");
+
+    is_reply(t, "INCR n", ":1");
+    is_int(zt_entry(t, "n")->pending, NGX_RF_DELTA, "INCR merges");
+    is_int(zt_entry(t, "n")->complete, 0, "and is not all of the value");
+    is_reply(t, "INCRBY n 5", ":6");
+    is_reply(t, "EXPIRE n 100", ":1");
+    is_reply(t, "DECR n", ":5");
+    is_reply(t, "EXPIRE n 200", ":1");
+    is_reply(t, "DECR n", ":4");
+    is_int(zt_entry(t, "n")->nchanges, 2, "compacted to two changes");
+    is_reply(t, "RENAME n m", "NEED_REDIS");
+
+    is_reply(t, "DEL nosuch", ":0");
+    is_int(zt_entry(t, "nosuch")->pending, NGX_RF_REPLACE,
+           "a tombstone of what Redis may hold");
+    is_int(t->l.version, zt_entry(t, "nosuch")->version, "counts as a change");
+
+    zt_learn(t, "SET k v", "OK", -3, t->zone.sh->seq);
+    is_reply(t, "SET k w", "+OK");
+    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_KNOWN, "a base that was seen");
+    is_int(zt_entry(t, "k")->base_sha1[0], 0x7a, "its digest");
+
+    is_reply(t, "SET e v EX 0", "-ERR invalid expire time in 'set' command");
+    ok(zt_entry(t, "e") == NULL, "an error leaves no trace");
+    is_reply(t, "INCR k", "-ERR value is not an integer or out of range");
+    is_reply(t, "GET k", "w");
+
+    is_int(t->zone.sh->npending, 4, "pending");
+    is_int(t->zone.sh->ndirty, 4, "dirty");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+RF_UNIT(zone_expiry)
+{
+    zt_t  *t;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    zt_learn(t, "SET clean v PX 1000", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET delta 1 PX 1000", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET local 1", "OK", -3, t->zone.sh->seq);
+    is_reply(t, "INCR delta", ":2");
+    is_reply(t, "PEXPIRE local 1000", ":1");
+    is_reply(t, "SET replaced v PX 1000", "+OK");
+    is_reply(t, "DBSIZE", ":4");
+    is_int(zt_flush(t, NGX_OK), 3, "files written");
+
+    t->later = 5000;
+
+    is_reply(t, "GET clean", "nil");
+    ok(zt_entry(t, "clean") == NULL, "clean: gone");
+    is_reply(t, "GET delta", "nil");
+    is_int(zt_entry(t, "delta")->pending, NGX_RF_CLEAN,
+           "Redis' own expiry: nothing to be replayed");
+    ok(zt_entry(t, "delta")->dirty, "but a file to be removed");
+    is_reply(t, "GET local", "nil");
+    is_int(zt_entry(t, "local")->pending, NGX_RF_REPLACE,
+           "local expiry: a tombstone");
+    is_int(zt_entry(t, "local")->type, NGX_RF_NONE, "without a value");
+    is_reply(t, "DBSIZE", ":0");
+    is_int(zt_entry(t, "replaced")->type, NGX_RF_NONE, "replaced: a tombstone");
+    is_int(zt_entry(t, "replaced")->dirty, 1, "for its file too");
+    is_int(t->zone.sh->stat.expired, 3, "counted");
+
+    is_int(zt_flush(t, NGX_OK), 3, "files written or removed");
+    ok(zt_entry(t, "delta") == NULL, "the removed one is forgotten");
+    is_int(t->zone.sh->stat.files, 2, "files");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+RF_UNIT(zone_room)
+{
+    zt_t        *t;
+    char         line[4096], big[2600];
+    ngx_int_t    rc;
+    ngx_uint_t   i, n;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    memset(big, 'x', sizeof(big));
+
+    for (i = 0; i < 2000; i++) {
+        sprintf(line, "SET clean%d %.*s", (int) i, 1000, big);
+        zt_learn(t, line, "OK", -3, t->zone.sh->seq);
+    }
+
+    n = t->zone.sh->entries;
+    ok(n > 300 && n < 1000, "clean entries: %d", (int) n);
+    ok(t->zone.sh->stat.evictions >= 1000, "the rest was evicted");
+    is_reply(t, "GET clean0", "nil");
+    ok(t->l.unknown, "of which memory knows nothing");
+
+    for (i = 0; ; i++) {
+        sprintf(line, "SET p%d %.*s", (int) i, 1000, big);
+        rc = zt_exec(t, line);
+        if (rc != NGX_OK || i == 2000) {
+            break;
+        }
+    }
+
+    n = i;
+    is_int(rc, NGX_RF_NEED_ROOM, "until there is no room, %d pending", (int) n);
+    ok(sound_zone(&t->zone, 0), "sound");
+    is_int(t->zone.sh->npending, n, "none is lost");
+
+    sprintf(line, "SET p0 %.*s", (int) sizeof(big), big);
+    is_int(zt_exec(t, line), NGX_RF_NEED_ROOM, "no room for a new value");
+    is_int(strlen(zt(t, "GET p0")), 1000, "the old one is still there");
+
+    sprintf(line, "MSET p1 1 p2 2 new 3 p3 %.*s p4 4", (int) sizeof(big), big);
+    is_int(zt_exec(t, line), NGX_RF_NEED_ROOM, "no room in mid-command");
+    is_int(strlen(zt(t, "GET p1")), 1000, "MSET: all or nothing");
+    is_reply(t, "GET new", "nil");
+    ok(zt_entry(t, "new") == NULL, "nothing");
+    is_int(t->zone.sh->npending, n, "pending");
+    ok(sound_zone(&t->zone, 0), "sound");
+
+    /* what is on disk may go */
+
+    zt_flush(t, NGX_OK);
+    sprintf(line, "SET q %.*s", (int) sizeof(big), big);
+    is_int(zt_exec(t, line), NGX_RF_NEED_ROOM, "files are not ours");
+    t->zone.sh->files_ready = 1;
+    is_int(zt_exec(t, line), NGX_OK, "durable keys make room");
+    ok(t->zone.sh->spilled > 0, "%d spilled", (int) t->zone.sh->spilled);
+    is_int(t->zone.sh->npending + t->zone.sh->spilled, n + 1, "none is lost");
+    ok(sound_zone(&t->zone, 0), "sound");
+
+    t->files = 1;
+    is_int(zt_exec(t, "GET p0"), NGX_RF_NEED_FILE, "its file is to be read");
+    is_int(t->l.need, 1, "which");
+
+    /* a value that never fits evicts nobody */
+
+    i = t->zone.sh->entries;
+    memset(line, 'x', sizeof(line));
+    t->files = 0;
+    is_int(zt_exec(t, "SETRANGE far 3000000 x"), NGX_RF_NEED_ROOM, "too big");
+    is_int(t->zone.sh->entries, i, "and nobody had to go");
+}
+
+
+RF_UNIT(zone_files)
+{
+    zt_t             *t;
+    ngx_str_t         key = ngx_string("a");
+    ngx_rf_record_t  *rec, *rec2;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    is_reply(t, "SET a 1", "+OK");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_AGAIN,
+           "not on disk yet");
+
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && rec->next == NULL, "one record");
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL, "taken once");
+    is_text(&rec->values[0], "1", "its value");
+
+    is_reply(t, "SET a 2", "+OK");
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
+       "not while it is written");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    is_int(t->zone.sh->ndirty, 1, "it has changed meanwhile");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_AGAIN,
+           "so it is not durable");
+
+    is_int(zt_flush(t, NGX_ERROR), 1, "a batch that fails");
+    is_int(t->zone.sh->ndirty, 1, "is to be done again");
+    is_int(zt_flush(t, NGX_OK), 1, "and then does not");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "durable");
+    is_int(t->zone.sh->stat.files, 1, "one file");
+
+    /* acknowledged while it is written */
+
+    is_reply(t, "SET a 3", "+OK");
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    is_int(zt_replay(t, NGX_OK, 1), 1, "replayed");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "Redis has it");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && rec->remove, "its file is to be removed");
+
+    /* changed again while its file is removed */
+
+    is_reply(t, "SET a 4", "+OK");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    is_int(t->zone.sh->stat.files, 0, "no file");
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && !rec->remove, "it is to be written again");
+
+    /* the writer dies */
+
+    zt_entry(t, "a")->writer = 999999;
+    ngx_rf_zone_reclaim(&t->zone);
+    is_int(t->zone.sh->nwriting, 0, "reclaimed");
+    ok(zt_entry(t, "a")->dirty, "dirty again");
+    ok(zt_entry(t, "a")->file_version != 0, "and perhaps there is a file");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    ok(zt_entry(t, "a")->dirty, "a claim that ended says nothing");
+
+    zt_flush(t, NGX_OK);
+
+    /* what memory knows better */
+
+    rec = zt_record(t, "a", "old", 5);
+    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_DECLINED,
+           "memory knows the key as pending");
+    zt_replay(t, NGX_OK, 1);
+    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_DECLINED,
+           "memory knows its file as stale");
+    zt_flush(t, NGX_OK);
+    rec->changed = 5;
+    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_DECLINED,
+           "memory knows that it was acknowledged");
+    is_reply(t, "GET a", "4");
+    free(rec);
+
+    zt_learn(t, "SET b seen", "OK", -3, t->zone.sh->seq);
+    rec = zt_record(t, "b", "filed", 5);
+    rec2 = zt_record(t, "c", "filed", t->zone.sh->seq + 1000);
+    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_OK,
+           "a change of an earlier run is newer than what Redis holds");
+    is_int(ngx_rf_zone_load(&t->zone, rec2, 1, ngx_rf_now()), NGX_DECLINED,
+           "a key that is not spilled");
+    t->zone.sh->spilled = 1;
+    is_int(ngx_rf_zone_load(&t->zone, rec2, 1, ngx_rf_now()), NGX_OK,
+           "one that is");
+    is_int(t->zone.sh->spilled, 0, "and now is not");
+    ok(t->zone.sh->seq >= rec2->version, "versions go on from there");
+    is_reply(t, "MGET b c", "[filed filed]");
+    is_int(t->zone.sh->ndirty, 0, "their files are up to date");
+    free(rec);
+    free(rec2);
+
+    rec = zt_record(t, "d", "foreign", 0);
+    rec->foreign = 1;
+    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_OK,
+           "a foreign record");
+    is_int(t->zone.sh->ndirty, 1, "is written in our own way");
+    free(rec);
+
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+RF_UNIT(zone_replay)
+{
+    zt_t             *t;
+    uint64_t          id;
+    ngx_str_t         key = ngx_string("n");
+    ngx_rf_record_t  *rec;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    is_reply(t, "INCRBY n 5", ":5");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec && rec->id && rec->nsent == 1, "a delta with an id");
+    id = rec->id;
+
+    is_int(zt_exec(t, "INCR n"), NGX_RF_NEED_WAIT, "a flying key waits");
+    is_int(t->l.need, 1, "which");
+    is_reply(t, "GET n", "5");
+
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_AGAIN, 0, ngx_rf_now());
+    free(rec);
+
+    is_reply(t, "INCRBY n 7", ":12");
+    is_reply(t, "INCRBY n 1", ":13");
+    is_int(zt_entry(t, "n")->nchanges, 2, "what may have been sent is frozen");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec->id == id && rec->nsent == 1, "the same part under the same id");
+    is_text(&rec->changes[0].argv[1], "5", "namely this");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 0, ngx_rf_now());
+    free(rec);
+
+    is_int(t->zone.sh->npending, 1, "the rest is still pending");
+    is_reply(t, "GET n", "13");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec->id && rec->id != id && rec->nsent == 1, "under another id");
+    is_text(&rec->changes[0].argv[1], "8", "summed up");
+
+    ngx_rf_zone_replay_reset(&t->zone);
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 0, ngx_rf_now());
+    is_int(t->zone.sh->npending, 1, "a reply after the reset says nothing");
+    free(rec);
+
+    is_reply(t, "SET n x", "+OK");
+    is_int(zt_entry(t, "n")->nchanges, 0, "a replacement drops the changes");
+    is_reply(t, "SET o 1 PX 1000", "+OK");
+    is_reply(t, "DEL p", ":0");
+    ngx_rf_zone_replay_hurry(&t->zone, &key);
+    t->later = 2000;
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000,
+                                  ngx_rf_now() + t->later, NULL);
+    is_text(&rec->key, "n", "the one in a hurry");
+    is_text(&rec->next->key, "p", "then in order of change");
+    is_text(&rec->next->next->key, "o", "what expired changed last");
+    is_int(rec->next->next->type, NGX_RF_NONE, "to a tombstone");
+
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_DECLINED, 0, ngx_rf_now());
+    ok(zt_entry(t, "n") == NULL, "set aside: forgotten");
+    ngx_rf_zone_replay_done(&t->zone, rec->next, NGX_OK, 1, ngx_rf_now());
+    ok(zt_entry(t, "p") == NULL, "an acknowledged tombstone: forgotten");
+    ngx_rf_zone_replay_done(&t->zone, rec->next->next, NGX_OK, 0,
+                            ngx_rf_now());
+    is_int(t->zone.sh->npending, 0, "nothing is pending");
+    zt_free(rec);
+
+    is_int(t->zone.sh->ndirty, 0, "nor dirty");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+RF_UNIT(zone_restore)
+{
+    zt_t             *t;
+    ngx_uint_t        restored, i;
+    ngx_rf_record_t  *rec;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+
+    zt_learn(t, "SET a 1", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET b 2", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET c 3 PX 1000", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET d 4", "OK", -3, t->zone.sh->seq);
+
+    t->zone.sh->run++;
+    t->zone.sh->restore = 1;
+    t->later = 2000;
+    t->scope = NGX_RF_SCOPE_PENDING;
+
+    zt_learn(t, "SET e 5", "OK", -3, t->zone.sh->seq);
+
+    is_reply(t, "GET a", "1");
+    is_reply(t, "INCR d", ":5");
+    is_int(zt_entry(t, "d")->pending, NGX_RF_REPLACE,
+           "Redis has lost what the change would add to");
+    is_int(zt_entry(t, "d")->base, NGX_RF_BASE_ABSENT, "which is absent");
+    is_reply(t, "GET e", "NEED_REDIS");
+    is_reply(t, "GET c", "NEED_REDIS");
+    is_reply(t, "MGET a e", "NEED_WAIT");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now() + 2000,
+                                  &restored);
+    is_int(restored, 2, "two are restored");
+    is_text(&rec->key, "d", "after what is pending");
+
+    for (i = 0; i < 3; i++) {
+        is_int(rec->base, NGX_RF_BASE_ABSENT, "if Redis has none");
+        is_int(rec->version == 0, i > 0, "its version");
+        ngx_rf_zone_replay_done(&t->zone, rec, i == 1 ? NGX_AGAIN : NGX_OK, 1,
+                                ngx_rf_now());
+        rec = rec->next;
+    }
+
+    is_int(t->zone.sh->restore, 1, "one is left");
+    is_int(ngx_rf_mode_set(&t->zone, 0, NGX_RF_RECOVERING), NGX_OK,
+           "recovering");
+    ngx_rf_mode_get(&t->zone, &i);
+    is_int(ngx_rf_mode_finish(&t->zone, i), NGX_AGAIN, "still");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now() + 2000,
+                                  &restored);
+    is_int(restored, 1, "one more");
+    is_int(zt_exec(t, "SET a x"), rec->key.data[0] == 'a' ? NGX_RF_NEED_WAIT
+                                                           : NGX_RF_NEED_REDIS,
+           "flying or restored");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_DECLINED, 0, ngx_rf_now());
+    ok(ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), &restored)
+       == NULL, "no more");
+    is_int(t->zone.sh->restore, 0, "done");
+    is_int(ngx_rf_mode_finish(&t->zone, i), NGX_OK, "normal");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+RF_UNIT(zone_scope)
+{
+    zt_t               *t;
+    ngx_atomic_t        word;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+
+    t->scope = NGX_RF_SCOPE_FRESH;
+    t->l.max_age = 1000;
+
+    is_reply(t, "GET a", "NEED_REDIS");
+    zt_learn(t, "SET a 1", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET b 2", "OK", -3, t->zone.sh->seq);
+    is_reply(t, "GET a", "1");
+    is_reply(t, "MGET a b", "[1 2]");
+    is_reply(t, "MGET a b c", "NEED_REDIS");
+    is_reply(t, "SET a 2", "NEED_REDIS");
+    is_reply(t, "DBSIZE", "NEED_REDIS");
+    t->later = 2000;
+    is_reply(t, "GET a", "NEED_REDIS");
+    t->later = 0;
+
+    word = 5;
+    t->l.guard = &word;
+    t->l.guard_value = 4;
+    is_reply(t, "GET a", "NEED_RETRY");
+    t->l.guard_value = 5;
+    is_reply(t, "GET a", "1");
+    t->l.guard = NULL;
+
+    t->scope = NGX_RF_SCOPE_ANY;
+    is_reply(t, "SET p 1", "+OK");
+    is_reply(t, "HGET p f", "NEED_REDIS");
+
+    t->scope = NGX_RF_SCOPE_PENDING;
+    is_reply(t, "GET a", "NEED_REDIS");
+    is_reply(t, "GET p", "1");
+    is_reply(t, "SET p 2", "+OK");
+    is_reply(t, "MGET a p", "NEED_WAIT");
+    is_int(t->l.need, 2, "for the one that is pending");
+    is_reply(t, "HGET p f", "NEED_WAIT");
+    is_reply(t, "HGET q f", "NEED_REDIS");
+    is_reply(t, "COPY p p2 DB 3", "NEED_WAIT");
+    is_reply(t, "PING", "+PONG");
+}
+
+
+RF_UNIT(zone_learn)
+{
+    zt_t      *t;
+    uint64_t   seq;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+    seq = t->zone.sh->seq;
+
+#define learn(line, reply, pttl)                                             \
+    zt_learn(t, line, reply, pttl, t->zone.sh->seq)
+
+    learn("GET a", "1", 5000);
+    is_reply(t, "GET a", "1");
+    is_reply(t, "PTTL a", ":5000");
+    learn("GET a", "2", -1);
+    is_reply(t, "TTL a", ":-1");
+    learn("GET a", "2", -3);
+    is_reply(t, "GET a", "2");
+    learn("GET a", "3", -3);
+    ok(zt_entry(t, "a") == NULL, "a value of unknown time to live");
+    learn("GET a", "1", -1);
+    learn("GET a", "nil", -2);
+    ok(zt_entry(t, "a") == NULL, "nil");
+
+    learn("SET a 1", "OK", -3);
+    zt_learn(t, "GET a", "0", -1, seq);
+    is_reply(t, "GET a", "1");
+    zt_learn(t, "SET a 2", "OK", -3, seq);
+    ok(zt_entry(t, "a") == NULL, "two writes in unknown order");
+    zt_learn(t, "GET a", "0", -1, seq);
+    ok(zt_entry(t, "a") == NULL, "a read that was sent before");
+    learn("GET a", "2", -1);
+    is_reply(t, "GET a", "2");
+
+    learn("SET a 3 NX", "nil", -3);
+    is_reply(t, "GET a", "2");
+    learn("SET a 3 XX GET", "2", -3);
+    is_reply(t, "GET a", "3");
+    learn("SET a 4 NX GET", "3", -3);
+    is_reply(t, "GET a", "3");
+    learn("SET a 4 EX 100", "OK", -3);
+    learn("SET a 5 KEEPTTL", "OK", -3);
+    is_reply(t, "GET a", "5");
+    is_reply(t, "TTL a", ":100");
+    learn("SET b 5 KEEPTTL", "OK", -3);
+    ok(zt_entry(t, "b") == NULL, "of unknown time to live");
+    learn("INCRBY a 7", ":12", -3);
+    is_reply(t, "GET a", "12");
+    is_reply(t, "TTL a", ":100");
+    learn("INCR b", ":12", -3);
+    ok(zt_entry(t, "b") == NULL, "of unknown time to live");
+    learn("APPEND a x", ":3", -3);
+    is_reply(t, "GET a", "12x");
+    learn("APPEND a x", ":9", -3);
+    ok(zt_entry(t, "a") == NULL, "memory was wrong");
+
+    learn("MSET a 1 b 2", "OK", -3);
+    is_reply(t, "MGET a b", "[1 2]");
+    learn("EXPIRE a 50", ":1", -3);
+    is_reply(t, "TTL a", ":50");
+    learn("EXPIRE a 60 GT", ":0", -3);
+    is_reply(t, "TTL a", ":50");
+    learn("PERSIST a", ":1", -3);
+    is_reply(t, "TTL a", ":-1");
+    learn("EXPIRE a 60", ":0", -3);
+    ok(zt_entry(t, "a") == NULL, "there is no such key");
+    learn("RENAME b c", "OK", -3);
+    ok(zt_entry(t, "b") == NULL, "renamed");
+    learn("SETEX a 10 v", "OK", -3);
+    is_reply(t, "TTL a", ":10");
+    learn("GETEX a PERSIST", "v", -3);
+    is_reply(t, "TTL a", ":-1");
+    learn("GETSET a w", "v", -3);
+    is_reply(t, "GET a", "w");
+    learn("HSET a f v", "-WRONGTYPE", -3);
+    is_reply(t, "GET a", "w");
+    learn("SETBIT a 1 1", ":0", -3);
+    ok(zt_entry(t, "a") == NULL, "a command that is not understood");
+    learn("SET a 1", "OK", -3);
+    learn("SET b 1", "OK", -3);
+    seq = t->zone.sh->seq;
+    learn("FLUSHALL", "OK", -3);
+    is_int(t->zone.sh->entries, 0, "flushed");
+    zt_learn(t, "GET z", "1", -1, seq);
+    is_int(t->zone.sh->entries, 0, "a read that was sent before");
+
+    is_reply(t, "SET p local", "+OK");
+    learn("SET p remote", "OK", -3);
+    learn("DEL p", ":1", -3);
+    is_reply(t, "GET p", "local");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+RF_UNIT(zone_copy)
+{
+    zt_t             *t, *to;
+    char              line[2000], big[1500];
+    ngx_uint_t        i, n, left;
+    ngx_rf_record_t  *list, *rec;
+
+    t = zt_start(pool, log, 4 << 20, 1);
+    to = zt_start(pool, log, 1 << 20, 1);
+
+    memset(big, 'x', sizeof(big));
+
+    for (i = 0; i < 1000; i++) {
+        sprintf(line, "SET c%d %.*s", (int) i, 1000, big);
+        zt_learn(t, line, "OK", -3, t->zone.sh->seq);
+    }
+
+    is_reply(t, "INCR n", ":1");
+    is_reply(t, "SET gone 1", "+OK");
+    is_reply(t, "SET kept 1 EX 100", "+OK");
+    zt_flush(t, NGX_OK);
+    list = ngx_rf_zone_replay_take(&t->zone, 1, 100, ngx_rf_now(), NULL);
+    t->zone.sh->run = 3;
+
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &rec), 0, "all fits");
+    ok(rec == NULL, "nothing left");
+    zt_free(list);
+
+    is_int(to->zone.sh->npending, 3, "pending");
+    is_int(to->zone.sh->ndirty, 0, "with their files");
+    is_int(zt_entry(to, "n")->flying, 0, "none of them flies");
+    ok(zt_entry(to, "n")->id != 0, "the id is kept");
+    is_int(t->zone.sh->superseded, 1, "superseded");
+    is_int(to->zone.sh->run, 3, "the run");
+    is_reply(to, "TTL kept", ":100");
+    is_reply(to, "GET n", "1");
+
+    n = to->zone.sh->entries;
+    ok(n > 300 && n < 1000, "and %d entries in all", (int) n);
+    is_int(strlen(zt(to, "GET c999")), 1000, "the most recent ones");
+    is_reply(to, "GET c0", "nil");
+    ok(sound_zone(&to->zone, 1), "sound");
+
+    /* more than fits */
+
+    to = zt_start(pool, log, 1 << 20, 1);
+
+    for (i = 0; i < 1500; i++) {
+        sprintf(line, "SET c%d %.*s", (int) i, 1000, big);
+        ngx_rf_zone_lock(&t->zone);
+        ngx_rf_zone_unlock(&t->zone);
+        zt_exec(t, line);
+    }
+
+    n = t->zone.sh->npending;
+    left = ngx_rf_zone_copy(&t->zone, &to->zone, &rec);
+    ok(left > 0, "%d are left", (int) left);
+    is_int(to->zone.sh->npending + left, n, "none is lost");
+
+    for (i = 0, list = rec; list; list = list->next) {
+        i++;
+    }
+
+    is_int(i, left, "they are in the list");
+    zt_free(rec);
+    ok(sound_zone(&to->zone, 0), "sound");
+}
+
+
+RF_UNIT(zone_attach)
+{
+    zt_t           *t;
+    ngx_rf_zone_t   zone;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    is_reply(t, "SET a 1", "+OK");
+    is_reply(t, "SET b 1", "+OK");
+    zt_flush(t, NGX_OK);
+    zt_replay(t, NGX_OK, 1);
+    is_reply(t, "SET b 2", "+OK");
+    is_int(t->zone.sh->ndirty, 2, "a file to remove, one to write");
+
+    /* a reload */
+
+    zone = t->zone;
+    zone.sh = NULL;
+    zone.shm_zone->data = &zone;
+    is_int(ngx_rf_zone_init(zone.shm_zone, &t->zone), NGX_OK, "attached");
+    ok(zone.sh == t->zone.sh, "to the same");
+    is_int(zone.sh->ndirty, 2, "nothing has changed");
+
+    /* to another path */
+
+    zone.path_sha1[0] ^= 1;
+    is_int(ngx_rf_zone_init(zone.shm_zone, &t->zone), NGX_OK, "attached");
+    is_int(zone.sh->ndirty, 1, "only what is pending is dirty");
+    is_int(zone.sh->stat.files, 0, "there is no file");
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
+       "an old worker writes no more");
+
+    /* and to none */
+
+    zone.files = 0;
+    is_int(ngx_rf_zone_init(zone.shm_zone, &t->zone), NGX_OK, "attached");
+    is_int(zone.sh->ndirty, 0, "nothing is dirty without files");
+    is_reply(t, "SET c 1", "+OK");
+    is_int(zone.sh->ndirty, 0, "nor becomes it");
+    ok(sound_zone(&zone, 0), "sound");
+
+    zone.sh->layout++;
+    is_int(ngx_rf_zone_init(zone.shm_zone, &t->zone), NGX_ERROR,
+           "another layout is not attached");
+}
+
+
+RF_UNIT(zone_mode)
+{
+    zt_t        *t;
+    pid_t        pid;
+    ngx_uint_t   epoch, old, taken;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+
+    is_int(ngx_rf_mode_get(&t->zone, &epoch), NGX_RF_NORMAL, "normal");
+    old = epoch;
+    is_int(ngx_rf_mode_set(&t->zone, epoch, NGX_RF_FALLBACK), NGX_OK,
+           "an outage");
+    is_int(ngx_rf_mode_set(&t->zone, old, NGX_RF_FALLBACK), NGX_DECLINED,
+           "reported twice");
+    is_int(t->zone.sh->stat.outages, 1, "counts once");
+    is_int(ngx_rf_mode_get(&t->zone, &epoch), NGX_RF_FALLBACK, "fallback");
+    is_int(ngx_rf_mode_finish(&t->zone, epoch), NGX_DECLINED,
+           "not from fallback");
+    is_int(ngx_rf_mode_set(&t->zone, epoch, NGX_RF_RECOVERING), NGX_OK,
+           "recovering");
+    ngx_rf_mode_get(&t->zone, &epoch);
+    is_reply(t, "SET a 1", "+OK");
+    is_int(ngx_rf_mode_finish(&t->zone, epoch), NGX_AGAIN, "one is pending");
+    zt_replay(t, NGX_OK, 1);
+    is_int(ngx_rf_mode_finish(&t->zone, old), NGX_DECLINED, "an old epoch");
+    is_int(ngx_rf_mode_finish(&t->zone, epoch), NGX_OK, "normal");
+
+    is_int(ngx_rf_mode_lead(&t->zone, &taken), NGX_OK, "leads");
+    is_int(taken, 1, "for the first time");
+    is_int(ngx_rf_mode_lead(&t->zone, &taken), NGX_OK, "still");
+    is_int(taken, 0, "not for the first time");
+
+    pid = ngx_pid;
+    ngx_pid = getppid();
+    is_int(ngx_rf_mode_lead(&t->zone, &taken), NGX_DECLINED, "another");
+    t->zone.sh->lease = ngx_current_msec - 1;
+    is_int(ngx_rf_mode_lead(&t->zone, &taken), NGX_OK,
+           "once the lease has run out");
+    is_int(taken, 1, "taken over");
+    ngx_pid = pid;
+    is_int(ngx_rf_mode_lead(&t->zone, &taken), NGX_DECLINED, "lost");
+    t->zone.sh->leader = 999999;
+    is_int(ngx_rf_mode_lead(&t->zone, &taken), NGX_OK, "at once from the dead");
+    ngx_rf_mode_resign(&t->zone);
+    is_int(t->zone.sh->leader, 0, "resigned");
+}
+
+
+static zt_t *
+zt_start(ngx_pool_t *pool, ngx_log_t *log, size_t size, ngx_uint_t files)
+{
+    zt_t            *t;
+    ngx_shm_zone_t  *shm;
+
+    t = ngx_pcalloc(pool, sizeof(zt_t));
+
+    t->pool = pool;
+    t->log = log;
+
+    ngx_str_set(&t->zone.name, "app");
+    t->zone.files = files;
+    ngx_memset(t->zone.path_sha1, 7, 20);
+
+    shm = rf_unit_shm(pool, log, size);
+    shm->data = &t->zone;
+
+    ngx_time_update();
+
+    is_int(ngx_rf_zone_init(shm, NULL), NGX_OK, "a zone");
+
+    return t;
+}
+
+
+static ngx_uint_t
+zt_split(zt_t *t, const char *line, ngx_str_t *argv)
+{
+    const char  *p;
+    ngx_uint_t   n;
+
+    for (n = 0; *line; n++) {
+        p = strchr(line, ' ');
+        if (p == NULL) {
+            p = line + strlen(line);
+        }
+
+        argv[n].data = (u_char *) line;
+        argv[n].len = p - line;
+        line = *p ? p + 1 : p;
+    }
+
+    return n;
+}
+
+
+static ngx_int_t
+zt_exec(zt_t *t, const char *line)
+{
+    ngx_str_t  argv[32];
+
+    t->l.argc = zt_split(t, line, argv);
+    t->l.argv = argv;
+    t->l.command = ngx_rf_command_find(&argv[0]);
+    t->l.zone = &t->zone;
+    t->l.pool = t->pool;
+    t->l.now = ngx_rf_now() + t->later;
+    t->l.scope = t->scope;
+    t->l.files = t->files;
+
+    return ngx_rf_local_exec(&t->l);
+}
+
+
+/* the reply as a text: "+OK", ":1", "-ERR ...", "nil", a string, [an array],
+ * or the return code */
+
+static const char *
+zt(zt_t *t, const char *line)
+{
+    char            *p, *text;
+    ngx_int_t        rc;
+    ngx_uint_t       i;
+    ngx_rf_reply_t  *r;
+
+    rc = zt_exec(t, line);
+    r = t->l.reply;
+
+    switch (rc) {
+    case NGX_OK:            break;
+    case NGX_RF_NEED_FILE:  return "NEED_FILE";
+    case NGX_RF_NEED_ROOM:  return "NEED_ROOM";
+    case NGX_RF_NEED_WAIT:  return "NEED_WAIT";
+    case NGX_RF_NEED_REDIS: return "NEED_REDIS";
+    case NGX_RF_NEED_RETRY: return "NEED_RETRY";
+    default:                return "ERROR";
+    }
+
+    text = ngx_pcalloc(t->pool, 4096);
+    p = text;
+
+    switch (r->type) {
+
+    case NGX_RF_REPLY_NIL:
+        return "nil";
+
+    case NGX_RF_REPLY_INTEGER:
+        sprintf(text, ":%lld", (long long) r->integer);
+        return text;
+
+    case NGX_RF_REPLY_ARRAY:
+        *p++ = '[';
+
+        for (i = 0; i < r->nelts; i++) {
+            p += sprintf(p, "%s%.*s", i ? " " : "", (int) r->elts[i].str.len,
+                         r->elts[i].str.data);
+        }
+
+        *p = ']';
+        return text;
+
+    case NGX_RF_REPLY_STATUS:
+        *p++ = '+';
+        break;
+
+    case NGX_RF_REPLY_ERROR:
+        *p++ = '-';
+        break;
+
+    default:
+        break;
+    }
+
+    ngx_memcpy(p, r->str.data, r->str.len);
+
+    return text;
+}
+
+
+/* the reply is "nil", ":1", "OK", "-..." or a string */
+
+static void
+zt_learn(zt_t *t, const char *line, const char *text, int64_t pttl,
+    uint64_t seq)
+{
+    ngx_str_t       argv[32];
+    ngx_uint_t      argc;
+    ngx_rf_reply_t  reply;
+
+    argc = zt_split(t, line, argv);
+
+    ngx_memzero(&reply, sizeof(ngx_rf_reply_t));
+    reply.type = NGX_RF_REPLY_STRING;
+    reply.str.data = (u_char *) text;
+    reply.str.len = strlen(text);
+
+    if (strcmp(text, "nil") == 0) {
+        reply.type = NGX_RF_REPLY_NIL;
+
+    } else if (strcmp(text, "OK") == 0) {
+        reply.type = NGX_RF_REPLY_STATUS;
+
+    } else if (text[0] == '-') {
+        reply.type = NGX_RF_REPLY_ERROR;
+
+    } else if (text[0] == ':') {
+        reply.type = NGX_RF_REPLY_INTEGER;
+        reply.integer = atoi(text + 1);
+    }
+
+    ngx_rf_local_learn(&t->zone, ngx_rf_command_find(&argv[0]), argc, argv,
+                       &reply, pttl, seq, ngx_rf_now());
+}
+
+
+static ngx_rf_entry_t *
+zt_entry(zt_t *t, const char *key)
+{
+    ngx_str_t        name;
+    ngx_rf_entry_t  *e;
+
+    name.data = (u_char *) key;
+    name.len = strlen(key);
+
+    ngx_rf_zone_lock(&t->zone);
+    e = ngx_rf_zone_lookup_locked(&t->zone, &name);
+    ngx_rf_zone_unlock(&t->zone);
+
+    return e;
+}
+
+
+static ngx_rf_record_t *
+zt_record(zt_t *t, const char *key, const char *value, uint64_t version)
+{
+    ngx_rf_record_t  *rec;
+
+    rec = calloc(1, sizeof(ngx_rf_record_t) + sizeof(ngx_str_t));
+
+    rec->key.data = (u_char *) key;
+    rec->key.len = strlen(key);
+    rec->type = NGX_RF_STRING;
+    rec->pending = NGX_RF_REPLACE;
+    rec->version = version;
+    rec->changed = ngx_rf_now();
+    rec->nvalues = 1;
+    rec->values = (ngx_str_t *) (rec + 1);
+    rec->values[0].data = (u_char *) value;
+    rec->values[0].len = strlen(value);
+
+    return rec;
+}
+
+
+/* all that is dirty goes to disk, or fails to; returns how many */
+
+static ngx_uint_t
+zt_flush(zt_t *t, ngx_int_t status)
+{
+    ngx_uint_t        n;
+    ngx_rf_record_t  *list, *rec;
+
+    list = ngx_rf_zone_dirty_take(&t->zone, 1000000, 1 << 30);
+
+    for (n = 0, rec = list; rec; rec = rec->next, n++) {
+        rec->status = status;
+    }
+
+    ngx_rf_zone_dirty_done(&t->zone, list);
+
+    return n;
+}
+
+
+/* all that is pending meets the same end; returns how many */
+
+static ngx_uint_t
+zt_replay(zt_t *t, ngx_int_t rc, ngx_uint_t keep)
+{
+    ngx_uint_t        n;
+    ngx_rf_record_t  *list, *rec;
+
+    list = ngx_rf_zone_replay_take(&t->zone, 1000000, 1 << 30,
+                                   ngx_rf_now() + t->later, NULL);
+
+    for (n = 0, rec = list; rec; rec = rec->next, n++) {
+        ngx_rf_zone_replay_done(&t->zone, rec, rc, keep, ngx_rf_now());
+    }
+
+    zt_free(list);
+
+    return n;
+}
+
+
+static void
+zt_free(ngx_rf_record_t *list)
+{
+    ngx_rf_record_t  *rec;
+
+    while (list) {
+        rec = list;
+        list = rec->next;
+        free(rec);
+    }
+}
