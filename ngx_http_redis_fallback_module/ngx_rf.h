@@ -209,6 +209,8 @@ struct ngx_rf_record_s {
 
     unsigned              complete:1;
     unsigned              base_expires:1; /* REPLACE: the base had an expiry */
+    unsigned              restore:1;    /* DELTA, all of it sent: Redis lost
+                                           the key, the value holds its base */
     unsigned              remove:1;     /* disk: remove the file instead */
     unsigned              foreign:1;    /* written by go-redis-fallback */
 

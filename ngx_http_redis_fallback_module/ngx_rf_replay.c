@@ -12,7 +12,9 @@ static ngx_int_t ngx_rf_replay_replace(ngx_pool_t *pool, ngx_rf_record_t *rec,
 static ngx_int_t ngx_rf_replay_careful(ngx_pool_t *pool, ngx_rf_record_t *rec,
     int64_t left, ngx_uint_t same_run, ngx_rf_replay_command_t *command);
 static ngx_int_t ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec,
-    ngx_rf_replay_command_t *command);
+    int64_t now, ngx_rf_replay_command_t *command);
+static ngx_int_t ngx_rf_replay_restore(ngx_pool_t *pool, ngx_rf_record_t *rec,
+    int64_t now, ngx_str_t *argv);
 static ngx_int_t ngx_rf_replay_number(ngx_pool_t *pool, int64_t n,
     ngx_str_t *str);
 static ngx_uint_t ngx_rf_replay_equal(ngx_rf_record_t *rec,
@@ -38,19 +40,25 @@ static ngx_str_t  ngx_rf_replay_careful_script = ngx_string(
 
 
 /*
- * KEYS: key, marker.  ARGV: the marker's time to live, then for each change
- * its length and itself.  Returns {1, reply of the last change}, or {0} if the
- * marker was there.  An error of the first change takes the marker back.
+ * KEYS: key, marker.  ARGV: the marker's time to live, "1" if Redis lost its
+ * data; then the value and ms to live or "0", for the case that the key is
+ * among what was lost; then for each change its length and itself.  Returns
+ * {1, reply of the last change}, or {0} if the marker was there.  An error of
+ * the first change takes the marker back.
  */
 static ngx_str_t  ngx_rf_replay_delta_script = ngx_string(
     "if not redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[1]) "
     "then return {0} end "
-    "local i, r = 2, false "
+    "if ARGV[2] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then "
+    "if ARGV[4] == '0' then redis.call('SET', KEYS[1], ARGV[3]) "
+    "else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end "
+    "return {1, false} end "
+    "local i, r = 5, false "
     "while i <= #ARGV do "
     "local n = tonumber(ARGV[i]) "
     "r = redis.pcall(ARGV[i + 1], KEYS[1], unpack(ARGV, i + 2, i + n)) "
     "if type(r) == 'table' and r.err then "
-    "if i == 2 then redis.call('DEL', KEYS[2]) end "
+    "if i == 5 then redis.call('DEL', KEYS[2]) end "
     "return r end "
     "i = i + n + 1 end "
     "return {1, r}");
@@ -65,7 +73,7 @@ ngx_rf_replay_command(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t now,
     ngx_memzero(command, sizeof(ngx_rf_replay_command_t));
 
     if (rec->pending == NGX_RF_DELTA) {
-        return ngx_rf_replay_delta(pool, rec, command);
+        return ngx_rf_replay_delta(pool, rec, now, command);
     }
 
     if (rec->type != NGX_RF_NONE && rec->type != NGX_RF_STRING) {
@@ -195,7 +203,7 @@ ngx_rf_replay_careful(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t left,
 
 
 static ngx_int_t
-ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec,
+ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t now,
     ngx_rf_replay_command_t *command)
 {
     u_char           *p;
@@ -206,7 +214,7 @@ ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec,
     /* what goes under this id: the first nsent changes */
 
     n = rec->nsent ? rec->nsent : rec->nchanges;
-    argc = 6;
+    argc = 9;
 
     for (i = 0; i < n; i++) {
         argc += 1 + rec->changes[i].argc;
@@ -235,7 +243,12 @@ ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec,
     argv[3] = rec->key;
     argv[4] = command->marker;
     ngx_str_set(&argv[5], NGX_RF_REPLAY_MARKER_TTL);
-    argc = 6;
+
+    if (ngx_rf_replay_restore(pool, rec, now, &argv[6]) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    argc = 9;
 
     for (i = 0; i < n; i++) {
         change = &rec->changes[i];
@@ -255,6 +268,30 @@ ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec,
     command->argc = argc;
 
     return NGX_OK;
+}
+
+
+/* three arguments: whether, the value, its time to live */
+
+static ngx_int_t
+ngx_rf_replay_restore(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t now,
+    ngx_str_t *argv)
+{
+    if (!rec->restore || rec->nvalues != 1
+        || (rec->expire && rec->expire <= now))
+    {
+        ngx_str_set(&argv[0], "0");
+        ngx_str_set(&argv[1], "");
+        ngx_str_set(&argv[2], "0");
+
+        return NGX_OK;
+    }
+
+    ngx_str_set(&argv[0], "1");
+    argv[1] = rec->values[0];
+
+    return ngx_rf_replay_number(pool, rec->expire ? rec->expire - now : 0,
+                                &argv[2]);
 }
 
 

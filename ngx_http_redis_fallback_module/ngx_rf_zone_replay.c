@@ -104,6 +104,13 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     rec = ngx_rf_zone_record(e);
 
     if (rec != NULL) {
+        rec->restore = (zone->sh->restore
+                        && e->pending == NGX_RF_DELTA
+                        && e->nsent == e->nchanges
+                        && e->complete
+                        && e->type == NGX_RF_STRING
+                        && e->run != zone->sh->run);
+
         e->flying = 1;
         ngx_rf_zone_requeue(zone, e);
     }
