@@ -44,6 +44,7 @@ struct ngx_rf_redis_s {
     u_char                text[NGX_RF_REDIS_TEXT];
 
     unsigned              greeting:1;   /* up() is running */
+    unsigned              bounce:1;     /* up() wants nobody's call sent */
     unsigned              failing:1;    /* the failure was logged, and nothing
                                            has succeeded since */
     unsigned              destroyed:1;
@@ -234,6 +235,13 @@ ngx_rf_redis_reset(ngx_rf_redis_t *redis)
 }
 
 
+void
+ngx_rf_redis_bounce(ngx_rf_redis_t *redis)
+{
+    redis->bounce = redis->greeting;
+}
+
+
 /* from the end, where it nearly always belongs */
 
 static void
@@ -394,10 +402,14 @@ ngx_rf_redis_ready(void *data, ngx_rf_redis_info_t *info)
 
         call = ngx_queue_data(q, ngx_rf_call_t, queue);
 
-        if (ngx_rf_conn_send(redis->conn, call) != NGX_OK) {
+        if ((redis->bounce && !call->once)
+            || ngx_rf_conn_send(redis->conn, call) != NGX_OK)
+        {
             ngx_queue_insert_tail(&calls, q);
         }
     }
+
+    redis->bounce = 0;
 
     ngx_rf_redis_schedule(redis);
 

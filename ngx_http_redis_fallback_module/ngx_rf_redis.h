@@ -62,6 +62,10 @@ ngx_str_t *ngx_rf_redis_failure(ngx_rf_redis_t *redis);
 
 ngx_uint_t ngx_rf_redis_connected(ngx_rf_redis_t *redis);
 
+/* from inside up(): this is not the Redis that those who wait were sent to;
+ * all but the "once" calls fail as UNSENT, so that they are decided again */
+void ngx_rf_redis_bounce(ngx_rf_redis_t *redis);
+
 /* closes the connection if nothing is in flight, so that the next call makes
  * (and resolves) a new one */
 void ngx_rf_redis_reset(ngx_rf_redis_t *redis);

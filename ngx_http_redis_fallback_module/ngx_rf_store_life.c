@@ -542,11 +542,16 @@ ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
         /* another process than before (all zeroes: the first one seen), and
          * an empty one: what it held is lost */
 
-        if (store->conf.restore && sh->run_id[0] != '\0' && info->dbsize == 0)
+        if (store->conf.restore && sh->run_id[0] != '\0'
+            && info->dbsize == 0 && !sh->superseded)
         {
             lost = 1;
             sh->run++;
             sh->restore = 1;
+
+            if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL) {
+                (void) ngx_rf_mode_set(&store->zone, epoch, NGX_RF_RECOVERING);
+            }
         }
 
         ngx_memcpy(sh->run_id, info->run_id.data, sizeof(sh->run_id));
@@ -554,17 +559,19 @@ ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
 
     ngx_rf_zone_unlock(&store->zone);
 
-    if (!lost || sh->superseded) {
-        return;
+    if (sh->restore) {
+
+        /* whoever waits was sent to a Redis that had the data: a nil from
+         * this one would make memory forget what is to be written back */
+
+        ngx_rf_redis_bounce(store->redis);
     }
 
-    ngx_log_error(NGX_LOG_WARN, store->zone.log, 0,
-                  "redis_fallback store \"%V\": redis %V came back without "
-                  "its data, writing back what memory holds",
-                  &store->conf.name, &store->conf.redis.address);
-
-    if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL) {
-        (void) ngx_rf_mode_set(&store->zone, epoch, NGX_RF_RECOVERING);
+    if (lost) {
+        ngx_log_error(NGX_LOG_WARN, store->zone.log, 0,
+                      "redis_fallback store \"%V\": redis %V came back "
+                      "without its data, writing back what memory holds",
+                      &store->conf.name, &store->conf.redis.address);
     }
 }
 
