@@ -93,7 +93,7 @@ ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 static ngx_int_t
 ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 {
-    ngx_int_t   rc, last;
+    ngx_int_t   rc;
     ngx_uint_t  pending;
 
     if (l->scope == NGX_RF_SCOPE_FRESH) {
@@ -104,10 +104,9 @@ ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 
     /* before anything is looked up: making room for the log may evict */
 
-    last = ngx_rf_local_last(l);
-
-    rc = ngx_rf_zone_begin_locked(l->zone, last > 0 ? last : 1);
-
+    rc = ngx_rf_zone_begin_locked(l->zone, (ngx_rf_local_last(l)
+                                            - l->command->first)
+                                           / l->command->step + 1);
     if (rc != NGX_OK) {
         return rc;
     }

@@ -54,6 +54,7 @@ ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone->log = shm_zone->shm.log;
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
     zone->undoing = 0;
+    zone->urgent = 0;
 
     if (data != NULL || shm_zone->shm.exists) {
         zone->sh = zone->shpool->data;

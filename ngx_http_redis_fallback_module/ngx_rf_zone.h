@@ -217,7 +217,9 @@ typedef struct {
     unsigned              files:1;      /* there is a file tier (path) */
     u_char                path_sha1[20];/* of path and database */
 
-    ngx_uint_t            undoing;      /* private: inside begin, commit */
+    /* private */
+    ngx_uint_t            undoing;      /* between begin and commit */
+    ngx_uint_t            urgent;       /* what is allocated is no cache */
 } ngx_rf_zone_t;
 
 

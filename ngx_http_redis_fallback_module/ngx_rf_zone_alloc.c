@@ -1,7 +1,12 @@
 /*
  * Memory of the zone.  When it is short, clean entries go, the least recently
- * used first, then pending ones whose file is durable; the work of one call is
- * bounded, as the lock is held.
+ * used first, then values whose file is but to be removed, then pending
+ * entries whose file is durable.
+ *
+ * Slab pages are of one size of slots each, so many entries may have to go
+ * until a page is free for another size.  A cached value is not worth that: it
+ * may evict a few.  A write must not be refused for the sake of cached values:
+ * it may evict many, once; those who come next find the pages free.
  */
 
 #include <ngx_config.h>
@@ -10,13 +15,27 @@
 #include "ngx_rf_zone_internal.h"
 
 
-/* what one allocation may evict, and look at for each */
+/* evictions for one allocation; the larger one takes some 30 ms */
 #define NGX_RF_ZONE_EVICT       256
+#define NGX_RF_ZONE_EVICT_WRITE 65536
+
+/* entries that one eviction looks at in each list */
 #define NGX_RF_ZONE_LOOK        64
+#define NGX_RF_ZONE_LOOK_DISK   512
+
+/* for more than a page, whose search is slow, evictions between two tries */
+#define NGX_RF_ZONE_BATCH       32
 
 
 static ngx_int_t ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep);
+static ngx_int_t ngx_rf_zone_evict_clean(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
+static ngx_int_t ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
+static ngx_int_t ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
+static void ngx_rf_zone_evict_file(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_kept(ngx_rf_entry_t *e, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep);
 
@@ -26,7 +45,7 @@ ngx_rf_zone_alloc_locked(ngx_rf_zone_t *zone, size_t size,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep)
 {
     void             *p;
-    ngx_uint_t        n;
+    ngx_uint_t        n, max, batch;
     ngx_slab_pool_t  *shpool;
 
     shpool = zone->shpool;
@@ -35,15 +54,21 @@ ngx_rf_zone_alloc_locked(ngx_rf_zone_t *zone, size_t size,
         return NULL;
     }
 
+    max = zone->urgent ? NGX_RF_ZONE_EVICT_WRITE : NGX_RF_ZONE_EVICT;
+    batch = size > ngx_pagesize ? NGX_RF_ZONE_BATCH : 1;
+
     for (n = 0; /* void */; n++) {
 
-        p = ngx_slab_alloc_locked(shpool, size);
+        if (n % batch == 0) {
+            p = ngx_slab_alloc_locked(shpool, size);
 
-        if (p != NULL
-            || n == NGX_RF_ZONE_EVICT
-            || ngx_rf_zone_evict(zone, keep, nkeep) != NGX_OK)
-        {
-            return p;
+            if (p != NULL || n >= max) {
+                return p;
+            }
+        }
+
+        if (ngx_rf_zone_evict(zone, keep, nkeep) != NGX_OK) {
+            return ngx_slab_alloc_locked(shpool, size);
         }
     }
 }
@@ -53,18 +78,33 @@ static ngx_int_t
 ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep)
 {
-    ngx_uint_t         n;
-    ngx_queue_t       *q;
-    ngx_rf_entry_t    *e;
-    ngx_rf_zone_sh_t  *sh;
+    if (ngx_rf_zone_evict_clean(zone, keep, nkeep) != NGX_OK
+        && ngx_rf_zone_evict_stale(zone, keep, nkeep) != NGX_OK
+        && ngx_rf_zone_evict_durable(zone, keep, nkeep) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
 
-    sh = zone->sh;
+    (void) ngx_atomic_fetch_add(&zone->sh->stat.evictions, 1);
 
-    q = ngx_queue_last(&sh->clean);
+    return NGX_OK;
+}
 
-    for (n = 0; n < NGX_RF_ZONE_LOOK + nkeep; n++) {
 
-        if (q == ngx_queue_sentinel(&sh->clean)) {
+static ngx_int_t
+ngx_rf_zone_evict_clean(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
+    ngx_uint_t nkeep)
+{
+    ngx_uint_t       n;
+    ngx_queue_t     *q, *queue;
+    ngx_rf_entry_t  *e;
+
+    queue = &zone->sh->clean;
+    q = ngx_queue_last(queue);
+
+    for (n = NGX_RF_ZONE_LOOK + nkeep; n; n--) {
+
+        if (q == ngx_queue_sentinel(queue)) {
             break;
         }
 
@@ -73,22 +113,91 @@ ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
 
         if (e->undo == 0 && !ngx_rf_zone_kept(e, keep, nkeep)) {
             ngx_rf_zone_remove(zone, e);
-            (void) ngx_atomic_fetch_add(&sh->stat.evictions, 1);
             return NGX_OK;
         }
     }
+
+    return NGX_DECLINED;
+}
+
+
+/* all of an entry whose file the mark has made garbage, otherwise the value;
+ * what has none any more gathers at the tail */
+
+static ngx_int_t
+ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
+    ngx_uint_t nkeep)
+{
+    ngx_uint_t         n, undoing;
+    ngx_queue_t       *q, *queue;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    queue = &sh->stale;
+    q = ngx_queue_head(queue);
+
+    for (n = NGX_RF_ZONE_LOOK + nkeep; n; n--) {
+
+        if (q == ngx_queue_sentinel(queue)) {
+            break;
+        }
+
+        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+        q = ngx_queue_next(q);
+
+        if (e->undo || ngx_rf_zone_kept(e, keep, nkeep)) {
+            continue;
+        }
+
+        if (e->writer == 0 && e->file_version > 1
+            && e->file_version <= sh->mark)
+        {
+            ngx_rf_zone_evict_file(zone, e);
+            return NGX_OK;
+        }
+
+        if (e->type != NGX_RF_NONE) {
+
+            /* nothing of the command that needs the room */
+
+            undoing = zone->undoing;
+            zone->undoing = 0;
+            ngx_rf_zone_forget_locked(zone, e);
+            zone->undoing = undoing;
+
+            ngx_rf_zone_requeue(zone, e);
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* oldest changes first: they are the likeliest to be in their files */
+
+static ngx_int_t
+ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
+    ngx_uint_t nkeep)
+{
+    ngx_uint_t         n;
+    ngx_queue_t       *q, *queue;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
 
     if (!sh->files || !sh->files_ready) {
         return NGX_DECLINED;
     }
 
-    /* oldest changes first: they are the likeliest to be in their files */
+    queue = &sh->pending_queue;
+    q = ngx_queue_head(queue);
 
-    q = ngx_queue_head(&sh->pending_queue);
+    for (n = NGX_RF_ZONE_LOOK_DISK + nkeep; n; n--) {
 
-    for (n = 0; n < NGX_RF_ZONE_LOOK + nkeep; n++) {
-
-        if (q == ngx_queue_sentinel(&sh->pending_queue)) {
+        if (q == ngx_queue_sentinel(queue)) {
             break;
         }
 
@@ -97,7 +206,6 @@ ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
 
         if (e->file_version == e->version
             && e->writer == 0
-            && !e->dirty
             && e->undo == 0
             && !ngx_rf_zone_kept(e, keep, nkeep))
         {
@@ -105,18 +213,23 @@ ngx_rf_zone_evict(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
             sh->spilled++;
             ngx_memory_barrier();
 
-            ngx_rf_zone_remove(zone, e);
-            (void) ngx_atomic_fetch_add(&sh->stat.evictions, 1);
-
-            if (sh->stat.files) {
-                (void) ngx_atomic_fetch_add(&sh->stat.files, -1);
-            }
-
+            ngx_rf_zone_evict_file(zone, e);
             return NGX_OK;
         }
     }
 
     return NGX_DECLINED;
+}
+
+
+static void
+ngx_rf_zone_evict_file(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zone_remove(zone, e);
+
+    if (zone->sh->stat.files) {
+        (void) ngx_atomic_fetch_add(&zone->sh->stat.files, -1);
+    }
 }
 
 

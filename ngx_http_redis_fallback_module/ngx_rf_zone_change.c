@@ -35,11 +35,14 @@ ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
     sh->undo = sh->undo_first;
     sh->undo_max = NGX_RF_ZONE_UNDO;
 
+    zone->urgent = 1;
+
     if (n > NGX_RF_ZONE_UNDO) {
         sh->undo = ngx_rf_zone_alloc_locked(zone, n * sizeof(ngx_rf_undo_t),
                                             NULL, 0);
         if (sh->undo == NULL) {
             sh->undo = sh->undo_first;
+            zone->urgent = 0;
             return NGX_RF_NEED_ROOM;
         }
 
@@ -62,6 +65,7 @@ ngx_rf_zone_end(ngx_rf_zone_t *zone)
     undo = sh->undo;
 
     zone->undoing = 0;
+    zone->urgent = 0;
 
     sh->undo = sh->undo_first;
     sh->undo_max = NGX_RF_ZONE_UNDO;

@@ -605,7 +605,9 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
         goto done;
     }
 
+    zone->urgent = 1;
     e = ngx_rf_zone_take_in(zone, e, rec);
+    zone->urgent = 0;
 
     if (e == NULL) {
         rc = NGX_RF_NEED_ROOM;

@@ -62,6 +62,7 @@ ngx_rf_zone_salvage(ngx_rf_zone_t *zone)
     n = 0;
 
     zone->undoing = 0;
+    zone->urgent = 0;
 
     list = ngx_rf_zone_collect(zone, &lost);
 

@@ -200,6 +200,98 @@ RF_UNIT(zone_room)
 }
 
 
+/* slots of other sizes are what a full zone has free */
+
+RF_UNIT(zone_fragments)
+{
+    zt_t        *t;
+    char        *line, *big;
+    ngx_uint_t   i, j, n, failed;
+
+    static ngx_uint_t  sizes[] = { 10, 100, 1000, 3000, 10000, 100000, 500000 };
+
+    t = zt_start(pool, log, 8 << 20, 0);
+    line = ngx_alloc(600000, log);
+    big = ngx_alloc(600000, log);
+    memset(big, 'x', 600000);
+
+    srandom(1);
+
+    for (i = 0; i < 7; i++) {
+
+        for (j = 0; j < 50000; j++) {
+            n = (i & 1) ? 40 : 20 + random() % 2000;
+            sprintf(line, "SET k%d %.*s", (int) (random() % 50000), (int) n,
+                    big);
+            zt_learn(t, line, "OK", -3, t->zone.sh->seq);
+        }
+
+        failed = 0;
+
+        for (j = 0; j < 3; j++) {
+            sprintf(line, "SET w%d:%d %.*s", (int) i, (int) j,
+                    (int) sizes[i], big);
+            failed += (zt_exec(t, line) != NGX_OK);
+        }
+
+        is_int(failed, 0, "writes of %d bytes find room", (int) sizes[i]);
+    }
+
+    is_int(t->zone.sh->npending, 21, "pending");
+    ok(sound_zone(&t->zone, 0), "sound");
+
+    ngx_free(line);
+    ngx_free(big);
+}
+
+
+/* files that are but to be removed do not keep memory */
+
+RF_UNIT(zone_stale)
+{
+    zt_t        *t;
+    char         line[1200], big[1200];
+    ngx_uint_t   i, n;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    memset(big, 'x', sizeof(big));
+
+    for (n = 0; ; n++) {
+        sprintf(line, "SET p%d %.*s", (int) n, 1000, big);
+        if (zt_exec(t, line) != NGX_OK) {
+            break;
+        }
+    }
+
+    zt_flush(t, NGX_OK);
+    zt_replay(t, NGX_OK, 1);
+    is_int(t->zone.sh->ndirty, n, "files to be removed");
+    is_int(zt_exec(t, "GET p1"), NGX_OK, "memory still holds the values");
+
+    for (i = 0; i < n / 2; i++) {
+        sprintf(line, "SET q%d %.*s", (int) i, 1000, big);
+        if (zt_exec(t, line) != NGX_OK) {
+            break;
+        }
+    }
+
+    is_int(i, n / 2, "new ones find room");
+    is_int(t->zone.sh->stat.files, n, "the files are not forgotten");
+
+    t->zone.sh->mark = t->zone.sh->seq;
+
+    for (i = 0; i < n * 9 / 10; i++) {
+        sprintf(line, "SET q%d %.*s", (int) i, 1000, big);
+        if (zt_exec(t, line) != NGX_OK) {
+            break;
+        }
+    }
+
+    is_int(i, n * 9 / 10, "and more, now that the files are garbage");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
 RF_UNIT(zone_files)
 {
     zt_t             *t;
