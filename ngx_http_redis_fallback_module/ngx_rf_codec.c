@@ -256,6 +256,7 @@ ngx_rf_codec_put_times(cJSON *root, ngx_rf_record_t *rec)
 
     ttl = rec->expire / 1000 - timestamp + (rec->expire % 1000 > 0);
     ttl = ngx_max(ttl, 1);
+    ttl = ngx_min(ttl, (int64_t) NGX_RF_CODEC_EXACT);
 
     return ngx_rf_codec_put_int(root, "ttl", ttl)
            && ngx_rf_codec_put_int(root, "expire_ms", rec->expire);
