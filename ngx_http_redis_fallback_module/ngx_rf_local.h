@@ -74,8 +74,9 @@ ngx_int_t ngx_rf_local_exec(ngx_rf_local_t *l);
  * Tells memory what Redis answered to the command (a non-error reply).  "seq"
  * is sh->seq of the time the command was sent: entries changed since then are
  * left alone (a read) or forgotten (a write).  "pttl" is the reply of the
- * PTTL sent along with a GET or INCR, or -3.  "sent" is the wall-clock ms when it was
- * sent: expiries are counted from there, so that nothing outlives its TTL.
+ * PTTL sent along with a GET or INCR, or -3.  "sent" is the wall-clock ms when
+ * it was sent: expiries are counted from there, so that nothing outlives its
+ * TTL.
  * Never touches pending entries.  Out of memory just forgets.
  */
 void ngx_rf_local_learn(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
