@@ -22,6 +22,10 @@
 #include <ngx_core.h>
 
 
+/* tests set the scene with system calls whose failure shows soon enough */
+#pragma GCC diagnostic ignored "-Wunused-result"
+
+
 typedef struct rf_unit_s  rf_unit_t;
 
 typedef void (*rf_unit_pt)(ngx_pool_t *pool, ngx_log_t *log);
