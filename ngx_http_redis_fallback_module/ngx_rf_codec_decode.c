@@ -147,11 +147,10 @@ ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
 static ngx_int_t
 ngx_rf_codec_parse(ngx_rf_codec_ctx_t *ctx)
 {
-    u_char      *last;
     size_t       len;
     ngx_int_t    rc;
     ngx_uint_t   nuls;
-    const char  *text, *end;
+    const char  *text;
 
     rc = ngx_rf_codec_scan(ctx->data, ctx->len, &nuls, &ctx->why);
     if (rc != NGX_OK) {
@@ -169,26 +168,9 @@ ngx_rf_codec_parse(ngx_rf_codec_ctx_t *ctx)
     text = (char *) (ctx->text ? ctx->text : ctx->data);
     len = ctx->len - nuls * (sizeof("\\u0000") - 2);
 
-    ctx->root = cJSON_ParseWithLengthOpts(text, len, &end, 0);
+    ctx->root = cJSON_ParseWithLengthOpts(text, len, NULL, 0);
 
-    if (ctx->root == NULL) {
-        ctx->why = "not valid JSON";
-        return NGX_DECLINED;
-    }
-
-    if (!cJSON_IsObject(ctx->root)) {
-        ctx->why = "not a JSON object";
-        return NGX_DECLINED;
-    }
-
-    last = (u_char *) text + len;
-
-    if (ngx_rf_codec_skip_space((u_char *) end, last) != last) {
-        ctx->why = "data after the JSON object";
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
+    return ctx->root ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -41,8 +41,10 @@ void ngx_rf_codec_copy(u_char **p, ngx_str_t *to, ngx_str_t *from);
 ngx_uint_t ngx_rf_codec_plain(ngx_str_t *s, ngx_uint_t n);
 
 /*
- * cJSON ends strings at a NUL, escaped or not, and recurses.  _scan() declines
- * raw NULs and deep nesting, and counts the escaped NULs; _hide_nuls() makes a
+ * cJSON ends strings at a NUL, escaped or not, recurses, and does not tell a
+ * lack of memory from bad JSON.  So _scan() checks the text first, without any
+ * memory: what it passes can only fail for lack of it.  It declines raw NULs
+ * and deep nesting, and counts the escaped NULs; _hide_nuls() makes a
  * malloc()ed copy with NGX_RF_CODEC_NUL in place of each, 5 bytes shorter.
  */
 ngx_int_t ngx_rf_codec_scan(u_char *data, size_t len, ngx_uint_t *nuls,

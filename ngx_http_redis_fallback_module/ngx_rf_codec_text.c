@@ -7,7 +7,26 @@
 #include "ngx_rf_codec_parts.h"
 
 
+/* cJSON's buffer for a number, until 1.7.18 */
+#define NGX_RF_CODEC_DIGITS_MAX  63
+
+
+typedef struct {
+    u_char               *last;
+    const char           *why;
+    ngx_uint_t            depth;
+    ngx_uint_t            nuls;
+} ngx_rf_codec_scan_t;
+
+
 static size_t ngx_rf_codec_utf8(u_char *p, u_char *last);
+static u_char *ngx_rf_codec_scan_value(ngx_rf_codec_scan_t *scan, u_char *p);
+static u_char *ngx_rf_codec_scan_container(ngx_rf_codec_scan_t *scan,
+    u_char *p);
+static u_char *ngx_rf_codec_scan_string(ngx_rf_codec_scan_t *scan, u_char *p);
+static u_char *ngx_rf_codec_scan_escape(ngx_rf_codec_scan_t *scan, u_char *p);
+static ngx_int_t ngx_rf_codec_scan_code(ngx_rf_codec_scan_t *scan, u_char *p);
+static u_char *ngx_rf_codec_scan_number(ngx_rf_codec_scan_t *scan, u_char *p);
 static u_char *ngx_rf_codec_skip(u_char *p, u_char *last);
 
 
@@ -92,64 +111,287 @@ ngx_int_t
 ngx_rf_codec_scan(u_char *data, size_t len, ngx_uint_t *nuls,
     const char **why)
 {
-    u_char      *p, *last;
-    ngx_uint_t   depth, string;
+    u_char               *p, *last;
+    ngx_rf_codec_scan_t   scan;
 
-    *nuls = 0;
-    depth = 0;
-    string = 0;
+    last = data + len;
+
+    scan.last = last;
+    scan.nuls = 0;
+    scan.depth = 0;
+    scan.why = "not valid JSON";
 
     p = data;
-    last = p + len;
 
-    if (len == 0) {
+    if (len >= 3 && ngx_memcmp(p, "\xef\xbb\xbf", 3) == 0) {
+        p += 3;
+    }
+
+    p = ngx_rf_codec_skip_space(p, last);
+
+    if (p == last) {
         *why = "empty file";
         return NGX_DECLINED;
     }
 
-    for ( /* void */ ; p < last; p++) {
+    if (*p != '{') {
+        *why = *p ? "not a JSON object" : "zero bytes in the text";
+        return NGX_DECLINED;
+    }
 
-        switch (*p) {
+    p = ngx_rf_codec_scan_value(&scan, p);
 
-        case '\0':
-            *why = "zero bytes in the text";
-            return NGX_DECLINED;
+    if (p == NULL) {
+        *why = scan.why;
+        return NGX_DECLINED;
+    }
 
-        case '"':
-            string = !string;
-            break;
+    if (ngx_rf_codec_skip_space(p, last) != last) {
+        *why = "data after the JSON object";
+        return NGX_DECLINED;
+    }
 
-        case '\\':
-            if (last - p >= 6 && ngx_strncmp(p, "\\u0000", 6) == 0) {
-                (*nuls)++;
-            }
+    *nuls = scan.nuls;
 
-            if (last - p > 1 && p[1] != '\0') {
-                p++;
-            }
+    return NGX_OK;
+}
 
-            break;
 
-        case '{':
-        case '[':
-            if (!string && ++depth > NGX_RF_CODEC_DEPTH_MAX) {
-                *why = "nested too deep";
-                return NGX_DECLINED;
-            }
+/* these return the end of what begins at p, or NULL */
 
-            break;
+static u_char *
+ngx_rf_codec_scan_value(ngx_rf_codec_scan_t *scan, u_char *p)
+{
+    ngx_uint_t   i;
 
-        case '}':
-        case ']':
-            if (!string && depth) {
-                depth--;
-            }
+    static ngx_str_t  words[] = {
+        ngx_string("true"), ngx_string("false"), ngx_string("null")
+    };
 
-            break;
+    p = ngx_rf_codec_skip_space(p, scan->last);
+
+    if (p == scan->last) {
+        return NULL;
+    }
+
+    switch (*p) {
+
+    case '{':
+    case '[':
+        return ngx_rf_codec_scan_container(scan, p);
+
+    case '"':
+        return ngx_rf_codec_scan_string(scan, p);
+
+    case '\0':
+        scan->why = "zero bytes in the text";
+        return NULL;
+    }
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if ((size_t) (scan->last - p) >= words[i].len
+            && ngx_memcmp(p, words[i].data, words[i].len) == 0)
+        {
+            return p + words[i].len;
         }
     }
 
-    return NGX_OK;
+    return ngx_rf_codec_scan_number(scan, p);
+}
+
+
+static u_char *
+ngx_rf_codec_scan_container(ngx_rf_codec_scan_t *scan, u_char *p)
+{
+    u_char      *last, end;
+    ngx_uint_t   first;
+
+    last = scan->last;
+    end = (*p == '{') ? '}' : ']';
+
+    if (++scan->depth > NGX_RF_CODEC_DEPTH_MAX) {
+        scan->why = "nested too deep";
+        return NULL;
+    }
+
+    p++;
+
+    for (first = 1; /* void */ ; first = 0) {
+
+        p = ngx_rf_codec_skip_space(p, last);
+
+        if (p < last && *p == end && first) {
+            break;
+        }
+
+        if (end == '}') {
+            p = ngx_rf_codec_scan_string(scan, p);
+            if (p == NULL) {
+                return NULL;
+            }
+
+            p = ngx_rf_codec_skip_space(p, last);
+
+            if (p == last || *p++ != ':') {
+                return NULL;
+            }
+        }
+
+        p = ngx_rf_codec_scan_value(scan, p);
+        if (p == NULL) {
+            return NULL;
+        }
+
+        p = ngx_rf_codec_skip_space(p, last);
+
+        if (p == last || (*p != ',' && *p != end)) {
+            return NULL;
+        }
+
+        if (*p == end) {
+            break;
+        }
+
+        p++;
+    }
+
+    scan->depth--;
+
+    return p + 1;
+}
+
+
+static u_char *
+ngx_rf_codec_scan_string(ngx_rf_codec_scan_t *scan, u_char *p)
+{
+    if (p == scan->last || *p != '"') {
+        return NULL;
+    }
+
+    for (p++; p < scan->last; /* void */ ) {
+
+        switch (*p) {
+
+        case '"':
+            return p + 1;
+
+        case '\0':
+            scan->why = "zero bytes in the text";
+            return NULL;
+
+        case '\\':
+            p = ngx_rf_codec_scan_escape(scan, p);
+            if (p == NULL) {
+                return NULL;
+            }
+
+            break;
+
+        default:
+            p++;
+        }
+    }
+
+    return NULL;
+}
+
+
+static u_char *
+ngx_rf_codec_scan_escape(ngx_rf_codec_scan_t *scan, u_char *p)
+{
+    ngx_int_t  code;
+
+    if (scan->last - p < 2) {
+        return NULL;
+    }
+
+    if (p[1] != 'u') {
+        return ngx_strlchr((u_char *) "\"\\/bfnrt", (u_char *) "\"\\/bfnrt" + 8,
+                           p[1])
+               ? p + 2 : NULL;
+    }
+
+    code = ngx_rf_codec_scan_code(scan, p);
+
+    if (code == 0) {
+        scan->nuls++;
+    }
+
+    if (code >= 0xd800 && code <= 0xdbff) {
+        p += 6;
+        code = ngx_rf_codec_scan_code(scan, p);
+
+        return (code >= 0xdc00 && code <= 0xdfff) ? p + 6 : NULL;
+    }
+
+    if (code == NGX_ERROR || (code >= 0xdc00 && code <= 0xdfff)) {
+        return NULL;
+    }
+
+    return p + 6;
+}
+
+
+/* what "\uXXXX" stands for */
+
+static ngx_int_t
+ngx_rf_codec_scan_code(ngx_rf_codec_scan_t *scan, u_char *p)
+{
+    if (scan->last - p < 6 || p[0] != '\\' || p[1] != 'u') {
+        return NGX_ERROR;
+    }
+
+    return ngx_hextoi(p + 2, 4);
+}
+
+
+static u_char *
+ngx_rf_codec_scan_number(ngx_rf_codec_scan_t *scan, u_char *p)
+{
+    u_char      *start;
+    ngx_uint_t   part;
+
+    start = p;
+
+    if (*p == '-') {
+        p++;
+    }
+
+    /* digits, then ".digits", then "e+digits" */
+
+    for (part = 0; part < 3; part++) {
+
+        if (part == 1) {
+            if (p == scan->last || *p != '.') {
+                continue;
+            }
+
+            p++;
+
+        } else if (part == 2) {
+            if (p == scan->last || (*p != 'e' && *p != 'E')) {
+                continue;
+            }
+
+            p++;
+
+            if (p < scan->last && (*p == '+' || *p == '-')) {
+                p++;
+            }
+        }
+
+        if (p == scan->last || *p < '0' || *p > '9') {
+            return NULL;
+        }
+
+        while (p < scan->last && *p >= '0' && *p <= '9') {
+            p++;
+        }
+    }
+
+    /* cJSON would take only a part of it */
+
+    return (p - start < NGX_RF_CODEC_DIGITS_MAX) ? p : NULL;
 }
 
 

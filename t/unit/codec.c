@@ -1,5 +1,6 @@
 #include "rf_unit.h"
 #include "ngx_rf_codec.h"
+#include <cjson/cJSON.h>
 
 
 static ngx_uint_t round_trip(ngx_rf_record_t *rec, const char *name);
@@ -11,6 +12,12 @@ static ngx_str_t encoded(ngx_pool_t *pool, ngx_rf_record_t *rec);
 static ngx_uint_t has(ngx_str_t *text, const char *part);
 static void base(ngx_rf_record_t *rec, ngx_rf_type_e type, ngx_str_t *values,
     ngx_uint_t n);
+static void * CJSON_CDECL scarce(size_t size);
+static void CJSON_CDECL release(void *p);
+
+
+/* allocations that cJSON may still make */
+static ngx_int_t  scarce_left;
 
 
 RF_UNIT(codec_strings)
@@ -357,6 +364,15 @@ RF_UNIT(codec_declines)
     ngx_rf_record_t   rec, *got;
 
     static const char  *texts[] = {
+        "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{\"a\":1 2}",
+        "{\"a\":[1,]}", "{\"a\":[,1]}", "{\"a\":[1 2]}", "{\"a\":[}",
+        "{\"a\":{]}", "{\"a\":tru}", "{\"a\":nul", "{\"a\":-}",
+        "{\"a\":1.}", "{\"a\":.1}", "{\"a\":1e}", "{\"a\":1e+}",
+        "{\"a\":+1}", "{\"a\":0x1}", "{\"a\":'b'}", "{\"a\":\"b}",
+        "{\"a\":\"\\x\"}", "{\"a\":\"\\u12\"}", "{\"a\":\"\\",
+        "{\"a\":\"\\ud800\\u0041\"}", "{\"a\":\"\\udc00\"}", "{\"a\":"
+        "111111111111111111111111111111111111111111111111111111111111111111}",
+        "\xef\xbb\xbf", "{\"a\":1}/", "// x",
         "", " ", "{", "{}", "[]", "null", "1", "\"x\"", "nonsense",
         "{\"version\":1}",
         "{\"version\":\"x\"}",
@@ -535,6 +551,68 @@ RF_UNIT(codec_declines)
 }
 
 
+/* a lack of memory is no reason to set a record aside */
+
+RF_UNIT(codec_no_memory)
+{
+    size_t            len;
+    u_char           *out;
+    ngx_int_t         rc, n, other;
+    ngx_str_t         v[4], text;
+    const char       *why;
+    cJSON_Hooks       hooks;
+    ngx_rf_record_t   rec, *got;
+    ngx_rf_change_t   change;
+
+    ngx_str_set(&v[0], "a");
+    ngx_str_set(&v[1], "1");
+    ngx_str_set(&v[2], "b");
+    ngx_str_set(&v[3], "inf");
+    base(&rec, NGX_RF_ZSET, v, 4);
+    rec.pending = NGX_RF_DELTA;
+    rec.changes = &change;
+    rec.nchanges = 1;
+    rec.expire = INT64_MAX;
+    rec.id = 1;
+    change.argv = v;
+    change.argc = 2;
+    text = encoded(pool, &rec);
+
+    hooks.malloc_fn = scarce;
+    hooks.free_fn = release;
+    cJSON_InitHooks(&hooks);
+
+    for (other = 0, n = 0, rc = NGX_ERROR; rc != NGX_OK && n < 1000; n++) {
+        scarce_left = n;
+        rc = ngx_rf_codec_encode(&rec, &out, &len);
+        other += (rc != NGX_OK && rc != NGX_ERROR);
+    }
+
+    ok(rc == NGX_OK && n > 20, "encoding takes %d allocations", (int) n);
+    is_int(other, 0, "each of which may fail");
+
+    if (rc == NGX_OK) {
+        free(out);
+    }
+
+    for (other = 0, n = 0, rc = NGX_ERROR; rc != NGX_OK && n < 1000; n++) {
+        scarce_left = n;
+        rc = ngx_rf_codec_decode(text.data, text.len, &got, &why);
+        other += (rc != NGX_OK && rc != NGX_ERROR);
+    }
+
+    ok(rc == NGX_OK && n > 20, "decoding takes %d allocations", (int) n);
+    is_int(other, 0, "each of which may fail, and is never taken for bad JSON");
+
+    if (rc == NGX_OK) {
+        ok(same(&rec, got), "and in the end it is right");
+        free(got);
+    }
+
+    cJSON_InitHooks(NULL);
+}
+
+
 RF_UNIT(codec_clone)
 {
     ngx_str_t         v[3];
@@ -603,6 +681,20 @@ RF_UNIT(codec_rejected)
     text.len = len;
     ok(has(&text, "\"reason_base64\":\"/w==\""), "in base64");
     free(out);
+}
+
+
+static void * CJSON_CDECL
+scarce(size_t size)
+{
+    return scarce_left-- > 0 ? malloc(size) : NULL;
+}
+
+
+static void CJSON_CDECL
+release(void *p)
+{
+    free(p);
 }
 
 
