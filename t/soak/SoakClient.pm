@@ -8,7 +8,9 @@ package SoakClient;
 #     lo, hi                  when it expires: not before, and not after
 #
 # A counter has the sum of what was acknowledged, and of what may have been
-# added; a list of tokens that were appended is kept in the same spirit.
+# added; a list of tokens that were appended is kept in the same spirit. While
+# Redis is away, a store may know the end of those only, what was added and
+# appended since it last saw all of it.
 #
 # Nothing here knows how a store works; it knows what it was promised.
 
@@ -39,7 +41,7 @@ my @operations = (
     [ 1,  \&op_rename ],
     [ 6,  \&op_incr ],
     [ 3,  \&op_shared ],
-    [ 1,  \&op_counter_delete ],
+    [ 1,  \&op_reset ],
     [ 5,  \&op_append ],
 );
 
@@ -80,6 +82,8 @@ sub new {
 
 sub run {
     my ($self) = @_;
+
+    $self->reset($_, 1) for @{ $self->{counters} }, @{ $self->{appended} };
 
     until (-e $self->{stop}) {
         my $pick = rand $self->{weight};
@@ -125,13 +129,16 @@ sub some_length {
 }
 
 
-# what is wrong with a value that was read between two moments; undef: nothing
+# what is wrong with a value that was read between two moments in some mode;
+# undef: nothing
 
 sub wrong {
-    my ($state, $value, $sent, $received) = @_;
+    my ($state, $value, $sent, $received, $mode) = @_;
 
-    return wrong_counter($state, $value) if $state->{kind} eq 'counter';
-    return wrong_tokens($state, $value) if $state->{kind} eq 'append';
+    return wrong_counter($state, $value, $mode)
+        if $state->{kind} eq 'counter';
+    return wrong_tokens($state, $value, $mode)
+        if $state->{kind} eq 'append';
 
     for my $may (@{ $state->{may} }) {
 
@@ -156,9 +163,10 @@ sub wrong {
 
 
 sub wrong_counter {
-    my ($state, $value) = @_;
+    my ($state, $value, $mode) = @_;
 
     my ($low, $high) = ($state->{acked}, $state->{acked} + $state->{unsure});
+    $low = 0 if partial($mode);
 
     $value = 0 unless defined $value;
 
@@ -167,10 +175,17 @@ sub wrong_counter {
 }
 
 
+sub partial {
+    my ($mode) = @_;
+
+    return ($mode || 'normal') ne 'normal';
+}
+
+
 # all that were acknowledged, in order; others at most once
 
 sub wrong_tokens {
-    my ($state, $value) = @_;
+    my ($state, $value, $mode) = @_;
 
     my @have = defined $value ? split /;/, $value : ();
     my @acked = map { $_->[0] } grep { $_->[1] } @{ $state->{tokens} };
@@ -178,6 +193,8 @@ sub wrong_tokens {
     my @sure = grep { !delete $unsure{$_} } @have;
 
     return undef if "@sure" eq "@acked";
+    return undef if partial($mode)
+                    && "@sure" eq "@acked[@acked - @sure .. $#acked]";
 
     return 'tokens (' . join(' ', @have) . '), acknowledged (' . "@acked)";
 }
@@ -302,7 +319,8 @@ sub op_get {
     }
 
     my $why = wrong($state, $res->{status} == 200 ? $res->{body} : undef,
-                    @$res{qw(sent received)});
+                    @$res{qw(sent received mode)});
+
     return unless $why;
 
     $self->error($key, $why);
@@ -395,8 +413,11 @@ sub op_nx {
     }
 
     if ($res->{status} == 204) {
+        # without Redis, a key may be unknown
+
         my $why = wrong($state, undef, @$res{qw(sent received)});
-        $self->error($key, "did not exist, it is said: $why") if $why;
+        $self->error($key, "did not exist, it is said: $why")
+            if $why && $res->{mode} eq 'normal';
     }
 
     $self->wrote('nx', $key, $res, $res->{status} == 204, $may);
@@ -414,7 +435,8 @@ sub op_getdel {
     if ($done) {
         my $value = $res->{body} eq '' ? undef : $res->{body};
         my $why = wrong($state, $value, @$res{qw(sent received)});
-        $self->error($key, "deleted: $why") if $why;
+        $self->error($key, "deleted: $why")
+            if $why && (defined $value || $res->{mode} eq 'normal');
     }
 
     $self->wrote('getdel', $key, $res, $done, { seq => undef });
@@ -459,7 +481,7 @@ sub op_incr {
 
     if ($res->{status} == 200 && $res->{body} ne '') {
         $state->{acked} += $by;
-        my $why = wrong_counter($state, $res->{body});
+        my $why = wrong_counter($state, $res->{body}, $res->{mode});
         $self->error($key, "counted: $why") if $why;
         return;
     }
@@ -481,7 +503,7 @@ sub op_shared {
         $state->{acked} += $by;
         $self->error($key, "is $res->{body}, less than this client's "
                            . $state->{acked})
-            if $res->{body} < $state->{acked};
+            if $res->{mode} eq 'normal' && $res->{body} < $state->{acked};
         return;
     }
 
@@ -490,23 +512,36 @@ sub op_shared {
 }
 
 
-sub op_counter_delete {
-    my ($self) = @_;
+sub op_reset { $_[0]->reset(pick($_[0]{counters})) }
 
-    my $key = pick($self->{counters});
+
+# a counter or a list of tokens begins anew: set to nothing, or deleted
+
+sub reset {
+    my ($self, $key, $set) = @_;
+
     my $state = $self->{state}{$key};
-    my $res = $self->ask('delete', $key, 'DELETE', "/kv/$key");
+    my $counter = $state->{kind} eq 'counter';
 
-    if ($res->{status} =~ /^(204|404)$/) {
+    $set = rand() < 0.5 unless defined $set;
+
+    my $res = $self->ask($set ? 'put' : 'delete', $key,
+                         $set ? 'PUT' : 'DELETE', "/kv/$key",
+                         $set ? (body => $counter ? '0' : '') : ());
+
+    if ($res->{status} == 204 || $res->{status} == 404 && !$set) {
         @$state{qw(acked unsure)} = (0, 0);
+        $state->{tokens} = [];
         return;
     }
 
     # either way
 
-    $state->{unsure} += $state->{acked};
+    $state->{unsure} += $state->{acked} || 0;
     $state->{acked} = 0;
-    $self->failed('delete', $key, $res);
+    $_->[1] = 0 for @{ $state->{tokens} || [] };
+
+    $self->failed($set ? 'put' : 'delete', $key, $res);
 }
 
 
@@ -516,25 +551,16 @@ sub op_append {
     my $key = pick($self->{appended});
     my $state = $self->{state}{$key};
 
-    if (@{ $state->{tokens} } > 40) {
-        my $res = $self->ask('delete', $key, 'DELETE', "/kv/$key");
-
-        if ($res->{status} =~ /^(204|404)$/) {
-            $state->{tokens} = [];
-        } else {
-            $_->[1] = 0 for @{ $state->{tokens} };
-            $self->failed('delete', $key, $res);
-        }
-
-        return;
-    }
+    return $self->reset($key) if @{ $state->{tokens} } > 40;
 
     my $token = ++$self->{seq};
     my $res = $self->ask('append', $key, 'GET', "/append?k=$key&v=$token;");
     my $done = $res->{status} == 200 && $res->{body} ne '';
 
     push @{ $state->{tokens} }, [ $token, $done ];
-    $self->failed('append', $key, $res) unless $done;
+    return if $done;
+
+    $self->failed('append', $key, $res);
 }
 
 
