@@ -670,6 +670,12 @@ ngx_rf_file_read_once(ngx_rf_file_root_t *root, const u_char *hex,
     switch (rc) {
 
     case NGX_ERROR:
+        if (ngx_errno == NGX_EISDIR) {
+            /* not this record's file */
+            rc = NGX_DECLINED;
+            break;
+        }
+
         ngx_rf_file_fail_hex(error, root->conf, ngx_errno, why, hex);
         break;
 

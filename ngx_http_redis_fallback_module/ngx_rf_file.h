@@ -61,8 +61,9 @@ ngx_int_t ngx_rf_file_read_thread(ngx_rf_file_conf_t *conf, ngx_str_t *key,
  * to go on: 32 hex digits of the last file seen, zeroed at first.  Returns up
  * to n records (or about "bytes" of values); garbage at or below the mark is
  * unlinked on the way, what is no record is moved to quarantine, each with an
- * entry in "errors" (at most 16 kept, all counted in nerrors).  NGX_OK: more
- * to come; NGX_DONE: that was the last slice.  NGX_ERROR: cannot be walked.
+ * entry in "errors": 16 end a slice, so that each is named (of what is in the
+ * way of a walk there may be more, counted in nerrors).  NGX_OK: more to come;
+ * NGX_DONE: that was the last slice.  NGX_ERROR: cannot be walked.
  */
 typedef struct {
     u_char                after[33];

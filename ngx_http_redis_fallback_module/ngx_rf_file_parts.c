@@ -222,7 +222,11 @@ ngx_rf_file_chain_open(ngx_rf_file_root_t *root, const u_char *hex,
             ngx_rf_file_chain_close(chain);
             ngx_set_errno(err);
 
-            return (err == NGX_ENOENT && !create) ? NGX_DECLINED : NGX_ERROR;
+            /* behind something else than a directory there is no file */
+
+            return (!create && (err == NGX_ENOENT || err == NGX_ENOTDIR
+                                || err == NGX_ELOOP))
+                   ? NGX_DECLINED : NGX_ERROR;
         }
 
         chain->fd[++chain->n] = fd;

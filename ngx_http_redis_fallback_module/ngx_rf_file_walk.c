@@ -177,8 +177,10 @@ ngx_rf_file_walk_file(ngx_rf_file_tree_t *tree, ngx_fd_t dir,
     ngx_memcpy(walk->after, hex, NGX_RF_FILE_HEX + 1);
 
     if (++slice->seen >= (walk->n ? walk->n : NGX_RF_FILE_WALK_N)
-        || (walk->bytes && slice->bytes >= walk->bytes))
+        || (walk->bytes && slice->bytes >= walk->bytes)
+        || walk->nerrors >= sizeof(walk->errors) / sizeof(walk->errors[0]))
     {
+        /* the last: each file that is set aside is to be named */
         return NGX_BUSY;
     }
 
@@ -227,7 +229,13 @@ ngx_rf_file_walk_once(ngx_rf_file_tree_t *tree, ngx_fd_t dir,
 
     default:
         err = ngx_errno;
-        walk->unread++;
+
+        /* a directory is no record: it is in the way, and nothing is lost */
+
+        if (err != NGX_EISDIR) {
+            walk->unread++;
+        }
+
         ngx_rf_file_fail_hex(ngx_rf_file_walk_error(walk), slice->conf, err,
                              why, hex);
         return ngx_rf_file_walk_exhausted(err) ? NGX_ERROR : NGX_OK;
@@ -714,7 +722,7 @@ ngx_rf_file_list_take(ngx_rf_file_tree_t *tree, const char *name,
 
     if (ngx_memcmp(name, tree->prefix, tree->len) != 0) {
         /* put there by hand: it would never be found by its key */
-        ngx_rf_file_tree_failed(tree, 0, "in the wrong directory:", name);
+        ngx_rf_file_tree_failed(tree, 0, "in the wrong directory", name);
         list->other = 1;
         return NGX_OK;
     }

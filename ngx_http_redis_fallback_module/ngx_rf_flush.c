@@ -202,6 +202,15 @@ void
 ngx_rf_flush_log_error(ngx_rf_flush_t *flush, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error)
 {
+    if (error->err == 0 && error->what) {
+        /* a reason, not a call */
+
+        ngx_log_error(level, flush->log, 0,
+                      "redis_fallback store \"%V\": %s, \"%s\": %s",
+                      &flush->zone->name, doing, error->name, error->what);
+        return;
+    }
+
     ngx_log_error(level, flush->log, error->err,
                   "redis_fallback store \"%V\": %s, %s \"%s\" failed",
                   &flush->zone->name, doing,
