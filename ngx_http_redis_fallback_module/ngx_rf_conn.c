@@ -19,6 +19,10 @@
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
 
+/* bytes that the parser gets at a time: after each reply of 1 KB and more,
+ * hiredis moves all that it has to the front */
+#define NGX_RF_CONN_FEED        8192
+
 
 typedef void (*ngx_rf_conn_reply_pt)(ngx_rf_conn_t *conn,
     ngx_rf_reply_t *reply);
@@ -468,7 +472,7 @@ ngx_rf_conn_read_handler(ngx_event_t *rev)
 static void
 ngx_rf_conn_read(ngx_rf_conn_t *conn)
 {
-    ssize_t            n;
+    ssize_t            n, part, pos;
     ngx_uint_t         i;
     ngx_connection_t  *c;
 
@@ -500,14 +504,19 @@ ngx_rf_conn_read(ngx_rf_conn_t *conn)
             return;
         }
 
-        /* a failure of feed() stays in the reader, and parse() gets it */
+        for (pos = 0; pos < n; pos += part) {
+            part = ngx_min(n - pos, NGX_RF_CONN_FEED);
 
-        (void) ngx_rf_resp_feed(conn->reader, ngx_rf_conn_buffer, n);
+            /* a failure of feed() stays in the reader, and parse() gets it */
 
-        ngx_rf_conn_parse(conn);
+            (void) ngx_rf_resp_feed(conn->reader, ngx_rf_conn_buffer + pos,
+                                    part);
 
-        if (conn->closed) {
-            return;
+            ngx_rf_conn_parse(conn);
+
+            if (conn->closed) {
+                return;
+            }
         }
     }
 
