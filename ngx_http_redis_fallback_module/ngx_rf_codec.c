@@ -287,6 +287,12 @@ ngx_rf_codec_put_state(cJSON *root, ngx_rf_record_t *rec)
         }
     }
 
+    if (rec->base_expires
+        && !cJSON_AddBoolToObject(root, "base_expires", 1))
+    {
+        return 0;
+    }
+
     switch (rec->base) {
 
     case NGX_RF_BASE_ABSENT:

@@ -355,6 +355,9 @@ ngx_rf_codec_get_base(ngx_rf_codec_ctx_t *ctx)
     size_t      i;
     ngx_int_t   n;
 
+    item = ngx_rf_codec_get(ctx, "base_expires");
+    ctx->head.base_expires = cJSON_IsTrue(item);
+
     item = ngx_rf_codec_get(ctx, "base");
 
     if (item == NULL) {

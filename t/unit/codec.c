@@ -202,6 +202,9 @@ RF_UNIT(codec_fields)
     }
 
     round_trip(&rec, "a known base");
+    rec.base_expires = 1;
+    round_trip(&rec, "one that was to expire");
+    rec.base_expires = 0;
 
     rec.base = NGX_RF_BASE_UNKNOWN;
     rec.pending = NGX_RF_DELTA;
@@ -761,6 +764,7 @@ same(ngx_rf_record_t *a, ngx_rf_record_t *b)
         || (a->base == NGX_RF_BASE_KNOWN
             && ngx_memcmp(a->base_sha1, b->base_sha1, 20) != 0)
         || a->complete != b->complete || a->foreign != b->foreign
+        || a->base_expires != b->base_expires
         || !same_str(&a->key, &b->key))
     {
         return 0;
