@@ -332,14 +332,11 @@ ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key)
 static uint64_t
 ngx_rf_zone_word(u_char *p)
 {
-    ngx_uint_t  i;
-    uint64_t    word;
+    uint64_t  word;
 
-    word = 0;
+    /* in the order of this host, which the zone never leaves */
 
-    for (i = 0; i < 8; i++) {
-        word |= (uint64_t) p[i] << (8 * i);
-    }
+    ngx_memcpy(&word, p, sizeof(word));
 
     return word;
 }
