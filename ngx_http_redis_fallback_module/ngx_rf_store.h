@@ -181,7 +181,6 @@ struct ngx_rf_store_s {
     ngx_rf_flush_t        flush;
     ngx_queue_t           waiting;      /* operations that wait */
     ngx_event_t           wait_event;
-    ngx_uint_t            connected;
     ngx_uint_t            stopping;
 };
 

@@ -36,6 +36,7 @@ static void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error);
 static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
 static void ngx_rf_store_down(void *data);
+static ngx_uint_t ngx_rf_store_connected(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_store_flushed(void *data);
 static void ngx_rf_store_wait_handler(ngx_event_t *ev);
 
@@ -524,10 +525,7 @@ ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
 
     sh = store->zone.sh;
 
-    if (!store->connected) {
-        store->connected = 1;
-        (void) ngx_atomic_fetch_add(&sh->stat.connected, 1);
-    }
+    sh->connected[ngx_process_slot] = ngx_pid;
 
     if (info->run_id.len != sizeof(sh->run_id)) {
         return;
@@ -581,10 +579,29 @@ ngx_rf_store_down(void *data)
 {
     ngx_rf_store_t  *store = data;
 
-    if (store->connected) {
-        store->connected = 0;
-        (void) ngx_atomic_fetch_add(&store->zone.sh->stat.connected, -1);
+    (void) ngx_atomic_cmp_set(&store->zone.sh->connected[ngx_process_slot],
+                              ngx_pid, 0);
+}
+
+
+static ngx_uint_t
+ngx_rf_store_connected(ngx_rf_zone_sh_t *sh)
+{
+    ngx_uint_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
+
+        if (sh->connected[i]
+            && (kill((ngx_pid_t) sh->connected[i], 0) == 0
+                || ngx_errno != NGX_ESRCH))
+        {
+            n++;
+        }
     }
+
+    return n;
 }
 
 
@@ -624,7 +641,7 @@ ngx_rf_store_status(ngx_rf_store_t *store, ngx_rf_store_status_t *st)
     st->mode = ngx_rf_mode_get(&store->zone, NULL);
     st->mode_since = (time_t) sh->mode_since;
     st->outages = stat->outages;
-    st->connected = stat->connected;
+    st->connected = ngx_rf_store_connected(sh);
     st->tracking = 0;
     st->size = store->conf.zone_size;
     st->used = ngx_rf_zone_used(&store->zone);

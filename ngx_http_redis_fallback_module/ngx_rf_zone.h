@@ -127,7 +127,6 @@ typedef struct {
     ngx_atomic_t          quarantined;
     ngx_atomic_t          files;        /* records on disk now, those of spilled
                                            keys aside */
-    ngx_atomic_t          connected;    /* workers connected to Redis */
     ngx_atomic_t          replayed;     /* since start */
     ngx_atomic_t          expired;
     ngx_atomic_t          conflicts;
@@ -202,6 +201,10 @@ typedef struct {
     ngx_atomic_t          restore;      /* 1: entries of an older run are to be
                                            written back */
     ngx_atomic_t          superseded;   /* 1: a newer zone has taken over */
+    ngx_atomic_t          connected[NGX_MAX_PROCESSES];
+                                        /* by ngx_process_slot: the worker that
+                                           is connected to Redis; it may have
+                                           died since */
 
     ngx_rf_stat_t         stat;
 } ngx_rf_zone_sh_t;

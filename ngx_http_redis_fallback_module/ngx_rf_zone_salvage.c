@@ -465,8 +465,7 @@ ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from, ngx_rf_zone_sh_t *to)
     to->files_scan = from->files_scan;
     to->stat = from->stat;
 
-    /* these are of now, and counted by those who have them */
-    to->stat.connected = 0;
+    /* counted by those who have them */
     to->stat.files = 0;
 }
 
