@@ -126,7 +126,8 @@ ngx_int_t ngx_rf_file_record_banish(ngx_rf_file_root_t *root, ngx_fd_t dir,
 /*
  * Layouts that files may be in: after "levels" was changed, those of before
  * too.  note() adds the present one; foreign() says whether there are others;
- * adopt() moves the files of all others to where they belong now.
+ * adopt() moves the files of all others to where they belong now; NGX_ERROR:
+ * some could not be moved, and are for the next time.
  */
 ngx_int_t ngx_rf_file_layout_note(ngx_rf_file_root_t *root, uid_t uid,
     gid_t gid);

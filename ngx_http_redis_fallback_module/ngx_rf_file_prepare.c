@@ -465,9 +465,14 @@ ngx_rf_file_layout_adopt(ngx_rf_file_root_t *root, ngx_rf_file_error_t *error)
         tree.handler = ngx_rf_file_adopt;
         tree.failed = ngx_rf_file_adopt_failed;
 
-        if (ngx_rf_file_tree(&tree) != NGX_DONE || adopt.failed) {
-            return NGX_ERROR;
+        if (ngx_rf_file_tree(&tree) != NGX_DONE) {
+            adopt.failed = 1;
         }
+    }
+
+    if (adopt.failed) {
+        /* the list stays, the next walk tries again */
+        return NGX_ERROR;
     }
 
 #if (NGX_LINUX)
@@ -521,7 +526,7 @@ ngx_rf_file_adopt(ngx_rf_file_tree_t *tree, ngx_fd_t dir, const u_char *hex)
         adopt->failed = 1;
         ngx_rf_file_fail_hex(adopt->error, tree->root->conf, err,
                              "moving it to its place", hex);
-        return NGX_ERROR;
+        return NGX_OK;
     }
 
     tree->gone++;
@@ -570,9 +575,10 @@ ngx_rf_file_adopt_failed(ngx_rf_file_tree_t *tree, ngx_err_t err,
     ngx_rf_file_fail(adopt->error, tree->root->conf, err, what, "%ui/%s",
                      tree->root->conf->database, name);
 
-    /* a file in a wrong place is none of this layout's */
+    /* a file in a wrong place is none of this layout's, and behind something
+     * else than a directory there is none */
 
-    if (err) {
+    if (err && err != NGX_ENOTDIR && err != NGX_ELOOP) {
         adopt->failed = 1;
     }
 }

@@ -110,9 +110,9 @@ ngx_rf_file_walk_thread(ngx_rf_file_conf_t *conf, ngx_rf_file_walk_t *walk)
         ngx_rf_file_walk_stale(&root);
 
         if (ngx_rf_file_layout_adopt(&root, &walk->errors[0]) != NGX_OK) {
+            /* the others are not kept waiting */
             walk->nerrors = 1;
-            ngx_rf_file_root_close(&root);
-            return NGX_ERROR;
+            walk->unread = 1;
         }
     }
 

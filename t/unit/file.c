@@ -890,8 +890,9 @@ RF_UNIT(file_levels)
     char                 key[32];
     store_t             *s;
     ngx_str_t            v;
+    ngx_int_t            rc;
     ngx_uint_t           i, n, bad;
-    ngx_rf_file_walk_t   sum;
+    ngx_rf_file_walk_t   sum, w;
 
     static const ngx_uint_t  levels[][3] = {
         { 2, 2, 2 }, { 1, 2, 0 }, { 2, 0, 0 }, { 2, 1, 1 }, { 0, 0, 0 },
@@ -933,6 +934,23 @@ RF_UNIT(file_levels)
         is_value(s, "7", n < 2 ? "v" : "newer");
         is_value(s, "8", "v");
     }
+
+    /* one that cannot be moved does not keep the others waiting */
+
+    memcpy(s->conf.levels, levels[1], sizeof(levels[1]));
+    ngx_rf_file_prepare(&s->conf, -1, -1, &s->error);
+    mkdir(path(s, "3/8"), 0700);
+    mkdir(path(s, "3/8/f1"), 0700);
+    mkdir(path(s, "3/8/f1/8f14e45fceea167a5a36dedd4bea2543.json"), 0700);
+    symlink("/", path(s, "3/ff"));
+    ngx_memzero(&w, sizeof(w));
+    walk(s, 1000, 0, &w, &rc);
+    is_int(w.nrecords, 49, "a directory is in the way of one");
+    is_int(w.unread, 1, "which is said");
+    walk_free(&w);
+    rmdir(path(s, "3/8/f1/8f14e45fceea167a5a36dedd4bea2543.json"));
+    is_int(walk_all(s, 1000, 0, &sum), 50, "and moved the next time");
+    unlink(path(s, "3/ff"));
 
     /* not walked in between */
 
