@@ -223,8 +223,11 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
         return;
     }
 
-    mark = 0;
-    (void) ngx_rf_file_mark_read_thread(r->conf.file, &mark, &error);
+    if (ngx_rf_file_mark_read_thread(r->conf.file, &mark, &error) != NGX_OK) {
+        (void) ngx_close_file(r->lock);
+        r->lock = NGX_INVALID_FILE;
+        return;
+    }
 
     ngx_rf_zone_lock(r->conf.zone);
 

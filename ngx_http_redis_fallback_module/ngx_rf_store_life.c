@@ -380,13 +380,20 @@ ngx_rf_store_first_mode(ngx_rf_store_t *store)
                 sh->seq = mark;
             }
 
-        } else {
-            ngx_rf_store_log_file(store, NGX_LOG_ERR, "could not read its "
-                                  "mark", &error);
-        }
+            if (ngx_rf_file_any(&store->conf.file)) {
+                sh->files_scan = 1;
+            }
 
-        if (ngx_rf_file_any(&store->conf.file)) {
-            sh->files_scan = 1;
+        } else {
+
+            /* without it garbage would be replayed: no files before it can be
+             * read, which the leader looks after */
+
+            ngx_rf_store_log_file(store, NGX_LOG_CRIT, "could not read its "
+                                  "mark, going on without files", &error);
+            ngx_rf_store_cleanup(store);
+            store->lock = NGX_INVALID_FILE;
+            sh->files_ready = 0;
         }
     }
 
