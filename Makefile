@@ -5,7 +5,7 @@ SHELL     = /bin/bash
 
 BUILD    ?= release
 NGINX_SRC ?= /usr/share/nginx/src
-NGINX    ?= $(firstword $(wildcard /usr/sbin/nginx) nginx)
+NGX_BIN  ?= $(firstword $(wildcard /usr/sbin/nginx) nginx)
 JOBS     ?= $(shell nproc)
 SOAK     ?= 600
 
@@ -62,7 +62,7 @@ ADDONS    = --add-dynamic-module=$(UP) \
 
 TESTS    ?= t/*.t
 OUTAGE   ?= t/outage/*.t
-PROVE     = BUILD=$(BUILD) RF_FLAVOUR=$(FLAVOUR) NGX_BIN=$(NGINX) scripts/prove
+PROVE     = BUILD=$(BUILD) RF_FLAVOUR=$(FLAVOUR) NGX_BIN=$(NGX_BIN) scripts/prove
 
 # our variables are not for nginx's makefiles
 
@@ -110,8 +110,8 @@ help:
 	@echo
 	@echo 'BUILD=release (default), debug, sanitize (ASan and UBSan; only in'
 	@echo 'build/sanitize).  CC=gcc (default), clang.  NGINX_SRC=DIR: nginx'
-	@echo 'sources to build against, $(NGINX_SRC).  NGINX=FILE: the nginx'
-	@echo 'that tests and make run start, $(NGINX).'
+	@echo 'sources to build against, $(NGINX_SRC).  NGX_BIN=FILE: the nginx'
+	@echo 'that tests and make run start, $(NGX_BIN).'
 
 
 # configured anew when anything changes that configure looks at; made up of
@@ -164,7 +164,7 @@ deps:
 	@scripts/deps
 
 run: build
-	@BUILD=$(BUILD) RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGINX) \
+	@BUILD=$(BUILD) RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN) \
 	    scripts/run
 
 test: test-unit test-client test-nginx test-outage
@@ -175,9 +175,7 @@ test-unit: build
 
 test-client: build
 	@scripts/deps --check
-	@NGX_TREE=$(SRC) NGINX=$(NGINX) LD_PRELOAD_MODULE=$(PRELOAD) \
-	    RF_CFLAGS='$(if $(PRELOAD),$(CFLAGS_sanitize))' \
-	    prove t/unit/client/run.sh
+	@NGX_TREE=$(SRC) prove t/unit/client/run.sh
 
 test-nginx: build
 	@scripts/deps --check
@@ -199,7 +197,7 @@ matrix:
 	@scripts/matrix
 
 bench: build
-	@RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGINX) bench/run $(BENCH)
+	@RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN) bench/run $(BENCH)
 
 soak: build
 	@scripts/deps --check

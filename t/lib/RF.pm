@@ -53,6 +53,8 @@ our $SANITIZE = $ENV{RF_SANITIZE}
                 || ($ENV{BUILD} || '') eq 'sanitize';
 our $SLOW = $ENV{RF_SLOW} || ($SANITIZE ? 3 : 1);
 
+delete $ENV{NGINX};             # nginx' own variable: inherited sockets
+
 my $owner = $$;
 my %running;                    # pid => name, all that was started here
 my @mounts;
@@ -207,7 +209,8 @@ sub spawn {
 
     if ($pid == 0) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
-        die_with_parent();
+        die_with_parent($name =~ /^nginx/ ? POSIX::SIGTERM()
+                                          : POSIX::SIGKILL());
 
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $output or POSIX::_exit(126);
@@ -226,16 +229,19 @@ sub spawn {
 }
 
 
-# if this test is killed outright, its servers go as well (Linux)
+# If this test is killed outright, its servers go as well (Linux).  nginx takes
+# its workers with it; a Redis that cannot save would not heed SIGTERM.
 
 sub die_with_parent {
+    my ($signal) = @_;
+
     my $arch = (POSIX::uname())[4];
     my %number = (x86_64 => 157, aarch64 => 167);
 
     return unless $^O eq 'linux' && $number{$arch};
 
     my $PR_SET_PDEATHSIG = 1;
-    syscall($number{$arch}, $PR_SET_PDEATHSIG, POSIX::SIGTERM(), 0, 0, 0);
+    syscall($number{$arch}, $PR_SET_PDEATHSIG, $signal, 0, 0, 0);
 }
 
 
@@ -313,7 +319,9 @@ sub spew {
 
 
 sub cleanup {
-    return unless $$ == $owner;
+    return unless defined $owner && $$ == $owner;
+
+    local @SIG{qw(INT TERM HUP)} = ('IGNORE') x 3;
 
     # nginx masters take their workers with them, unless they were killed
     # outright: those are looked for before it is too late
@@ -323,7 +331,7 @@ sub cleanup {
     for my $pid (keys %running) {
         push @orphans, children($pid) if $running{$pid} eq 'nginx';
         kill 'CONT', $pid;
-        kill 'TERM', $pid;
+        kill $running{$pid} =~ /^nginx/ ? 'TERM' : 'KILL', $pid;
     }
 
     my $end = now() + slow(5);
@@ -1573,7 +1581,7 @@ sub start {
 
     if ($pid == 0) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-        RF::die_with_parent();
+        RF::die_with_parent(POSIX::SIGKILL());
         eval { $self->serve($listen) };
         warn $@ if $@;
         POSIX::_exit(0);

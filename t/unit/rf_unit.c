@@ -277,17 +277,22 @@ rf_unit_shm_free(void *data)
 char *
 rf_unit_dir(ngx_pool_t *pool)
 {
-    char                *dir;
+    char                *dir, *tmp;
     ngx_pool_cleanup_t  *cln;
 
-    dir = ngx_pcalloc(pool, sizeof("/tmp/rf-unit-XXXXXX"));
+    tmp = getenv("TMPDIR");
+    if (tmp == NULL) {
+        tmp = "/tmp";
+    }
+
+    dir = ngx_pcalloc(pool, strlen(tmp) + sizeof("/rf-unit-XXXXXX"));
     cln = ngx_pool_cleanup_add(pool, 0);
 
     if (dir == NULL || cln == NULL) {
         return NULL;
     }
 
-    strcpy(dir, "/tmp/rf-unit-XXXXXX");
+    sprintf(dir, "%s/rf-unit-XXXXXX", tmp);
 
     if (mkdtemp(dir) == NULL) {
         return NULL;

@@ -12,7 +12,7 @@ my $flavour = $ENV{RF_FLAVOUR} || $ENV{BUILD} || 'release';
 my $module = $ENV{RF_UNIT}
              || "$RF::ROOT/build/$flavour/ngx_rf_unit_module.so";
 my $dir = RF::tempdir('unit');
-my %env = RF::sanitizer_env($dir);
+my %env = (TMPDIR => $dir, RF::sanitizer_env($dir));
 
 mkdir "$dir/logs";
 RF::spew("$dir/nginx.conf", <<"END");
@@ -30,7 +30,7 @@ open STDERR, '>', "$dir/stderr.log" or die;
 my $pid = open my $out, '-|', RF::nginx_binary(), '-t', '-q', '-p', "$dir/",
                '-c', "$dir/nginx.conf", '-e', 'stderr'
     or die "nginx: $!\n";
-delete @ENV{keys %env};
+delete @ENV{keys %env};             # for what Perl itself still starts
 open STDERR, '>&', $stderr or die;
 
 my $plan = 0;
