@@ -17,6 +17,10 @@
 #include "ngx_rf_disk.h"
 
 
+/* ms of the timer that keeps a worker while a job is under way */
+#define NGX_RF_DISK_HOLD        1000
+
+
 typedef struct ngx_rf_disk_task_s  ngx_rf_disk_task_t;
 
 typedef void (*ngx_rf_disk_run_pt)(ngx_rf_disk_task_t *task);
@@ -42,6 +46,7 @@ struct ngx_rf_disk_s {
     ngx_log_t            *log;
     ngx_queue_t           tasks;
     ngx_rf_disk_task_t   *writing;
+    ngx_event_t           hold;
 };
 
 
@@ -49,6 +54,8 @@ static ngx_rf_disk_task_t *ngx_rf_disk_task(ngx_rf_disk_t *disk,
     ngx_rf_disk_run_pt run, ngx_str_t *text, ngx_rf_disk_pt handler,
     void *data);
 static ngx_rf_disk_job_t *ngx_rf_disk_post(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_under_way(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_hold(ngx_event_t *ev);
 static void ngx_rf_disk_home(ngx_event_t *ev);
 static void ngx_rf_disk_free(ngx_rf_disk_task_t *task);
 #if (NGX_THREADS)
@@ -75,6 +82,10 @@ ngx_rf_disk_create(ngx_rf_file_conf_t *conf, void *tp, ngx_log_t *log)
     disk->tp = tp;
     disk->log = log;
     ngx_queue_init(&disk->tasks);
+
+    disk->hold.handler = ngx_rf_disk_hold;
+    disk->hold.data = disk;
+    disk->hold.log = log;
 
     return disk;
 }
@@ -256,7 +267,7 @@ ngx_rf_disk_post(ngx_rf_disk_task_t *task)
             return NULL;
         }
 
-        ngx_queue_insert_tail(&disk->tasks, &task->queue);
+        ngx_rf_disk_under_way(task);
 
         return &task->job;
     }
@@ -265,10 +276,41 @@ ngx_rf_disk_post(ngx_rf_disk_task_t *task)
 
     task->run(task);
 
-    ngx_queue_insert_tail(&disk->tasks, &task->queue);
+    ngx_rf_disk_under_way(task);
     ngx_post_event(&task->event, &ngx_posted_events);
 
     return &task->job;
+}
+
+
+/* A worker that is told to exit goes when no timer is left; a request that
+ * waits for a file has none of its own. */
+
+static void
+ngx_rf_disk_under_way(ngx_rf_disk_task_t *task)
+{
+    ngx_rf_disk_t  *disk;
+
+    disk = task->disk;
+
+    ngx_queue_insert_tail(&disk->tasks, &task->queue);
+
+    if (!disk->hold.timer_set) {
+        ngx_add_timer(&disk->hold, NGX_RF_DISK_HOLD);
+    }
+}
+
+
+static void
+ngx_rf_disk_hold(ngx_event_t *ev)
+{
+    ngx_rf_disk_t  *disk;
+
+    disk = ev->data;
+
+    if (!ngx_queue_empty(&disk->tasks)) {
+        ngx_add_timer(ev, NGX_RF_DISK_HOLD);
+    }
 }
 
 
@@ -277,9 +319,12 @@ ngx_rf_disk_post(ngx_rf_disk_task_t *task)
 static void
 ngx_rf_disk_home(ngx_event_t *ev)
 {
+    ngx_rf_disk_t       *disk;
     ngx_rf_disk_task_t  *task;
 
     task = ev->data;
+
+    disk = task->disk;
 
     ngx_queue_remove(&task->queue);
 
@@ -287,8 +332,8 @@ ngx_rf_disk_home(ngx_event_t *ev)
         ngx_delete_posted_event(&task->event);
     }
 
-    if (task->disk->writing == task) {
-        task->disk->writing = NULL;
+    if (disk->writing == task) {
+        disk->writing = NULL;
     }
 
     if (task->job.handler) {
@@ -296,6 +341,10 @@ ngx_rf_disk_home(ngx_event_t *ev)
     }
 
     ngx_rf_disk_free(task);
+
+    if (ngx_queue_empty(&disk->tasks) && disk->hold.timer_set) {
+        ngx_del_timer(&disk->hold);
+    }
 }
 
 

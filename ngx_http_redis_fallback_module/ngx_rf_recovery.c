@@ -37,6 +37,10 @@
 #define NGX_RF_RECOVERY_TICK        50
 #define NGX_RF_RECOVERY_IDLE        500
 
+/* ms between two looks for the claims of dead workers, and for the path's
+ * lock; requests wait for the former */
+#define NGX_RF_RECOVERY_CHORES      250
+
 /* the first probe after an outage began (INTERFACE.md: 250 ms) */
 #define NGX_RF_RECOVERY_PROBE       250
 
@@ -185,7 +189,7 @@ ngx_rf_recovery_chores(ngx_rf_recovery_t *r)
         return;
     }
 
-    r->next_chore = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+    r->next_chore = ngx_current_msec + NGX_RF_RECOVERY_CHORES;
 
     if (r->conf.disk == NULL) {
         return;

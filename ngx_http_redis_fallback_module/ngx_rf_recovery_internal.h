@@ -10,8 +10,8 @@
 #include "ngx_rf_recovery.h"
 
 
-/* ms until a failed disk job is tried again, the path's lock is asked for
- * again, dead writers are looked for again */
+/* ms until what failed on disk, or for want of memory, is tried
+ * again */
 #define NGX_RF_RECOVERY_RETRY       1000
 
 

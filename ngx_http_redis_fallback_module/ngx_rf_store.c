@@ -34,6 +34,9 @@
 #include "ngx_rf_store_internal.h"
 
 
+/* ms that local work has when Redis has used up the rest */
+#define NGX_RF_STORE_GRACE      80
+
 /* tries of one operation in changing modes before it gives up */
 #define NGX_RF_STORE_ROUTES     8
 
@@ -71,6 +74,7 @@ struct ngx_rf_work_s {
 
 
 static ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_quiet(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_normal(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_fallback(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
@@ -218,8 +222,32 @@ ngx_rf_work_route(ngx_rf_work_t *w)
             return ngx_rf_work_local(w, NGX_RF_SCOPE_PENDING);
         }
 
-        return ngx_rf_work_remote(w);
+        return ngx_rf_work_quiet(w);
     }
+}
+
+
+/*
+ * RECOVERING, and the table does not know the command's keys (EVAL) or it
+ * concerns all of them (FLUSHALL): a key that is still to be replayed would
+ * undo it, so it waits until there is none.
+ */
+
+static ngx_int_t
+ngx_rf_work_quiet(ngx_rf_work_t *w)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = w->op->store->zone.sh;
+
+    if ((w->op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))
+        && (sh->npending || sh->spilled || sh->restore
+            || (sh->files_scan && sh->files_ready)))
+    {
+        return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_busy);
+    }
+
+    return ngx_rf_work_remote(w);
 }
 
 
@@ -418,7 +446,17 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
 static ngx_int_t
 ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason)
 {
+    ngx_msec_t  deadline;
+
     ngx_rf_store_outage(w->op->store, w->epoch, reason);
+
+    /* Redis may have used up all of the time */
+
+    deadline = ngx_current_msec + NGX_RF_STORE_GRACE;
+
+    if ((ngx_msec_int_t) (w->deadline - deadline) < 0) {
+        w->deadline = deadline;
+    }
 
     return ngx_rf_work_route(w);
 }
@@ -506,7 +544,7 @@ ngx_rf_work_changed(ngx_rf_work_t *w)
         return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_MEMORY);
     }
 
-    if (store->conf.durability_disk || sh->superseded) {
+    if (store->conf.durability_disk) {
         return ngx_rf_work_durable(w);
     }
 
@@ -590,6 +628,11 @@ ngx_rf_work_file(ngx_rf_disk_job_t *job)
 
     w = job->data;
     w->job = NULL;
+
+    if (w->op->store->stopping) {
+        /* the process exits, nobody waits any more */
+        return;
+    }
 
     ngx_rf_work_resume(w, ngx_rf_work_loaded(w, job));
 }
@@ -724,10 +767,11 @@ ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step, ngx_rf_step_pt expired)
 void
 ngx_rf_store_wake(ngx_rf_store_t *store)
 {
+    ngx_int_t       rc;
     ngx_queue_t     queue, *q;
     ngx_rf_work_t  *w;
 
-    if (ngx_queue_empty(&store->waiting)) {
+    if (ngx_queue_empty(&store->waiting) || store->stopping) {
         return;
     }
 
@@ -742,12 +786,18 @@ ngx_rf_store_wake(ngx_rf_store_t *store)
         w = ngx_queue_data(q, ngx_rf_work_t, queue);
         w->waiting = 0;
 
-        if ((ngx_msec_int_t) (w->deadline - ngx_current_msec) <= 0) {
-            ngx_rf_work_resume(w, w->expired(w));
+        rc = w->step(w);
 
-        } else {
-            ngx_rf_work_resume(w, w->step(w));
+        if (rc == NGX_AGAIN && w->waiting
+            && (ngx_msec_int_t) (w->deadline - ngx_current_msec) <= 0)
+        {
+            w->waiting = 0;
+            ngx_queue_remove(&w->queue);
+
+            rc = w->expired(w);
         }
+
+        ngx_rf_work_resume(w, rc);
     }
 }
 
