@@ -34,7 +34,7 @@ sub start {
         if ($pid == 0) {
             my $end = 0;
             local $SIG{TERM} = sub { $end = 1 };
-            RF::die_with_parent();
+            RF::die_with_parent(POSIX::SIGKILL());
             eval {
                 my $state = run($t, $id, \$end);
                 RF::spew("$self->{dir}/$id", JSON::PP::encode_json($state));
