@@ -531,12 +531,13 @@ ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key, uint64_t version)
 
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    /* versions rise: a newer one in the file includes this one */
+    /* versions rise: a newer one in the file includes this one; the version
+     * of a command with several keys is that of the last */
 
     if (!zone->sh->files
         || e == NULL
         || e->pending == NGX_RF_CLEAN
-        || e->file_version >= version)
+        || e->file_version >= ngx_min(version, e->version))
     {
         rc = NGX_OK;
 
