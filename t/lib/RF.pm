@@ -1277,7 +1277,7 @@ sub stop {
 
     # workers of an earlier configuration end on their own
 
-    RF::wait_for(sub { !grep { running_nginx($_) } keys %workers_seen },
+    RF::wait_for(sub { !grep { running_nginx($_) } keys %{ $self->{seen} } },
                  $seconds || 15) if $ok;
 
     return $ok;
@@ -1314,7 +1314,7 @@ sub workers {
 
     my @pids = grep { RF::slurp("/proc/$_/cmdline") =~ /worker process/ }
                     RF::children($self->{pid});
-    $workers_seen{$_} = 1 for @pids;
+    $workers_seen{$_} = $self->{seen}{$_} = 1 for @pids;
 
     return @pids;
 }
