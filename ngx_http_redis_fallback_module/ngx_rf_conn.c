@@ -86,6 +86,7 @@ static void ngx_rf_conn_break(ngx_rf_conn_t *conn, ngx_err_t err,
 static void ngx_rf_conn_lost(ngx_rf_conn_t *conn, ngx_err_t err,
     const char *text);
 static void ngx_rf_conn_finish(ngx_rf_conn_t *conn, ngx_rf_conn_why_e why);
+static void ngx_rf_conn_reset(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_enter(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_leave(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_free(ngx_rf_conn_t *conn);
@@ -775,6 +776,10 @@ ngx_rf_conn_finish(ngx_rf_conn_t *conn, ngx_rf_conn_why_e why)
         ngx_rf_resolve_cancel(peer->resolve);
     }
 
+    if (why != NGX_RF_CONN_IDLE) {
+        ngx_rf_conn_reset(conn);
+    }
+
     ngx_rf_conn_shut(conn);
 
     if (conn->timer.timer_set) {
@@ -801,6 +806,34 @@ ngx_rf_conn_finish(ngx_rf_conn_t *conn, ngx_rf_conn_why_e why)
     peer->closed(peer->data, &end);
 
     ngx_rf_conn_leave(conn);
+}
+
+
+/*
+ * What is still in the socket's buffer must not arrive: the kernel would send
+ * it again and again, and a command that was given up would be executed after
+ * newer ones of another connection.
+ */
+
+static void
+ngx_rf_conn_reset(ngx_rf_conn_t *conn)
+{
+    struct linger  linger;
+
+    if (conn->c == NULL) {
+        return;
+    }
+
+    linger.l_onoff = 1;
+    linger.l_linger = 0;
+
+    if (setsockopt(conn->c->fd, SOL_SOCKET, SO_LINGER,
+                   (const void *) &linger, sizeof(struct linger))
+        == -1)
+    {
+        ngx_log_error(NGX_LOG_ERR, conn->c->log, ngx_socket_errno,
+                      "setsockopt(SO_LINGER) failed");
+    }
 }
 
 

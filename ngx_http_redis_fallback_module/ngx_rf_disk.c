@@ -417,6 +417,12 @@ ngx_rf_disk_quarantine_thread(ngx_rf_disk_task_t *task)
                                                  task->job.records,
                                                  &task->job.text,
                                                  &task->job.error);
+
+    if (task->job.rc == NGX_OK && task->job.records->remove) {
+        (void) ngx_rf_file_write_thread(task->conf, task->job.records,
+                                        &task->job.wrote, &task->job.removed,
+                                        &task->job.error);
+    }
 }
 
 

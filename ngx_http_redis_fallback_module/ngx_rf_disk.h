@@ -65,6 +65,7 @@ ngx_rf_disk_job_t *ngx_rf_disk_read(ngx_rf_disk_t *disk, ngx_str_t *key,
     uint64_t mark, ngx_rf_disk_pt handler, void *data);
 ngx_rf_disk_job_t *ngx_rf_disk_walk(ngx_rf_disk_t *disk,
     ngx_rf_file_walk_t *from, ngx_rf_disk_pt handler, void *data);
+/* with rec->remove the key's file is removed once it is in quarantine */
 ngx_rf_disk_job_t *ngx_rf_disk_quarantine(ngx_rf_disk_t *disk,
     ngx_rf_record_t *rec, ngx_str_t *reason, ngx_rf_disk_pt handler,
     void *data);

@@ -17,6 +17,9 @@
 /* ms between two tries while the disk fails */
 #define NGX_RF_FLUSH_RETRY      1000
 
+/* ms between two tries when some names cannot be written and others can */
+#define NGX_RF_FLUSH_PAUSE      20
+
 /* ms between two log lines about a name that cannot be written */
 #define NGX_RF_FLUSH_LOG        60000
 
@@ -44,7 +47,7 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
     if (flush->retry
         && (ngx_msec_int_t) (ngx_current_msec - flush->retry) < 0)
     {
-        return NGX_DECLINED;
+        return flush->zone->sh->disk_failed ? NGX_DECLINED : NGX_AGAIN;
     }
 
     return ngx_rf_flush_batch(flush);
@@ -132,7 +135,6 @@ ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
     (void) ngx_atomic_fetch_add(&sh->stat.file_errors, failed);
 
     err = error->err;
-    flush->retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
 
     if (ngx_rf_flush_one_file(err)) {
 
@@ -144,8 +146,12 @@ ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
                                    "could not write a pending record", error);
         }
 
+        flush->retry = ngx_current_msec + NGX_RF_FLUSH_PAUSE;
+
         return;
     }
+
+    flush->retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
 
     if (sh->disk_failed != (ngx_atomic_uint_t) err) {
         sh->disk_failed = err;

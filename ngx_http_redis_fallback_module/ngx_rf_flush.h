@@ -41,8 +41,8 @@ typedef struct {
 
 
 /* starts batches and goes on until nothing is dirty: NGX_AGAIN a batch is
- * under way, NGX_DONE nothing to do, NGX_DECLINED the disk is failing or the
- * path is not ours */
+ * under way, or will be in a moment, NGX_DONE nothing to do, NGX_DECLINED the
+ * disk is failing or the path is not ours */
 ngx_int_t ngx_rf_flush_start(ngx_rf_flush_t *flush);
 
 /* at exit: writes all that is dirty, blocking; the number of records that

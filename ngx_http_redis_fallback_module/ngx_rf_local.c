@@ -58,6 +58,12 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
     if (l->guard && *l->guard != l->guard_value) {
         rc = NGX_RF_NEED_RETRY;
 
+    } else if (l->zone->sh->superseded
+               && (l->command->flags & NGX_RF_CMD_WRITE))
+    {
+        /* what is pending was carried over already: nobody would replay it */
+        rc = NGX_RF_NEED_REDIS;
+
     } else {
         rc = ngx_rf_local_run(l, handler);
     }
@@ -221,7 +227,7 @@ ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i, ngx_uint_t *pending)
 
     if (l->scope == NGX_RF_SCOPE_PENDING
         && (l->command->flags & NGX_RF_CMD_WRITE)
-        && !*pending && e != NULL && e->file_version)
+        && !*pending && e != NULL && (e->file_version || e->writer))
     {
         /* acknowledged, and its file still there: if this write went to Redis
          * and nginx crashed now, the file would be replayed over it */

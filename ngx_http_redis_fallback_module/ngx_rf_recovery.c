@@ -29,7 +29,6 @@
 #include "ngx_rf_recovery.h"
 #include "ngx_rf_recovery_internal.h"
 #include "ngx_rf_redis.h"
-#include "ngx_rf_resp.h"
 #include "ngx_rf_zone.h"
 
 
@@ -52,6 +51,7 @@ static void ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_files(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch);
+static ngx_uint_t ngx_rf_recovery_ready(ngx_rf_reply_t *reply);
 static void ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome);
 static void ngx_rf_recovery_begin(ngx_rf_recovery_t *r);
 
@@ -105,7 +105,10 @@ ngx_rf_recovery_stop(ngx_rf_recovery_t *r)
         r->job = NULL;
     }
 
-    ngx_rf_mode_resign(r->conf.zone);
+    if (r->slice == NULL) {
+        ngx_rf_mode_resign(r->conf.zone);
+    }
+
     ngx_rf_recovery_drop_lock(r);
 }
 
@@ -124,7 +127,15 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
     }
 
     if (ngx_exiting || ngx_quit || ngx_terminate) {
-        /* somebody of the next generation may lead */
+
+        /* somebody of the next generation may lead, but not before what this
+         * one has sent is answered: it could overtake what comes next */
+
+        if (r->slice && ngx_rf_recovery_lead(r)) {
+            ngx_add_timer(&r->timer, NGX_RF_RECOVERY_TICK);
+            return;
+        }
+
         ngx_rf_mode_resign(r->conf.zone);
         return;
     }
@@ -172,6 +183,7 @@ ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
         /* whoever led before may have died with keys in flight */
         r->next_chore = ngx_current_msec;
         r->next_flush = ngx_current_msec;
+        r->walking = 0;
 
         if (r->slice == NULL) {
             ngx_rf_zone_replay_reset(r->conf.zone);
@@ -280,7 +292,17 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r)
 
     sh = r->conf.zone->sh;
 
-    if (r->conf.disk == NULL || sh->ndirty == 0) {
+    if (r->conf.disk == NULL) {
+        return;
+    }
+
+    if (sh->ndirty == 0) {
+
+        if (sh->disk_failed && sh->nwriting == 0) {
+            /* nothing is left to be tried: the next write tells */
+            sh->disk_failed = 0;
+        }
+
         return;
     }
 
@@ -368,6 +390,17 @@ ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch)
 }
 
 
+/* a user who may write, but not with SETRANGE or that key, is told so */
+
+static ngx_uint_t
+ngx_rf_recovery_ready(ngx_rf_reply_t *reply)
+{
+    return reply->type != NGX_RF_REPLY_ERROR
+           || (reply->str.len > 6
+               && ngx_strncmp(reply->str.data, "NOPERM", 6) == 0);
+}
+
+
 static void
 ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
@@ -386,7 +419,7 @@ ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome)
 
     mode = ngx_rf_mode_get(r->conf.zone, &epoch);
 
-    if (outcome != NGX_RF_CALL_DONE || ngx_rf_resp_outage(reply)) {
+    if (outcome != NGX_RF_CALL_DONE || !ngx_rf_recovery_ready(reply)) {
 
         if (mode == NGX_RF_RECOVERING) {
             ngx_rf_recovery_outage(r, epoch,

@@ -45,6 +45,7 @@ struct ngx_rf_recovery_s {
     ngx_rf_disk_job_t        *job;          /* walk or mark */
     ngx_uint_t                quarantining;
     ngx_rf_file_walk_t        walk;
+    uint64_t                  walk_seq;     /* sh->seq before its slice */
     ngx_uint_t                unread;       /* records left behind by it */
     ngx_msec_t                walk_logged;
 

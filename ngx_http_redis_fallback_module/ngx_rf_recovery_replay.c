@@ -63,12 +63,13 @@ struct ngx_rf_marker_s {
 };
 
 
-static void ngx_rf_recovery_soon(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_flush(ngx_rf_recovery_t *r);
 static ngx_uint_t ngx_rf_recovery_allowance(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_slice(ngx_rf_recovery_t *r,
     ngx_rf_record_t *records, ngx_uint_t epoch);
 static ngx_int_t ngx_rf_recovery_send(ngx_rf_slice_t *slice,
     ngx_rf_slice_item_t *item, ngx_rf_record_t *rec);
+static ngx_uint_t ngx_rf_recovery_not_now(ngx_rf_reply_t *reply);
 static void ngx_rf_recovery_replied(ngx_rf_call_t *call, ngx_uint_t outcome);
 static void ngx_rf_recovery_verdict(ngx_rf_slice_item_t *item,
     ngx_rf_reply_t *reply);
@@ -82,6 +83,8 @@ static void ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r,
     ngx_rf_file_walk_t *walk);
 static ngx_int_t ngx_rf_recovery_load(ngx_rf_recovery_t *r,
     ngx_rf_file_walk_t *walk);
+static void ngx_rf_recovery_oversized(ngx_rf_recovery_t *r,
+    ngx_rf_record_t *rec);
 static void ngx_rf_recovery_mark(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_marked(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_finish(ngx_rf_recovery_t *r);
@@ -136,11 +139,18 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
         return;
     }
 
+    if (sh->npending) {
+
+        /* deltas that wait for their files */
+
+        ngx_rf_recovery_flush(r);
+        return;
+    }
+
     if (r->crowded) {
 
         if (sh->ndirty || sh->nwriting) {
-            (void) ngx_rf_flush_start(r->conf.flush);
-            ngx_rf_recovery_soon(r);
+            ngx_rf_recovery_flush(r);
             return;
         }
 
@@ -156,8 +166,7 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
 
         /* their files have no version, so no mark covers them */
 
-        (void) ngx_rf_flush_start(r->conf.flush);
-        ngx_rf_recovery_soon(r);
+        ngx_rf_recovery_flush(r);
         return;
     }
 
@@ -181,11 +190,16 @@ ngx_rf_recovery_post(ngx_rf_recovery_t *r)
 }
 
 
-/* other workers may have a part in what is waited for: looks again */
+/* files first; other workers may have a part in it, so looks again */
 
 static void
-ngx_rf_recovery_soon(ngx_rf_recovery_t *r)
+ngx_rf_recovery_flush(ngx_rf_recovery_t *r)
 {
+    if (ngx_rf_flush_start(r->conf.flush) == NGX_DECLINED) {
+        r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
     if (r->timer.timer_set) {
         ngx_del_timer(&r->timer);
     }
@@ -353,6 +367,33 @@ ngx_rf_recovery_send(ngx_rf_slice_t *slice, ngx_rf_slice_item_t *item,
 }
 
 
+/* an answer to all keys, not to this one: a user who lost the right to a
+ * command may get it back */
+
+static ngx_uint_t
+ngx_rf_recovery_not_now(ngx_rf_reply_t *reply)
+{
+    u_char            *last;
+    static ngx_str_t   noperm = ngx_string("NOPERM ");
+    static ngx_str_t   run = ngx_string("permissions to run");
+
+    if (ngx_rf_resp_outage(reply)) {
+        return 1;
+    }
+
+    if (reply->type != NGX_RF_REPLY_ERROR || reply->str.len < noperm.len
+        || ngx_memcmp(reply->str.data, noperm.data, noperm.len) != 0)
+    {
+        return 0;
+    }
+
+    last = reply->str.data + reply->str.len;
+
+    return ngx_strlcasestrn(reply->str.data, last, run.data, run.len - 1)
+           != NULL;
+}
+
+
 static void
 ngx_rf_recovery_replied(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
@@ -365,7 +406,7 @@ ngx_rf_recovery_replied(ngx_rf_call_t *call, ngx_uint_t outcome)
     slice = item->slice;
     reply = item->command.reply;
 
-    if (outcome != NGX_RF_CALL_DONE || ngx_rf_resp_outage(reply)) {
+    if (outcome != NGX_RF_CALL_DONE || ngx_rf_recovery_not_now(reply)) {
 
         if (!slice->failed) {
             slice->failed = 1;
@@ -523,8 +564,9 @@ ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job)
     (void) ngx_atomic_fetch_add(&r->conf.zone->sh->stat.quarantined, 1);
 
     ngx_log_error(NGX_LOG_CRIT, r->log, 0,
-                  "redis_fallback store \"%V\": redis refused key \"%V\", it "
-                  "was set aside in \"%V/quarantine\": %V", &r->conf.name,
+                  "redis_fallback store \"%V\": key \"%V\" cannot be "
+                  "replayed, it was set aside in \"%V/quarantine\": %V",
+                  &r->conf.name,
                   &rec->key, &r->conf.file->path, &job->text);
 
     ngx_rf_zone_replay_done(r->conf.zone, rec, NGX_DECLINED, 0, ngx_rf_now());
@@ -562,6 +604,7 @@ ngx_rf_recovery_walk(ngx_rf_recovery_t *r)
     }
 
     r->walk.mark = sh->mark;
+    r->walk_seq = sh->seq;
 
     r->job = ngx_rf_disk_walk(r->conf.disk, &r->walk, ngx_rf_recovery_walked,
                               r);
@@ -596,6 +639,11 @@ ngx_rf_recovery_walked(ngx_rf_disk_job_t *job)
     if (job->rc == NGX_ERROR) {
         (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
         r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
+        return;
+    }
+
+    if (!r->walking) {
+        /* somebody else led meanwhile: that walk is none of ours any more */
         return;
     }
 
@@ -681,9 +729,14 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
             r->foreign = 1;
         }
 
-        rc = ngx_rf_zone_load(r->conf.zone, rec, 0, ngx_rf_now());
+        rc = ngx_rf_zone_load(r->conf.zone, rec, r->walk_seq, 0,
+                              ngx_rf_now());
 
-        if (rc == NGX_OK) {
+        if (rc == NGX_BUSY) {
+            /* another walk reads it again */
+            r->unread++;
+
+        } else if (rc == NGX_OK) {
             (void) ngx_atomic_fetch_add(&sh->stat.rec_total, 1);
             later = 1;
 
@@ -691,15 +744,40 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
             return NGX_AGAIN;
 
         } else if (rc != NGX_DECLINED) {
-            r->unread++;
-            ngx_log_error(NGX_LOG_CRIT, r->log, 0,
-                          "redis_fallback store \"%V\": no room in the zone "
-                          "for the record of key \"%V\", its file stays",
-                          &r->conf.name, &rec->key);
+            ngx_rf_recovery_oversized(r, rec);
         }
     }
 
     return NGX_OK;
+}
+
+
+/* it will never fit into this zone, and others must not wait for it */
+
+static void
+ngx_rf_recovery_oversized(ngx_rf_recovery_t *r, ngx_rf_record_t *rec)
+{
+    ngx_rf_record_t   *copy;
+    static ngx_str_t   reason = ngx_string("larger than the zone");
+
+    copy = ngx_rf_codec_clone(rec);
+
+    if (copy) {
+        /* the file goes once the copy is in quarantine */
+        copy->remove = 1;
+    }
+
+    if (copy == NULL
+        || ngx_rf_disk_quarantine(r->conf.disk, copy, &reason,
+                                  ngx_rf_recovery_quarantined, r)
+           == NULL)
+    {
+        free(copy);
+        r->unread++;
+        return;
+    }
+
+    r->quarantining++;
 }
 
 
@@ -708,11 +786,25 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 static void
 ngx_rf_recovery_mark(ngx_rf_recovery_t *r)
 {
-    uint64_t  mark;
+    uint64_t           mark;
+    ngx_uint_t         well;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
 
     ngx_rf_zone_lock(r->conf.zone);
-    mark = r->conf.zone->sh->seq;
+
+    /* decided in one: what is pending must not lie below the mark */
+
+    mark = sh->seq;
+    well = (sh->npending == 0 && sh->spilled == 0 && sh->mode == r->probed);
+
     ngx_rf_zone_unlock(r->conf.zone);
+
+    if (!well) {
+        ngx_rf_recovery_post(r);
+        return;
+    }
 
     r->job = ngx_rf_disk_mark(r->conf.disk, mark, ngx_rf_recovery_marked, r);
 

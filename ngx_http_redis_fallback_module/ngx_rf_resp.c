@@ -262,8 +262,11 @@ ngx_uint_t
 ngx_rf_resp_outage(ngx_rf_reply_t *reply)
 {
     size_t      len;
-    u_char     *p;
+    u_char     *p, *start, *last;
     ngx_str_t  *word;
+
+    static ngx_str_t  script =
+        ngx_string("ERR Error running script");
 
     static ngx_str_t  max =
         ngx_string("ERR max number of clients reached");
@@ -278,6 +281,8 @@ ngx_rf_resp_outage(ngx_rf_reply_t *reply)
         ngx_string("MISCONF"),
         ngx_string("NOREPLICAS"),
         ngx_string("CLUSTERDOWN"),
+        ngx_string("TRYAGAIN"),
+        ngx_string("BUSY"),
         ngx_null_string
     };
 
@@ -291,14 +296,28 @@ ngx_rf_resp_outage(ngx_rf_reply_t *reply)
         return 1;
     }
 
-    p = ngx_strlchr(reply->str.data, reply->str.data + reply->str.len, ' ');
+    start = reply->str.data;
+    last = start + reply->str.len;
 
-    len = p ? (size_t) (p - reply->str.data) : reply->str.len;
+    if (reply->str.len > script.len
+        && ngx_memcmp(start, script.data, script.len) == 0)
+    {
+        /* Redis 6 and older: "ERR Error running script (call to f_...):
+         * @user_script:1: ... -OOM command not allowed ..." */
+
+        p = ngx_strnstr(start, " -", last - start);
+
+        if (p) {
+            start = p + 2;
+        }
+    }
+
+    p = ngx_strlchr(start, last, ' ');
+
+    len = (p ? p : last) - start;
 
     for (word = words; word->len; word++) {
-        if (word->len == len
-            && ngx_memcmp(word->data, reply->str.data, len) == 0)
-        {
+        if (word->len == len && ngx_memcmp(word->data, start, len) == 0) {
             return 1;
         }
     }

@@ -611,6 +611,8 @@ ngx_rf_work_read_file(ngx_rf_work_t *w)
         return ngx_rf_work_no_room(w);
     }
 
+    w->seq = op->store->zone.sh->seq;
+
     w->job = ngx_rf_disk_read(op->store->disk, &op->argv[l->need],
                               op->store->zone.sh->mark, ngx_rf_work_file, w);
     if (w->job == NULL) {
@@ -641,6 +643,7 @@ ngx_rf_work_file(ngx_rf_disk_job_t *job)
 static ngx_int_t
 ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job)
 {
+    ngx_str_t       *key;
     ngx_rf_store_t  *store;
 
     store = w->op->store;
@@ -652,7 +655,7 @@ ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job)
 
         /* without files of an earlier run it can only be a spilled one */
 
-        switch (ngx_rf_zone_load(&store->zone, job->records,
+        switch (ngx_rf_zone_load(&store->zone, job->records, w->seq,
                                  !store->zone.sh->files_scan, ngx_rf_now()))
         {
         case NGX_RF_NEED_ROOM:
@@ -662,12 +665,9 @@ ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job)
             w->reads--;
             return ngx_rf_work_room(w);
 
-        case NGX_OK:
-        case NGX_DECLINED:
-            break;
-
         default:
-            w->local.read[w->local.need] = 1;
+            /* NGX_BUSY: it has changed meanwhile, and is read again */
+            break;
         }
 
         break;
@@ -680,7 +680,14 @@ ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job)
         /* fall through */
 
     case NGX_DECLINED:
-        w->local.read[w->local.need] = 1;
+        key = &w->op->argv[w->local.need];
+
+        /* else it came and went while the file was looked for */
+
+        if (!ngx_rf_zone_outdated(&store->zone, key, w->seq)) {
+            w->local.read[w->local.need] = 1;
+        }
+
         break;
 
     default:
@@ -690,6 +697,9 @@ ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job)
 
         return ngx_rf_work_internal(w);
     }
+
+    /* "reads" is the bound here */
+    w->routes = 0;
 
     return ngx_rf_work_route(w);
 }

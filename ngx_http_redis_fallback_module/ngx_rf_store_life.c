@@ -149,11 +149,16 @@ ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     store->fresh = (data == NULL && !shm_zone->shm.exists);
 
-    if (data && zone->files
-        && ngx_memcmp(((ngx_rf_zone_t *) data)->sh->path_sha1,
-                      zone->path_sha1, sizeof(zone->path_sha1))
-           != 0)
-    {
+    if (data && ngx_rf_zone_elsewhere(zone, ((ngx_rf_zone_t *) data)->sh)) {
+
+        if (((ngx_rf_zone_t *) data)->sh->spilled) {
+            ngx_log_error(NGX_LOG_EMERG, store->cycle->log, 0,
+                          "redis_fallback store \"%V\": its path or database "
+                          "cannot be changed while pending keys are on disk "
+                          "only", &store->conf.name);
+            return NGX_ERROR;
+        }
+
         /* the new path may hold records of its own */
         store->fresh = 1;
     }
@@ -191,6 +196,10 @@ ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
     }
 
     sh = store->zone.sh;
+
+    if (ngx_rf_zone_elsewhere(&store->zone, sh)) {
+        ngx_rf_zone_repath(&store->zone);
+    }
 
     ngx_rf_store_take_lock(store, old);
 

@@ -33,7 +33,6 @@
 
 static ngx_int_t ngx_rf_zone_create(ngx_rf_zone_t *zone);
 static ngx_int_t ngx_rf_zone_attach(ngx_rf_zone_t *zone);
-static void ngx_rf_zone_repath(ngx_rf_zone_t *zone);
 static void ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
 static uint64_t ngx_rf_zone_word(u_char *p);
@@ -186,23 +185,19 @@ ngx_rf_zone_attach(ngx_rf_zone_t *zone)
         return NGX_ERROR;
     }
 
-    ngx_rf_zone_lock(zone);
-
-    if (sh->files != zone->files
-        || (sh->files && ngx_memcmp(sh->path_sha1, zone->path_sha1, 20) != 0))
-    {
-        ngx_rf_zone_repath(zone);
-    }
-
-    ngx_rf_zone_unlock(zone);
-
     return NGX_OK;
 }
 
 
-/* the file tier is at another place now: nothing has a file there */
+ngx_uint_t
+ngx_rf_zone_elsewhere(ngx_rf_zone_t *zone, ngx_rf_zone_sh_t *sh)
+{
+    return sh->files != zone->files
+           || (sh->files && ngx_memcmp(sh->path_sha1, zone->path_sha1, 20));
+}
 
-static void
+
+void
 ngx_rf_zone_repath(ngx_rf_zone_t *zone)
 {
     ngx_uint_t         i;
@@ -210,6 +205,8 @@ ngx_rf_zone_repath(ngx_rf_zone_t *zone)
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
+
+    ngx_rf_zone_lock(zone);
 
     sh->files = zone->files;
     ngx_memzero(sh->path_sha1, 20);
@@ -227,6 +224,9 @@ ngx_rf_zone_repath(ngx_rf_zone_t *zone)
 
     sh->stat.files = 0;
     sh->spilled = 0;
+    sh->disk_failed = 0;
+
+    ngx_rf_zone_unlock(zone);
 }
 
 

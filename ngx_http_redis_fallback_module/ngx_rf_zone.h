@@ -229,10 +229,18 @@ typedef struct {
 /*
  * Life.  shm_zone->data is the ngx_rf_zone_t, filled by the caller up to
  * "name", "files" and "path_sha1"; this is its init handler.  An existing zone
- * of the same layout is attached.  If its path_sha1 differs, no entry has a
- * file any more and all that is pending is dirty.
+ * of the same layout is attached.
  */
 ngx_int_t ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/*
+ * Whether the files of what "sh" holds are at another path than the zone's
+ * now.  repath() is for when that path is in force: no entry has a file any
+ * more and all that is pending is dirty; workers of the old configuration
+ * write no files from then on.
+ */
+ngx_uint_t ngx_rf_zone_elsewhere(ngx_rf_zone_t *zone, ngx_rf_zone_sh_t *sh);
+void ngx_rf_zone_repath(ngx_rf_zone_t *zone);
 
 /*
  * Copies what is pending, and then as many clean entries as fit (the most
@@ -366,7 +374,9 @@ void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
 /*
  * For recovery.  load(): a record read from a file becomes a pending entry
  * unless memory already knows the key as pending or its file as stale; NGX_OK,
- * NGX_DECLINED (memory knows better), NGX_RF_NEED_ROOM.  "spilled" is lowered
+ * NGX_DECLINED (memory knows better), NGX_BUSY (the key has changed since
+ * "seq", sh->seq of before the file was read: read it again, which outdated()
+ * says of a file that was not there), NGX_RF_NEED_ROOM.  "spilled" is lowered
  * by one if it was a spilled key's.  The record stays the caller's.
  *
  * replay_take(): up to n pending entries, marked as flying, as malloc()ed
@@ -380,7 +390,9 @@ void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
  * stays the caller's.  replay_reset(): everything flying is pending again.
  */
 ngx_int_t ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    ngx_uint_t was_spilled, int64_t now);
+    uint64_t seq, ngx_uint_t was_spilled, int64_t now);
+ngx_uint_t ngx_rf_zone_outdated(ngx_rf_zone_t *zone, ngx_str_t *key,
+    uint64_t seq);
 ngx_rf_record_t *ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n,
     size_t bytes, int64_t now, ngx_uint_t *restored);
 void ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,

@@ -570,7 +570,7 @@ ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key)
 
 
 ngx_int_t
-ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
     ngx_uint_t was_spilled, int64_t now)
 {
     ngx_int_t          rc;
@@ -589,6 +589,11 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
             || e->flying
             || ngx_rf_zone_has_file(e)))
     {
+        goto done;
+    }
+
+    if (ngx_rf_zone_changed_locked(zone, &rec->key, e, seq)) {
+        rc = NGX_BUSY;
         goto done;
     }
 
@@ -636,4 +641,20 @@ done:
     ngx_rf_zone_unlock(zone);
 
     return rc;
+}
+
+
+ngx_uint_t
+ngx_rf_zone_outdated(ngx_rf_zone_t *zone, ngx_str_t *key, uint64_t seq)
+{
+    ngx_uint_t  outdated;
+
+    ngx_rf_zone_lock(zone);
+
+    outdated = ngx_rf_zone_changed_locked(zone, key,
+                                          ngx_rf_zone_lookup_locked(zone, key),
+                                          seq);
+    ngx_rf_zone_unlock(zone);
+
+    return outdated;
 }

@@ -16,6 +16,7 @@
 #define NGX_RF_ZONE_SLICE       65536
 
 
+static ngx_uint_t ngx_rf_zone_behind(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 static ngx_rf_record_t *ngx_rf_zone_fly(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_restore_take(ngx_rf_zone_t *zone,
@@ -36,7 +37,7 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 {
     size_t             size;
     ngx_uint_t         i;
-    ngx_queue_t       *q;
+    ngx_queue_t       *q, *next;
     ngx_rf_entry_t    *e;
     ngx_rf_record_t   *list, **last, *rec;
     ngx_rf_zone_sh_t  *sh;
@@ -52,18 +53,24 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 
     ngx_rf_zone_lock(zone);
 
-    for (i = 0; i < n && size < bytes; /* void */) {
+    i = 0;
 
-        if (ngx_queue_empty(&sh->pending_queue)) {
-            break;
-        }
-
-        q = ngx_queue_head(&sh->pending_queue);
+    for (q = ngx_queue_head(&sh->pending_queue);
+         q != ngx_queue_sentinel(&sh->pending_queue)
+             && i < n && size < bytes;
+         q = next)
+    {
+        next = ngx_queue_next(q);
         e = ngx_queue_data(q, ngx_rf_entry_t, queue);
 
         if (e->expire && e->expire <= now) {
             /* gone, or a tombstone at the tail now */
             ngx_rf_zone_expired(zone, e, now);
+            next = ngx_queue_head(&sh->pending_queue);
+            continue;
+        }
+
+        if (ngx_rf_zone_behind(sh, e)) {
             continue;
         }
 
@@ -87,6 +94,22 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     ngx_rf_zone_unlock(zone);
 
     return list;
+}
+
+
+/*
+ * A delta whose file holds an older version waits for the file: should nginx
+ * die after Redis applied it, that file would be replayed under the older
+ * version's id, which Redis has no marker of.  Not for a disk that fails.
+ */
+
+static ngx_uint_t
+ngx_rf_zone_behind(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    return e->pending == NGX_RF_DELTA
+           && sh->files_ready && !sh->disk_failed
+           && (e->writer
+               || (e->file_version && e->file_version != e->version));
 }
 
 

@@ -362,14 +362,17 @@ RF_UNIT(zone_files)
     /* what memory knows better */
 
     rec = zt_record(t, "a", "old", 5);
-    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_DECLINED,
+    is_int(ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0,
+                            ngx_rf_now()), NGX_DECLINED,
            "memory knows the key as pending");
     zt_replay(t, NGX_OK, 1);
-    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_DECLINED,
+    is_int(ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0,
+                            ngx_rf_now()), NGX_DECLINED,
            "memory knows its file as stale");
     zt_flush(t, NGX_OK);
     rec->changed = 5;
-    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_DECLINED,
+    is_int(ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0,
+                            ngx_rf_now()), NGX_DECLINED,
            "memory knows that it was acknowledged");
     is_reply(t, "GET a", "4");
     free(rec);
@@ -377,12 +380,15 @@ RF_UNIT(zone_files)
     zt_learn(t, "SET b seen", "OK", -3, t->zone.sh->seq);
     rec = zt_record(t, "b", "filed", 5);
     rec2 = zt_record(t, "c", "filed", t->zone.sh->seq + 1000);
-    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_OK,
+    is_int(ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0,
+                            ngx_rf_now()), NGX_OK,
            "a change of an earlier run is newer than what Redis holds");
-    is_int(ngx_rf_zone_load(&t->zone, rec2, 1, ngx_rf_now()), NGX_DECLINED,
+    is_int(ngx_rf_zone_load(&t->zone, rec2, t->zone.sh->seq, 1,
+                            ngx_rf_now()), NGX_DECLINED,
            "a key that is not spilled");
     t->zone.sh->spilled = 1;
-    is_int(ngx_rf_zone_load(&t->zone, rec2, 1, ngx_rf_now()), NGX_OK,
+    is_int(ngx_rf_zone_load(&t->zone, rec2, t->zone.sh->seq, 1,
+                            ngx_rf_now()), NGX_OK,
            "one that is");
     is_int(t->zone.sh->spilled, 0, "and now is not");
     ok(t->zone.sh->seq >= rec2->version, "versions go on from there");
@@ -393,7 +399,8 @@ RF_UNIT(zone_files)
 
     rec = zt_record(t, "d", "foreign", 0);
     rec->foreign = 1;
-    is_int(ngx_rf_zone_load(&t->zone, rec, 0, ngx_rf_now()), NGX_OK,
+    is_int(ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0,
+                            ngx_rf_now()), NGX_OK,
            "a foreign record");
     is_int(t->zone.sh->ndirty, 1, "is written in our own way");
     free(rec);
@@ -724,6 +731,12 @@ RF_UNIT(zone_copy)
 
     to = zt_start(pool, log, 1 << 20, 1);
 
+    is_int(ngx_rf_zone_outdated(&t->zone, &(ngx_str_t) ngx_string("n"), 0), 1,
+           "outdated");
+    zt_exec(t, "SET refused 1");
+    ok(zt_entry(t, "refused") == NULL, "a superseded zone takes no writes");
+    t->zone.sh->superseded = 0;
+
     for (i = 0; i < 1500; i++) {
         sprintf(line, "SET c%d %.*s", (int) i, 1000, big);
         ngx_rf_zone_lock(&t->zone);
@@ -773,6 +786,10 @@ RF_UNIT(zone_attach)
 
     zone.path_sha1[0] ^= 1;
     is_int(ngx_rf_zone_init(zone.shm_zone, &t->zone), NGX_OK, "attached");
+    is_int(zone.sh->ndirty, 2, "nothing has changed before it is in force");
+    is_int(ngx_rf_zone_elsewhere(&zone, t->zone.sh), 1, "elsewhere");
+    ngx_rf_zone_repath(&zone);
+    is_int(ngx_rf_zone_elsewhere(&zone, t->zone.sh), 0, "here");
     is_int(zone.sh->ndirty, 1, "only what is pending is dirty");
     is_int(zone.sh->stat.files, 0, "there is no file");
     ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
@@ -782,6 +799,7 @@ RF_UNIT(zone_attach)
 
     zone.files = 0;
     is_int(ngx_rf_zone_init(zone.shm_zone, &t->zone), NGX_OK, "attached");
+    ngx_rf_zone_repath(&zone);
     is_int(zone.sh->ndirty, 0, "nothing is dirty without files");
     is_reply(t, "SET c 1", "+OK");
     is_int(zone.sh->ndirty, 0, "nor becomes it");
