@@ -387,7 +387,9 @@ sub op_delete {
 
     # 404 of a key that was there: a repeated DEL finds nothing
 
-    $self->wrote('delete', $key, $res, $res->{status} =~ /^(204|404)$/,
+    my $done = $res->{status} =~ /^(204|404)$/;
+
+    $self->wrote('delete', $key, $res, $done,
                  { seq => undef });
 }
 
