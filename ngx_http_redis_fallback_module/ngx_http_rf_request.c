@@ -359,8 +359,12 @@ ngx_http_rf_request_send(ngx_http_request_t *r, ngx_uint_t status,
 
     rc = ngx_http_send_header(r);
 
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+    if (rc == NGX_ERROR || rc > NGX_OK) {
         return rc;
+    }
+
+    if (r->header_only) {
+        return NGX_OK;
     }
 
     b = ngx_calloc_buf(r->pool);
@@ -380,5 +384,10 @@ ngx_http_rf_request_send(ngx_http_request_t *r, ngx_uint_t status,
     out.buf = b;
     out.next = NULL;
 
-    return ngx_http_output_filter(r, &out);
+    rc = ngx_http_output_filter(r, &out);
+
+    /* what the client has not taken yet is r->buffered, and nginx sends it;
+     * NGX_AGAIN is for an operation that is suspended */
+
+    return (rc == NGX_AGAIN) ? NGX_OK : rc;
 }

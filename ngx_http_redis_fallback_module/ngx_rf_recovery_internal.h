@@ -1,6 +1,7 @@
 /*
- * What the two halves of recovery share: ngx_rf_recovery.c leads and probes,
- * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL.
+ * What the parts of recovery share: ngx_rf_recovery.c leads and probes,
+ * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL,
+ * ngx_rf_recovery_walk.c reads files.
  */
 
 #ifndef _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
@@ -70,6 +71,12 @@ void ngx_rf_recovery_next(ngx_rf_recovery_t *r);
 /* the same in a turn of its own, so that requests get theirs */
 void ngx_rf_recovery_post(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_posted(ngx_event_t *ev);
+
+/* reads the next slice of files into the zone */
+void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);
+
+/* a record has been set aside, or could not be: a job's handler */
+void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
 
 void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 

@@ -1,12 +1,16 @@
 /*
- * What the two halves of the store share: ngx_rf_store.c executes, and
- * ngx_rf_store_life.c creates, starts, stops, counts.
+ * What the parts of the store share: ngx_rf_store.c executes,
+ * ngx_rf_store_answer.c answers, and ngx_rf_store_life.c creates, starts,
+ * stops, counts.
  */
 
 #ifndef _NGX_RF_STORE_INTERNAL_H_INCLUDED_
 #define _NGX_RF_STORE_INTERNAL_H_INCLUDED_
 
 
+#include "ngx_rf_disk.h"
+#include "ngx_rf_local.h"
+#include "ngx_rf_redis.h"
 #include "ngx_rf_store.h"
 
 
@@ -14,6 +18,50 @@
  * once, so this is for what other workers do */
 #define NGX_RF_STORE_POLL       3
 
+
+typedef struct ngx_rf_work_s  ngx_rf_work_t;
+
+typedef ngx_int_t (*ngx_rf_step_pt)(ngx_rf_work_t *w);
+
+struct ngx_rf_work_s {
+    ngx_rf_op_t           *op;
+    ngx_rf_mode_e          mode;
+    ngx_uint_t             epoch;
+    ngx_msec_t             deadline;
+    ngx_uint_t             routes;
+    ngx_uint_t             reads;       /* files read */
+
+    ngx_rf_local_t         local;
+
+    ngx_rf_call_t          call;
+    ngx_rf_call_command_t  commands[2];
+    ngx_str_t              pttl[2];
+    uint64_t               seq;
+    int64_t                sent;
+
+    ngx_rf_disk_job_t     *job;
+
+    ngx_queue_t            queue;       /* store->waiting */
+    ngx_rf_step_pt         step;        /* to be tried again */
+    ngx_rf_step_pt         expired;     /* when the deadline has passed */
+
+    unsigned               calling:1;
+    unsigned               waiting:1;
+    unsigned               file:1;      /* a file had the answer */
+};
+
+
+/*
+ * All return the operation's code.  answer(): a reply, errors of Redis
+ * included; fail(): "fmt" is an error line with one %V for the command's name.
+ */
+ngx_int_t ngx_rf_work_answer(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
+    ngx_rf_tier_e tier);
+ngx_int_t ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure,
+    const char *fmt);
+ngx_int_t ngx_rf_work_no_room(ngx_rf_work_t *w);
+ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
+ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
 
 /* Redis failed somebody who knew the mode of that epoch: to FALLBACK, with
  * one log line by whoever comes first */

@@ -457,6 +457,12 @@ ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
         }
 
         e->file_version = rec->remove ? 0 : rec->version;
+
+        if (rec->remove && e->pending == NGX_RF_CLEAN) {
+            /* who has read the file before is to know, even from the stamp
+             * that outlives the entry */
+            e->version = ++sh->seq;
+        }
     }
 
     ngx_rf_zone_release(zone, e);
