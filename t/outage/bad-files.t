@@ -265,7 +265,8 @@ sub damaged {
     my $name = "$workers workers, damaged";
     my $redis = RF::Redis->new(start => 0);
     my $t = Outage->new(workers => $workers, redis => $redis,
-                        store => { zone => '1m', write_interval => '20ms' });
+                        store => { zone => '1m', write_interval => '20ms',
+                                   timeout => '3s' });
     my $value = 'x' x 1500;
 
     # more than memory holds, so that the first keys leave it

@@ -234,7 +234,8 @@ sub interval {
 
     my $written = now();
 
-    ok(wait_for(sub { my @files = $t->files; @files == 50 }, 3), "$name: all is on disk");
+    ok(wait_for(sub { my @files = $t->files; @files == 50 }, 3),
+       "$name: all is on disk");
     ok(now() - $written < slow(1.5), "$name: within the interval")
         or diag(now() - $written);
 
