@@ -58,7 +58,7 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
     if (l->guard && *l->guard != l->guard_value) {
         rc = NGX_RF_NEED_RETRY;
 
-    } else if (l->zone->sh->superseded
+    } else if (l->zone->sh->superseded == 1
                && (l->command->flags & NGX_RF_CMD_WRITE))
     {
         /* what is pending was carried over already: nobody would replay it */

@@ -25,10 +25,15 @@
 #include <ngx_sha1.h>
 
 
+/* ms that a reload waits for old workers' batches of files */
+#define NGX_RF_STORE_FENCE      5000
+
+
 static ngx_int_t ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static void ngx_rf_store_path_id(ngx_rf_store_t *store);
 static void ngx_rf_store_cleanup(void *data);
 static void ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old);
+static void ngx_rf_store_fence(ngx_rf_zone_t *zone);
 static void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
 static void ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker);
 static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
@@ -273,6 +278,30 @@ ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old)
 }
 
 
+/*
+ * A batch that old workers have under way holds older versions than those the
+ * new zone's workers will write, and must not come after them.  Blocks the
+ * master for as long as a batch takes; not for ever, a disk may hang.
+ */
+
+static void
+ngx_rf_store_fence(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         i;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    ngx_rf_zone_lock(zone);
+    sh->superseded = 2;
+    ngx_rf_zone_unlock(zone);
+
+    for (i = 0; sh->nwriting && i < NGX_RF_STORE_FENCE; i++) {
+        ngx_msleep(1);
+    }
+}
+
+
 /* rule 14: a zone of another size or layout replaces one that may still hold
  * what Redis has not seen */
 
@@ -291,9 +320,9 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
     sh = store->zone.sh;
     left = NULL;
 
-    n = ngx_rf_zone_copy(&old->zone, &store->zone, &left);
+    ngx_rf_store_fence(&old->zone);
 
-    old->zone.sh->superseded = 1;
+    n = ngx_rf_zone_copy(&old->zone, &store->zone, &left);
 
     if (sh->seq < old->zone.sh->seq) {
         sh->seq = old->zone.sh->seq;

@@ -200,7 +200,9 @@ typedef struct {
     ngx_atomic_t          disk_failed;  /* errno of the last batch, 0: well */
     ngx_atomic_t          restore;      /* 1: entries of an older run are to be
                                            written back */
-    ngx_atomic_t          superseded;   /* 1: a newer zone has taken over */
+    ngx_atomic_t          superseded;   /* 1: a newer zone has taken over;
+                                           2: it is about to, no batch of
+                                           files begins */
     ngx_atomic_t          connected[NGX_MAX_PROCESSES];
                                         /* by ngx_process_slot: the worker that
                                            is connected to Redis; it may have

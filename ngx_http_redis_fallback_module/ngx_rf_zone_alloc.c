@@ -35,7 +35,6 @@ static ngx_int_t ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep);
 static ngx_int_t ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep);
-static void ngx_rf_zone_evict_file(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_kept(ngx_rf_entry_t *e, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep);
 
@@ -121,20 +120,18 @@ ngx_rf_zone_evict_clean(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
 }
 
 
-/* all of an entry whose file the mark has made garbage, otherwise the value;
- * what has none any more gathers at the tail */
+/* the value, not the entry: the file would be left behind.  What has no value
+ * any more gathers at the tail */
 
 static ngx_int_t
 ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep)
 {
-    ngx_uint_t         n, undoing;
-    ngx_queue_t       *q, *queue;
-    ngx_rf_entry_t    *e;
-    ngx_rf_zone_sh_t  *sh;
+    ngx_uint_t       n, undoing;
+    ngx_queue_t     *q, *queue;
+    ngx_rf_entry_t  *e;
 
-    sh = zone->sh;
-    queue = &sh->stale;
+    queue = &zone->sh->stale;
     q = ngx_queue_head(queue);
 
     for (n = NGX_RF_ZONE_LOOK + nkeep; n; n--) {
@@ -148,13 +145,6 @@ ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
 
         if (e->undo || ngx_rf_zone_kept(e, keep, nkeep)) {
             continue;
-        }
-
-        if (e->writer == 0 && e->file_version > 1
-            && e->file_version <= sh->mark)
-        {
-            ngx_rf_zone_evict_file(zone, e);
-            return NGX_OK;
         }
 
         if (e->type != NGX_RF_NONE) {
@@ -213,23 +203,17 @@ ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
             sh->spilled++;
             ngx_memory_barrier();
 
-            ngx_rf_zone_evict_file(zone, e);
+            ngx_rf_zone_remove(zone, e);
+
+            if (sh->stat.files) {
+                (void) ngx_atomic_fetch_add(&sh->stat.files, -1);
+            }
+
             return NGX_OK;
         }
     }
 
     return NGX_DECLINED;
-}
-
-
-static void
-ngx_rf_zone_evict_file(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
-{
-    ngx_rf_zone_remove(zone, e);
-
-    if (zone->sh->stat.files) {
-        (void) ngx_atomic_fetch_add(&zone->sh->stat.files, -1);
-    }
 }
 
 

@@ -338,7 +338,7 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 
     /* a worker of an older configuration knows another path */
 
-    if (!sh->files || ngx_memcmp(sh->path_sha1, zone->path_sha1, 20) != 0) {
+    if (sh->superseded || ngx_rf_zone_elsewhere(zone, sh) || !sh->files) {
         n = 0;
     }
 
