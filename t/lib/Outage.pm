@@ -384,7 +384,10 @@ sub recovered {
         or diag(explain($self->status));
     is($self->status->{pending}, 0, "$name: nothing is pending");
     holds($self->{redis}, $expect, $name, %opt);
-    ok(wait_for(sub { !$self->files }), "$name: its files are gone")
+
+    # they go at leisure
+
+    ok(wait_for(sub { !$self->files }, 20), "$name: its files are gone")
         or diag(scalar(my @left = $self->files) . " left");
 }
 

@@ -220,7 +220,7 @@ sub with_redis {
     Outage::holds($redis, $expect, $name);
     set_aside($t, $rubbish, $name);
     lie_around($others, $name);
-    ok(wait_for(sub { !Outage::record_files($root) }),
+    ok(wait_for(sub { !Outage::record_files($root) }, 20),
        "$name: the folder is empty");
     ok(-e place($t->nginx->dir . '/app/9', 'elsewhere'),
        "$name: but not that of another database");
