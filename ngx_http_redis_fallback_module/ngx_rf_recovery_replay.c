@@ -124,9 +124,8 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
 
     if (sh->npending) {
 
-        /* deltas that wait for their files */
+        /* no memory for a record: the next tick */
 
-        ngx_rf_recovery_flush(r);
         return;
     }
 

@@ -62,9 +62,12 @@ ngx_rf_record_t *ngx_rf_zone_record(ngx_rf_entry_t *e);
  * one), which becomes pending; NULL: no room */
 ngx_rf_entry_t *ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec);
-/* of the changes that the entry has now: unique among all zones that may
- * write to one Redis, and never 0 */
-uint64_t ngx_rf_zone_id(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+/* the id of the changes that Redis has not acknowledged: unique among all zones
+ * that may write to one Redis, never 0.  It stays until they are, so that it
+ * does not matter which of them the file has; what comes after them has the
+ * next one, which follows from it */
+void ngx_rf_zone_identify(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+uint64_t ngx_rf_zone_next_id(uint64_t id);
 /* no longer pending; its file, if any, is to go */
 void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 

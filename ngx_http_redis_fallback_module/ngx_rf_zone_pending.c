@@ -19,6 +19,7 @@ static ngx_rf_blob_t *ngx_rf_zone_pack(ngx_rf_zone_t *zone,
 static ngx_int_t ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone,
     ngx_rf_record_t *rec, ngx_rf_entry_t **keep, ngx_uint_t nkeep,
     ngx_rf_zchange_t **first, ngx_rf_zchange_t **last);
+static uint64_t ngx_rf_zone_mix(uint64_t x);
 static ngx_rf_record_t *ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone,
@@ -303,13 +304,26 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 }
 
 
-uint64_t
-ngx_rf_zone_id(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+void
+ngx_rf_zone_identify(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 {
-    uint64_t  x;
+    if (e->id == 0) {
+        e->id = ngx_rf_zone_mix(sh->origin
+                                ^ (e->version * 0x9e3779b97f4a7c15ULL));
+    }
+}
 
-    x = sh->origin ^ (e->version * 0x9e3779b97f4a7c15ULL);
 
+uint64_t
+ngx_rf_zone_next_id(uint64_t id)
+{
+    return ngx_rf_zone_mix(id + 0x9e3779b97f4a7c15ULL);
+}
+
+
+static uint64_t
+ngx_rf_zone_mix(uint64_t x)
+{
     x ^= x >> 33;
     x *= 0xff51afd7ed558ccdULL;
     x ^= x >> 33;
@@ -393,17 +407,20 @@ ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return rec;
     }
 
+    if (e->pending == NGX_RF_DELTA) {
+
+        /*
+         * The id under which these changes will be sent, alone or with those
+         * that are still to come: should all of nginx be gone before Redis'
+         * acknowledgement is on record, the file says what to ask Redis for.
+         */
+
+        ngx_rf_zone_identify(zone->sh, e);
+    }
+
     rec = ngx_rf_zone_record(e);
 
     if (rec && e->pending == NGX_RF_DELTA && e->nsent == 0) {
-
-        /*
-         * The id under which this version would be sent: should all of nginx
-         * be gone before Redis' acknowledgement is on record, the file says
-         * what to ask Redis for.
-         */
-
-        rec->id = ngx_rf_zone_id(zone->sh, e);
         rec->nsent = rec->nchanges;
     }
 

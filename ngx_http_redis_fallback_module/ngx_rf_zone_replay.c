@@ -16,7 +16,6 @@
 #define NGX_RF_ZONE_SLICE       65536
 
 
-static ngx_uint_t ngx_rf_zone_behind(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 static ngx_rf_record_t *ngx_rf_zone_fly(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_restore_take(ngx_rf_zone_t *zone,
@@ -70,10 +69,6 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
             continue;
         }
 
-        if (ngx_rf_zone_behind(sh, e)) {
-            continue;
-        }
-
         rec = ngx_rf_zone_fly(zone, e);
         if (rec == NULL) {
             break;
@@ -97,29 +92,13 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 }
 
 
-/*
- * A delta whose file holds an older version waits for the file: should nginx
- * die after Redis applied it, that file would be replayed under the older
- * version's id, which Redis has no marker of.  Not for a disk that fails.
- */
-
-static ngx_uint_t
-ngx_rf_zone_behind(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
-{
-    return e->pending == NGX_RF_DELTA
-           && sh->files_ready && !sh->disk_failed
-           && (e->writer
-               || (e->file_version && e->file_version != e->version));
-}
-
-
 static ngx_rf_record_t *
 ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     ngx_rf_record_t  *rec;
 
     if (e->pending == NGX_RF_DELTA && e->nsent == 0) {
-        e->id = ngx_rf_zone_id(zone->sh, e);
+        ngx_rf_zone_identify(zone->sh, e);
         ngx_memory_barrier();
         e->nsent = e->nchanges;
     }
@@ -321,7 +300,7 @@ ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         e->changes->prev = NULL;
         e->nchanges -= e->nsent;
         e->nsent = 0;
-        e->id = 0;
+        e->id = ngx_rf_zone_next_id(e->id);
         e->base = NGX_RF_BASE_UNKNOWN;
 
         ngx_memory_barrier();

@@ -480,6 +480,65 @@ RF_UNIT(zone_replay)
 }
 
 
+/* whatever of the changes a file has, it is under the id that Redis is asked
+ * for: a crash after the replay does not apply them again */
+
+RF_UNIT(zone_replay_file)
+{
+    zt_t             *t;
+    uint64_t          id, next;
+    ngx_rf_record_t  *file, *rec;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    is_reply(t, "INCRBY n 5", ":5");
+
+    file = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(file->id && file->nsent == 1, "the file has an id");
+    id = file->id;
+
+    is_reply(t, "INCRBY n 7", ":12");
+    ngx_rf_zone_dirty_done(&t->zone, file);
+    is_int(t->zone.sh->ndirty, 1, "and is behind");
+    is_int(zt_entry(t, "n")->nchanges, 1, "what is in a file only is merged");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec && rec->id == id, "nothing waits for it, the id is the same");
+    is_text(&rec->changes[0].argv[1], "12", "for all of it");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_AGAIN, 0, ngx_rf_now());
+    free(rec);
+
+    /* the file has a part that was sent, and one that was not */
+
+    is_reply(t, "INCR n", ":13");
+    file = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(file->id == id && file->nsent == 1 && file->nchanges == 2, "both");
+    ngx_rf_zone_dirty_done(&t->zone, file);
+
+    zt_replay(t, NGX_OK, 0);
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    next = rec->id;
+    ok(next && next != id, "the second part has an id of its own");
+    free(rec);
+
+    /* another nginx, with that file */
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    is_reply(t, "INCRBY n 12", ":12");
+    zt_entry(t, "n")->id = id;
+    zt_entry(t, "n")->nsent = 1;
+    is_reply(t, "INCR n", ":13");
+    zt_replay(t, NGX_OK, 0);
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec->id == next, "which follows from the first");
+    free(rec);
+
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
 RF_UNIT(zone_restore)
 {
     zt_t             *t;
