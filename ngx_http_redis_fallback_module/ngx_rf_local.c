@@ -61,8 +61,12 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
     } else if (l->zone->sh->superseded == 1
                && (l->command->flags & NGX_RF_CMD_WRITE))
     {
-        /* what is pending was carried over already: nobody would replay it */
-        rc = NGX_RF_NEED_REDIS;
+        /* What is pending was carried over already: nobody would replay it.
+         * In a recovery it is not for Redis either: what the newer zone holds
+         * pending of this key would be replayed over it. */
+
+        rc = (l->scope == NGX_RF_SCOPE_PENDING) ? NGX_RF_NEED_WAIT
+                                                : NGX_RF_NEED_REDIS;
 
     } else {
         rc = ngx_rf_local_run(l, handler);
