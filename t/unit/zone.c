@@ -279,6 +279,7 @@ RF_UNIT(zone_stale)
     is_int(t->zone.sh->stat.files, n, "the files are not forgotten");
 
     t->zone.sh->mark = t->zone.sh->seq;
+    zt_flush(t, NGX_OK);
 
     for (i = 0; i < n * 9 / 10; i++) {
         sprintf(line, "SET q%d %.*s", (int) i, 1000, big);
@@ -287,7 +288,7 @@ RF_UNIT(zone_stale)
         }
     }
 
-    is_int(i, n * 9 / 10, "and more, now that the files are garbage");
+    is_int(i, n * 9 / 10, "and more, now that the files are gone");
     ok(sound_zone(&t->zone, 0), "sound");
 }
 
