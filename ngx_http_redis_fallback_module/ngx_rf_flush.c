@@ -13,6 +13,7 @@
  * a batch reach the disk's full rate) */
 #define NGX_RF_FLUSH_RECORDS    256
 #define NGX_RF_FLUSH_BYTES      (4 * 1024 * 1024)
+#define NGX_RF_FLUSH_HURRY      32
 
 /* ms between two tries while the disk fails */
 #define NGX_RF_FLUSH_RETRY      1000
@@ -59,10 +60,13 @@ ngx_rf_flush_batch(ngx_rf_flush_t *flush)
 {
     ngx_rf_record_t  *list;
 
-    list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
+    list = ngx_rf_zone_dirty_take(flush->zone,
+                                  flush->hurry ? NGX_RF_FLUSH_HURRY
+                                               : NGX_RF_FLUSH_RECORDS,
                                   NGX_RF_FLUSH_BYTES);
     if (list == NULL) {
         flush->all = 0;
+        flush->hurry = 0;
         return NGX_DONE;
     }
 

@@ -36,6 +36,8 @@ typedef struct {
     ngx_msec_t            retry;        /* no batch before this time;
                                            0: at once */
     ngx_msec_t            logged;       /* no line about one file before */
+    unsigned              hurry:1;      /* the next batches are small: somebody
+                                           waits for the first of the list */
     unsigned              all:1;        /* go on until nothing is dirty */
 } ngx_rf_flush_t;
 

@@ -57,6 +57,7 @@ static void ngx_rf_work_file(ngx_rf_disk_job_t *job);
 static ngx_int_t ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job);
 static ngx_int_t ngx_rf_work_room(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_hurry(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_late(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
     ngx_rf_step_pt expired);
 static void ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc);
@@ -697,14 +698,51 @@ ngx_rf_work_hurry(ngx_rf_work_t *w)
     store = w->op->store;
     key = &w->op->argv[w->local.need];
 
+    if (w->late) {
+        return ngx_rf_work_busy(w);
+    }
+
     ngx_rf_zone_replay_hurry(&store->zone, key);
 
     if (store->disk) {
         ngx_rf_zone_hurry(&store->zone, key);
+        store->flush.hurry = 1;
         (void) ngx_rf_flush_start(&store->flush);
     }
 
-    return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_busy);
+    return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_late);
+}
+
+
+/*
+ * The file did not go in time.  A command that needs to know nothing of what
+ * was before makes the key pending once more: its file will be written over,
+ * and the replay has one key more.
+ */
+
+static ngx_int_t
+ngx_rf_work_late(ngx_rf_work_t *w)
+{
+    ngx_uint_t         blind;
+    ngx_rf_command_e   id;
+
+    w->late = 1;
+    w->mode = ngx_rf_mode_get(&w->op->store->zone, &w->epoch);
+
+    if (w->mode != NGX_RF_RECOVERING) {
+        return ngx_rf_work_route(w);
+    }
+
+    id = w->op->command->id;
+
+    /* SET key value, and SET key value PX ms */
+
+    blind = (id == NGX_RF_CMD_SET && (w->op->argc == 3 || w->op->argc == 5))
+            || id == NGX_RF_CMD_SETEX || id == NGX_RF_CMD_PSETEX
+            || id == NGX_RF_CMD_DEL || id == NGX_RF_CMD_UNLINK;
+
+    return blind ? ngx_rf_work_local(w, NGX_RF_SCOPE_ANY)
+                 : ngx_rf_work_busy(w);
 }
 
 

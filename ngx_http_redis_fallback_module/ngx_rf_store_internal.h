@@ -47,6 +47,7 @@ struct ngx_rf_work_s {
 
     unsigned               calling:1;
     unsigned               waiting:1;
+    unsigned               late:1;      /* waited for a key in vain */
     unsigned               file:1;      /* a file had the answer */
 };
 
