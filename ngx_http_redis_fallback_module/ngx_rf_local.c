@@ -14,7 +14,21 @@
 /* due entries that each write removes on the way */
 #define NGX_RF_LOCAL_SWEEP      2
 
+/* and a transaction with DBSIZE or its like, before it begins */
+#define NGX_RF_LOCAL_SWEEP_ALL  10000
 
+
+static ngx_int_t ngx_rf_local_all(ngx_rf_local_t *l,
+    ngx_rf_local_part_t *parts, ngx_uint_t n);
+static ngx_int_t ngx_rf_local_all_scope(ngx_rf_local_t *l,
+    ngx_rf_local_part_t *parts, ngx_uint_t n);
+static ngx_int_t ngx_rf_local_part(ngx_rf_local_t *l,
+    ngx_rf_local_part_t *part, ngx_rf_reply_t *reply);
+static ngx_uint_t ngx_rf_local_changes(ngx_rf_local_t *l,
+    ngx_rf_local_part_t *parts, ngx_uint_t n);
+static void ngx_rf_local_take(ngx_rf_local_t *l, ngx_rf_local_part_t *part,
+    ngx_rf_local_t *one);
+static ngx_rf_local_pt ngx_rf_local_handler(ngx_rf_command_e id);
 static ngx_int_t ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler);
 static ngx_int_t ngx_rf_local_write(ngx_rf_local_t *l,
     ngx_rf_local_pt handler);
@@ -43,11 +57,7 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
         return ngx_rf_local_server(l);
     }
 
-    handler = ngx_rf_string_handler(l->command->id);
-
-    if (handler == NULL) {
-        handler = ngx_rf_keyspace_handler(l->command->id);
-    }
+    handler = ngx_rf_local_handler(l->command->id);
 
     if (handler == NULL && l->scope != NGX_RF_SCOPE_PENDING) {
         return NGX_RF_NEED_REDIS;
@@ -75,6 +85,254 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
     ngx_rf_zone_unlock(l->zone);
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_rf_local_exec_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
+    ngx_uint_t n)
+{
+    ngx_int_t  rc;
+
+    l->reply = NULL;
+    l->need = 0;
+    l->version = 0;
+    l->unknown = 0;
+
+    ngx_rf_zone_lock(l->zone);
+
+    if (l->guard && *l->guard != l->guard_value) {
+        rc = NGX_RF_NEED_RETRY;
+
+    } else {
+        rc = ngx_rf_local_all(l, parts, n);
+    }
+
+    ngx_rf_zone_unlock(l->zone);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_rf_local_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
+{
+    ngx_int_t        rc;
+    ngx_uint_t       i, due;
+    ngx_rf_reply_t  *elts;
+
+    elts = ngx_rf_local_array(l, n);
+    if (elts == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (l->scope == NGX_RF_SCOPE_PENDING) {
+        rc = ngx_rf_local_all_scope(l, parts, n);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    due = NGX_RF_LOCAL_SWEEP;
+
+    for (i = 0; i < n; i++) {
+        if (parts[i].command->flags & NGX_RF_CMD_KEYSPACE) {
+            due = NGX_RF_LOCAL_SWEEP_ALL;
+        }
+    }
+
+    ngx_rf_zone_sweep_locked(l->zone, l->now, due);
+
+    rc = ngx_rf_zone_begin_locked(l->zone, ngx_rf_local_changes(l, parts, n));
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_rf_zone_savepoint_locked(l->zone);
+
+        rc = ngx_rf_local_part(l, &parts[i], &elts[i]);
+
+        if (rc != NGX_OK) {
+            l->version = 0;
+            ngx_rf_zone_rollback_locked(l->zone);
+            return rc;
+        }
+
+        if (elts[i].type == NGX_RF_REPLY_ERROR) {
+            ngx_rf_zone_rollback_to_locked(l->zone);
+        }
+    }
+
+    ngx_rf_zone_commit_locked(l->zone);
+
+    return NGX_OK;
+}
+
+
+/* what is about all keys is Redis' to answer, once it knows all of them */
+
+static ngx_int_t
+ngx_rf_local_all_scope(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
+    ngx_uint_t n)
+{
+    ngx_int_t       rc, i, last;
+    ngx_uint_t      p, is, pending, other;
+    ngx_rf_local_t  one;
+
+    pending = 0;
+    other = 0;
+
+    for (p = 0; p < n; p++) {
+
+        if (parts[p].command->flags & NGX_RF_CMD_SERVER) {
+            continue;
+        }
+
+        ngx_rf_local_take(l, &parts[p], &one);
+
+        if (one.command->first == 0
+            || ngx_rf_local_handler(one.command->id) == NULL)
+        {
+            other = 1;
+        }
+
+        if (one.command->first == 0) {
+            continue;
+        }
+
+        last = ngx_rf_local_last(&one);
+
+        for (i = one.command->first; i <= last; i += one.command->step) {
+
+            rc = ngx_rf_local_scope_key(&one, i, &is);
+
+            if (rc != NGX_OK) {
+                l->need = parts[p].first + one.need;
+                return rc;
+            }
+
+            if (!is) {
+                other = 1;
+
+            } else if (pending == 0) {
+                pending = parts[p].first + i;
+            }
+        }
+    }
+
+    if (!other) {
+        return NGX_OK;
+    }
+
+    if (pending == 0) {
+        return NGX_RF_NEED_REDIS;
+    }
+
+    l->need = pending;
+
+    return NGX_RF_NEED_WAIT;
+}
+
+
+static ngx_int_t
+ngx_rf_local_part(ngx_rf_local_t *l, ngx_rf_local_part_t *part,
+    ngx_rf_reply_t *reply)
+{
+    ngx_int_t        rc;
+    ngx_uint_t       pending;
+    ngx_rf_local_t   one;
+    ngx_rf_local_pt  handler;
+
+    ngx_rf_local_take(l, part, &one);
+
+    handler = ngx_rf_local_handler(one.command->id);
+
+    if (one.command->flags & NGX_RF_CMD_SERVER) {
+        rc = ngx_rf_local_server(&one);
+
+    } else if (handler == NULL) {
+        rc = NGX_RF_NEED_REDIS;
+
+    } else {
+        rc = ngx_rf_local_scope(&one, &pending);
+
+        if (rc == NGX_OK) {
+            rc = ngx_rf_local_redis(&one, handler(&one), pending);
+        }
+    }
+
+    if (rc != NGX_OK) {
+        l->command = one.command;
+        l->need = part->first + one.need;
+        return rc;
+    }
+
+    *reply = *one.reply;
+
+    if (reply->type != NGX_RF_REPLY_ERROR && one.version) {
+        l->version = one.version;
+    }
+
+    l->unknown |= one.unknown;
+
+    return NGX_OK;
+}
+
+
+/* the most that can change, one entry for each key of each command: reading
+ * one that has expired changes it as well */
+
+static ngx_uint_t
+ngx_rf_local_changes(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
+    ngx_uint_t n)
+{
+    ngx_uint_t      i, changes;
+    ngx_rf_local_t  one;
+
+    changes = 0;
+
+    for (i = 0; i < n; i++) {
+        ngx_rf_local_take(l, &parts[i], &one);
+
+        if (one.command->first > 0) {
+            changes += (ngx_rf_local_last(&one) - one.command->first)
+                       / one.command->step + 1;
+        }
+    }
+
+    return changes;
+}
+
+
+static void
+ngx_rf_local_take(ngx_rf_local_t *l, ngx_rf_local_part_t *part,
+    ngx_rf_local_t *one)
+{
+    *one = *l;
+
+    one->command = part->command;
+    one->argc = part->argc;
+    one->argv = &l->argv[part->first];
+    one->read = l->read ? &l->read[part->first] : NULL;
+
+    one->reply = NULL;
+    one->need = 0;
+    one->version = 0;
+    one->unknown = 0;
+}
+
+
+static ngx_rf_local_pt
+ngx_rf_local_handler(ngx_rf_command_e id)
+{
+    ngx_rf_local_pt  handler;
+
+    handler = ngx_rf_string_handler(id);
+
+    return handler ? handler : ngx_rf_keyspace_handler(id);
 }
 
 

@@ -71,6 +71,27 @@ typedef struct {
 ngx_int_t ngx_rf_local_exec(ngx_rf_local_t *l);
 
 /*
+ * Several commands under one hold of the lock, each as NGX_RF_SCOPE_ANY or
+ * _PENDING says; "argv" and "read" are those of all of them, one behind the
+ * other, "need" is an index there.  With SCOPE_PENDING: all keys pending are
+ * answered here, none is NEED_REDIS, some are NEED_WAIT.
+ *
+ * NGX_OK: "reply" is an array of their replies; one that answers an error has
+ * changed nothing, which does not concern the others.  Anything else: none of
+ * them has changed anything; with NGX_RF_NEED_REDIS "command" is the one that
+ * needs it.
+ */
+
+typedef struct {
+    const ngx_rf_command_t   *command;
+    ngx_uint_t                argc;
+    ngx_uint_t                first;    /* index of its name in argv */
+} ngx_rf_local_part_t;
+
+ngx_int_t ngx_rf_local_exec_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
+    ngx_uint_t n);
+
+/*
  * Tells memory what Redis answered to the command (a non-error reply).  "seq"
  * is sh->seq of the time the command was sent: entries changed since then are
  * left alone (a read) or forgotten (a write).  "pttl" is the reply of the

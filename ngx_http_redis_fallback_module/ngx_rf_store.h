@@ -184,7 +184,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            stopping;
 };
 
-#define NGX_RF_STORE_LAYOUT     1
+#define NGX_RF_STORE_LAYOUT     2
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

@@ -465,7 +465,7 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_rf_zone_remember(zone, e->hash, e->version);
 
-    if (e->undo) {
+    while (e->undo) {
         ngx_rf_zone_settle(zone, &sh->undo[e->undo - 1]);
     }
 
@@ -738,7 +738,7 @@ ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n)
 
     tree = &zone->sh->expires;
 
-    if (tree->root == tree->sentinel) {
+    if (zone->undoing || tree->root == tree->sentinel) {
         return;
     }
 

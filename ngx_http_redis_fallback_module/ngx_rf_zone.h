@@ -24,7 +24,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      1
+#define NGX_RF_ZONE_LAYOUT      2
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -109,6 +109,11 @@ typedef struct {
     ngx_rf_entry_t        saved;        /* without the key */
     ngx_rf_zchange_t     *swapped;      /* taken out by a compaction */
     ngx_uint_t            fresh;        /* inserted by this command */
+
+    /* in a transaction: a later command saved the entry again */
+    ngx_uint_t            again;
+    ngx_rf_blob_t        *value;        /* what this command left */
+    ngx_rf_zchange_t     *changes;
 } ngx_rf_undo_t;
 
 #define NGX_RF_ZONE_UNDO        16      /* without an allocation */
@@ -224,6 +229,8 @@ typedef struct {
 
     /* private */
     ngx_uint_t            undoing;      /* between begin and commit */
+    ngx_uint_t            savepoint;    /* undo records before it are those of
+                                           earlier commands */
     ngx_uint_t            urgent;       /* what is allocated is no cache */
 } ngx_rf_zone_t;
 
@@ -285,6 +292,13 @@ ngx_int_t ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n);
 void ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone);
 
+/* several commands in one transaction: each but the first begins with
+ * savepoint(), and n is the number of entries that they change all together,
+ * one that two of them change counted twice.  rollback_to() puts back what has
+ * changed since the savepoint */
+void ngx_rf_zone_savepoint_locked(ngx_rf_zone_t *zone);
+void ngx_rf_zone_rollback_to_locked(ngx_rf_zone_t *zone);
+
 /* memory with eviction of clean, and of pending and durable, entries;
  * NULL: no room (NGX_RF_NEED_ROOM).  "keep" entries are never evicted while
  * they are in use: the caller passes those it holds pointers to. */
@@ -342,8 +356,8 @@ ngx_uint_t ngx_rf_zone_changed_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 void ngx_rf_zone_forget_key_locked(ngx_rf_zone_t *zone, ngx_str_t *key);
 void ngx_rf_zone_forget_all_locked(ngx_rf_zone_t *zone);
 
-/* removes what has expired, at most n entries; not while the caller holds
- * pointers to entries */
+/* removes what has expired, at most n entries, and nothing in a transaction;
+ * not while the caller holds pointers to entries */
 void ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n);
 
 /* an entry of an older run while sh->restore is set: it is to be written

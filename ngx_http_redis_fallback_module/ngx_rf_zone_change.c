@@ -5,6 +5,10 @@
  *
  * While an entry is in the log, its old value and changes are not freed: the
  * commit does that (settle).
+ *
+ * A transaction of several commands saves an entry again for each command that
+ * changes it.  The entry then refers to the newest record, and each record,
+ * with the index that it saved, to the one before.
  */
 
 #include <ngx_config.h>
@@ -15,6 +19,7 @@
 
 
 static void ngx_rf_zone_end(ngx_rf_zone_t *zone);
+static void ngx_rf_zone_unwind(ngx_rf_zone_t *zone, ngx_uint_t to);
 static void ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
 static void ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t expire);
@@ -50,6 +55,7 @@ ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
     }
 
     zone->undoing = 1;
+    zone->savepoint = 0;
 
     return NGX_OK;
 }
@@ -91,8 +97,8 @@ ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone)
     sh->nundo = 0;
     ngx_memory_barrier();
 
-    for (i = 0; i < n; i++) {
-        ngx_rf_zone_settle(zone, &sh->undo[i]);
+    for (i = n; i > 0; i--) {
+        ngx_rf_zone_settle(zone, &sh->undo[i - 1]);
     }
 
     ngx_rf_zone_end(zone);
@@ -100,9 +106,25 @@ ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone)
 
 
 void
+ngx_rf_zone_savepoint_locked(ngx_rf_zone_t *zone)
+{
+    zone->savepoint = zone->sh->nundo;
+}
+
+
+void
+ngx_rf_zone_rollback_to_locked(ngx_rf_zone_t *zone)
+{
+    ngx_rf_zone_unwind(zone, zone->savepoint);
+}
+
+
+void
 ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
 {
-    ngx_rf_entry_t  *e;
+    ngx_rf_blob_t     *value;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zchange_t  *changes;
 
     e = u->entry;
 
@@ -110,14 +132,17 @@ ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
         return;
     }
 
-    u->entry = NULL;
-    e->undo = 0;
+    value = u->again ? u->value : e->value;
+    changes = u->again ? u->changes : e->changes;
 
-    if (u->saved.value != e->value) {
+    u->entry = NULL;
+    e->undo = u->saved.undo;
+
+    if (u->saved.value != value) {
         ngx_rf_zone_free_locked(zone, u->saved.value);
     }
 
-    if (e->changes == NULL) {
+    if (changes == NULL) {
         ngx_rf_zone_free_changes(zone, u->saved.changes);
 
     } else {
@@ -129,17 +154,23 @@ ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
 void
 ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone)
 {
+    ngx_rf_zone_unwind(zone, 0);
+    ngx_rf_zone_end(zone);
+}
+
+
+static void
+ngx_rf_zone_unwind(ngx_rf_zone_t *zone, ngx_uint_t to)
+{
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
 
-    while (sh->nundo) {
+    while (sh->nundo > to) {
         ngx_rf_zone_rollback_entry(zone, &sh->undo[sh->nundo - 1]);
         ngx_memory_barrier();
         sh->nundo--;
     }
-
-    ngx_rf_zone_end(zone);
 }
 
 
@@ -180,8 +211,12 @@ ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
         ngx_rf_zone_free_locked(zone, value);
     }
 
-    e->undo = 0;
+    e->undo = saved->undo;
     u->entry = NULL;
+
+    if (e->undo) {
+        sh->undo[e->undo - 1].again = 0;
+    }
 
     if (!saved->dirty) {
         ngx_rf_zone_undirty(zone, e);
@@ -204,7 +239,7 @@ ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t fresh)
 
     sh = zone->sh;
 
-    if (!zone->undoing || e->undo) {
+    if (!zone->undoing || e->undo > zone->savepoint) {
         return;
     }
 
@@ -214,11 +249,19 @@ ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t fresh)
         return;
     }
 
+    if (e->undo) {
+        u = &sh->undo[e->undo - 1];
+        u->again = 1;
+        u->value = e->value;
+        u->changes = e->changes;
+    }
+
     u = &sh->undo[sh->nundo];
 
     u->entry = e;
     u->swapped = NULL;
     u->fresh = fresh;
+    u->again = 0;
     ngx_memcpy(&u->saved, e, offsetof(ngx_rf_entry_t, key));
 
     ngx_memory_barrier();
