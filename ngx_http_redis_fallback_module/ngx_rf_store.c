@@ -34,24 +34,19 @@
 #include "ngx_rf_store_internal.h"
 
 
-/* ms that local work has when Redis has used up the rest */
-#define NGX_RF_STORE_GRACE      80
-
 /* tries of one operation in changing modes before it gives up */
 #define NGX_RF_STORE_ROUTES     8
 
 
-static ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err);
 static ngx_int_t ngx_rf_work_quiet(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_normal(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_fallback(ngx_rf_work_t *w);
-static ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
-static ngx_uint_t ngx_rf_work_learns(ngx_rf_command_e id);
-static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
-static ngx_int_t ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason);
 static ngx_int_t ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope);
 static ngx_int_t ngx_rf_work_changed(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_durable(ngx_rf_work_t *w);
+static ngx_uint_t ngx_rf_work_is_durable(ngx_rf_work_t *w,
+    ngx_rf_local_part_t *part);
 static ngx_int_t ngx_rf_work_read_file(ngx_rf_work_t *w);
 static void ngx_rf_work_file(ngx_rf_disk_job_t *job);
 static ngx_int_t ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job);
@@ -60,7 +55,6 @@ static ngx_int_t ngx_rf_work_hurry(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_late(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
     ngx_rf_step_pt expired);
-static void ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc);
 
 
 ngx_int_t
@@ -82,9 +76,12 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
     w->deadline = ngx_current_msec + op->store->conf.redis.connect_timeout
                   + op->store->conf.redis.timeout;
 
-    if (ngx_rf_command_check(op->pool, op->argc, op->argv, &op->command, &err)
-        != NGX_OK)
-    {
+    if (ngx_rf_work_check(w, &err) != NGX_OK) {
+
+        if (err.len == 0) {
+            return ngx_rf_work_internal(w);
+        }
+
         op->reply = ngx_pcalloc(op->pool, sizeof(ngx_rf_reply_t));
         if (op->reply == NULL) {
             return ngx_rf_work_internal(w);
@@ -99,6 +96,22 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
     op->rc = ngx_rf_work_route(w);
 
     return op->rc;
+}
+
+
+static ngx_int_t
+ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err)
+{
+    ngx_rf_op_t  *op;
+
+    op = w->op;
+
+    if (op->nparts) {
+        return ngx_rf_multi_prepare(w, err);
+    }
+
+    return ngx_rf_command_check(op->pool, op->argc, op->argv, &op->command,
+                                err);
 }
 
 
@@ -153,9 +166,7 @@ ngx_rf_store_is_write(ngx_str_t *name)
 }
 
 
-/* the mode decides who may answer; entered again whenever it has changed */
-
-static ngx_int_t
+ngx_int_t
 ngx_rf_work_route(ngx_rf_work_t *w)
 {
     if (w->routes++ == NGX_RF_STORE_ROUTES) {
@@ -252,6 +263,7 @@ ngx_rf_work_fallback(ngx_rf_work_t *w)
     }
 
     if (!(flags & NGX_RF_CMD_LOCAL)) {
+        ngx_rf_multi_blame(w);
         return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
                                 "FALLBACK '%V' needs Redis, which is "
                                 "unreachable");
@@ -265,159 +277,6 @@ ngx_rf_work_fallback(ngx_rf_work_t *w)
     }
 
     return ngx_rf_work_local(w, NGX_RF_SCOPE_ANY);
-}
-
-
-/* Redis */
-
-static ngx_int_t
-ngx_rf_work_remote(ngx_rf_work_t *w)
-{
-    ngx_rf_op_t     *op;
-    ngx_rf_call_t   *call;
-    ngx_rf_store_t  *store;
-
-    op = w->op;
-    store = op->store;
-    call = &w->call;
-
-    ngx_memzero(call, sizeof(ngx_rf_call_t));
-    ngx_memzero(w->commands, sizeof(w->commands));
-
-    w->commands[0].argc = op->argc;
-    w->commands[0].argv = op->argv;
-    call->ncommands = 1;
-
-    if (ngx_rf_work_learns(op->command->id)) {
-
-        /* the reply is the value, but not how long it lives: memory must not
-         * outlive it */
-
-        ngx_str_set(&w->pttl[0], "PTTL");
-        w->pttl[1] = op->argv[1];
-        w->commands[1].argc = 2;
-        w->commands[1].argv = w->pttl;
-        call->ncommands = 2;
-    }
-
-    call->commands = w->commands;
-    call->pool = op->pool;
-    call->handler = ngx_rf_work_called;
-    call->data = w;
-    call->repeat = ngx_rf_command_repeatable(op->command, op->argc, op->argv);
-
-    w->seq = store->zone.sh->seq;
-    w->sent = ngx_rf_now();
-
-    if (ngx_rf_redis_call(store->redis, call) != NGX_AGAIN) {
-        return ngx_rf_work_internal(w);
-    }
-
-    w->calling = 1;
-
-    return NGX_AGAIN;
-}
-
-
-/* commands whose reply is the key's value */
-
-static ngx_uint_t
-ngx_rf_work_learns(ngx_rf_command_e id)
-{
-    switch (id) {
-
-    case NGX_RF_CMD_GET:
-    case NGX_RF_CMD_INCR:
-    case NGX_RF_CMD_INCRBY:
-    case NGX_RF_CMD_INCRBYFLOAT:
-    case NGX_RF_CMD_DECR:
-    case NGX_RF_CMD_DECRBY:
-        return 1;
-
-    default:
-        return 0;
-    }
-}
-
-
-static void
-ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
-{
-    int64_t          pttl;
-    ngx_int_t        rc;
-    ngx_rf_op_t     *op;
-    ngx_rf_work_t   *w;
-    ngx_rf_reply_t  *reply;
-
-    w = call->data;
-    op = w->op;
-
-    w->calling = 0;
-
-    if (op->store->stopping) {
-        /* the process exits, nobody waits any more */
-        return;
-    }
-
-    reply = w->commands[0].reply;
-
-    if (outcome == NGX_RF_CALL_DONE || reply) {
-
-        if (ngx_rf_resp_outage(reply)) {
-            /* it was not executed */
-            rc = ngx_rf_work_unreachable(w, &reply->str);
-
-        } else {
-            if (reply->type != NGX_RF_REPLY_ERROR) {
-                pttl = (call->ncommands == 2
-                        && w->commands[1].reply
-                        && w->commands[1].reply->type == NGX_RF_REPLY_INTEGER)
-                       ? w->commands[1].reply->integer : -3;
-
-                ngx_rf_local_learn(&op->store->zone, op->command, op->argc,
-                                   op->argv, reply, pttl, w->seq, w->sent);
-            }
-
-            rc = ngx_rf_work_answer(w, reply, NGX_RF_TIER_REDIS);
-        }
-
-        ngx_rf_work_resume(w, rc);
-        return;
-    }
-
-    if (outcome == NGX_RF_CALL_UNSURE && !call->repeat) {
-        (void) ngx_rf_store_outage(op->store, w->epoch,
-                                   ngx_rf_redis_failure(op->store->redis));
-
-        rc = ngx_rf_work_fail(w, NGX_RF_FAILURE_UNCERTAIN,
-                              "UNCERTAIN the connection to Redis broke before "
-                              "the reply to '%V', which may have been "
-                              "executed");
-    } else {
-        rc = ngx_rf_work_unreachable(w,
-                                     ngx_rf_redis_failure(op->store->redis));
-    }
-
-    ngx_rf_work_resume(w, rc);
-}
-
-
-static ngx_int_t
-ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason)
-{
-    ngx_msec_t  deadline;
-
-    ngx_rf_store_outage(w->op->store, w->epoch, reason);
-
-    /* Redis may have used up all of the time */
-
-    deadline = ngx_current_msec + NGX_RF_STORE_GRACE;
-
-    if ((ngx_msec_int_t) (w->deadline - deadline) < 0) {
-        w->deadline = deadline;
-    }
-
-    return ngx_rf_work_route(w);
 }
 
 
@@ -448,7 +307,8 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
     l->guard = &sh->mode;
     l->guard_value = w->epoch;
 
-    rc = ngx_rf_local_exec(l);
+    rc = op->nparts ? ngx_rf_local_exec_all(l, w->parts, op->nparts)
+                    : ngx_rf_local_exec(l);
 
     switch (rc) {
 
@@ -457,6 +317,7 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
 
     case NGX_RF_NEED_REDIS:
         if (scope == NGX_RF_SCOPE_ANY) {
+            ngx_rf_multi_blame(w);
             return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
                                     "FALLBACK '%V' needs Redis, which is "
                                     "unreachable");
@@ -518,22 +379,21 @@ ngx_rf_work_changed(ngx_rf_work_t *w)
 static ngx_int_t
 ngx_rf_work_durable(ngx_rf_work_t *w)
 {
-    ngx_uint_t       i;
-    ngx_rf_op_t     *op;
-    ngx_rf_store_t  *store;
+    ngx_uint_t            i;
+    ngx_rf_op_t          *op;
+    ngx_rf_store_t       *store;
+    ngx_rf_local_part_t   one;
 
     op = w->op;
     store = op->store;
 
-    for (i = 1; i < op->argc; i++) {
+    one.command = op->command;
+    one.argc = op->argc;
+    one.first = 0;
 
-        if (!ngx_rf_command_is_key(op->command, op->argc, i)) {
-            continue;
-        }
+    for (i = 0; i < (op->nparts ? op->nparts : 1); i++) {
 
-        if (ngx_rf_zone_durable(&store->zone, &op->argv[i], w->local.version)
-            == NGX_OK)
-        {
+        if (ngx_rf_work_is_durable(w, op->nparts ? &w->parts[i] : &one)) {
             continue;
         }
 
@@ -545,6 +405,34 @@ ngx_rf_work_durable(ngx_rf_work_t *w)
     }
 
     return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_FILE);
+}
+
+
+static ngx_uint_t
+ngx_rf_work_is_durable(ngx_rf_work_t *w, ngx_rf_local_part_t *part)
+{
+    ngx_str_t       *argv;
+    ngx_uint_t       i;
+    ngx_rf_store_t  *store;
+
+    store = w->op->store;
+    argv = &w->op->argv[part->first];
+
+    if (!(part->command->flags & NGX_RF_CMD_WRITE)) {
+        return 1;
+    }
+
+    for (i = 1; i < part->argc; i++) {
+
+        if (ngx_rf_command_is_key(part->command, part->argc, i)
+            && ngx_rf_zone_durable(&store->zone, &argv[i], w->local.version)
+               != NGX_OK)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -808,7 +696,7 @@ ngx_rf_store_wake(ngx_rf_store_t *store)
 }
 
 
-static void
+void
 ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc)
 {
     ngx_rf_op_t  *op;

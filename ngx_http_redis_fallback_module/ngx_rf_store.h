@@ -74,6 +74,19 @@ typedef enum {
 
 typedef void (*ngx_rf_op_pt)(ngx_rf_op_t *op);
 
+/*
+ * A transaction is an operation that has parts: its commands, executed as one
+ * by MULTI and EXEC or under one hold of the zone's lock.  The reply is an
+ * array of theirs, errors among them.  If one of them cannot be executed
+ * (unknown, wrong number of arguments, refused), none is: FAILURE_REPLY with
+ * "EXECABORT ...".
+ */
+
+typedef struct {
+    ngx_uint_t                argc;
+    ngx_str_t                *argv;     /* with the command's name */
+} ngx_rf_op_part_t;
+
 struct ngx_rf_op_s {
     /* set by the caller; the rest is zeroed */
     ngx_rf_store_t           *store;
@@ -81,6 +94,8 @@ struct ngx_rf_op_s {
     ngx_log_t                *log;
     ngx_uint_t                argc;
     ngx_str_t                *argv;     /* with the command's name */
+    ngx_uint_t                nparts;   /* a transaction: instead of argc and */
+    ngx_rf_op_part_t         *parts;    /* argv, which the store fills */
     ngx_uint_t                outage;   /* NGX_RF_OUTAGE_* */
     ngx_rf_op_pt              handler;
     void                     *data;

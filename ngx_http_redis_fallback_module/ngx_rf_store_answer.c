@@ -8,15 +8,15 @@
 #include "ngx_rf_store_internal.h"
 
 
-static void ngx_rf_work_count(ngx_rf_work_t *w, ngx_rf_tier_e tier,
-    ngx_uint_t miss);
+static void ngx_rf_work_count(ngx_rf_work_t *w, ngx_uint_t flags,
+    ngx_rf_tier_e tier, ngx_uint_t miss);
 
 
 ngx_int_t
 ngx_rf_work_answer(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
     ngx_rf_tier_e tier)
 {
-    ngx_uint_t    nil;
+    ngx_uint_t    i, nil;
     ngx_rf_op_t  *op;
 
     op = w->op;
@@ -34,7 +34,14 @@ ngx_rf_work_answer(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
 
     nil = (reply->type == NGX_RF_REPLY_NIL);
 
-    ngx_rf_work_count(w, tier, nil);
+    for (i = 0; i < op->nparts; i++) {
+        ngx_rf_work_count(w, w->parts[i].command->flags, tier,
+                          reply->elts[i].type == NGX_RF_REPLY_NIL);
+    }
+
+    if (op->nparts == 0) {
+        ngx_rf_work_count(w, op->command->flags, tier, nil);
+    }
 
     if (op->command->flags & NGX_RF_CMD_READ) {
 
@@ -58,14 +65,13 @@ ngx_rf_work_answer(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
 
 
 static void
-ngx_rf_work_count(ngx_rf_work_t *w, ngx_rf_tier_e tier, ngx_uint_t miss)
+ngx_rf_work_count(ngx_rf_work_t *w, ngx_uint_t flags, ngx_rf_tier_e tier,
+    ngx_uint_t miss)
 {
-    ngx_uint_t      flags;
     ngx_atomic_t   *counter;
     ngx_rf_stat_t  *stat;
 
     stat = &w->op->store->zone.sh->stat;
-    flags = w->op->command->flags;
 
     if (flags & NGX_RF_CMD_WRITE) {
         counter = (tier == NGX_RF_TIER_REDIS) ? &stat->writes_redis

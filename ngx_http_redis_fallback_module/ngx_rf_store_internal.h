@@ -1,7 +1,8 @@
 /*
- * What the parts of the store share: ngx_rf_store.c executes,
- * ngx_rf_store_answer.c answers, and ngx_rf_store_life.c creates, starts,
- * stops, counts.
+ * What the files of the store share: ngx_rf_store.c executes,
+ * ngx_rf_store_remote.c asks Redis, ngx_rf_store_multi.c knows what a
+ * transaction is made of, ngx_rf_store_answer.c answers, ngx_rf_store_life.c
+ * creates, starts, stops, counts.
  */
 
 #ifndef _NGX_RF_STORE_INTERNAL_H_INCLUDED_
@@ -23,6 +24,8 @@ typedef struct ngx_rf_work_s  ngx_rf_work_t;
 
 typedef ngx_int_t (*ngx_rf_step_pt)(ngx_rf_work_t *w);
 
+/* an operation under way */
+
 struct ngx_rf_work_s {
     ngx_rf_op_t           *op;
     ngx_rf_mode_e          mode;
@@ -32,6 +35,9 @@ struct ngx_rf_work_s {
     ngx_uint_t             reads;       /* files read */
 
     ngx_rf_local_t         local;
+
+    ngx_rf_local_part_t   *parts;       /* of a transaction, op->nparts */
+    ngx_rf_command_t      *multi;       /* what they are together */
 
     ngx_rf_call_t          call;
     ngx_rf_call_command_t  commands[2];
@@ -52,6 +58,38 @@ struct ngx_rf_work_s {
 };
 
 
+/* ngx_rf_store.c */
+
+/* the mode decides who may answer; entered again whenever it has changed */
+ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
+/* rc is that of a step; calls the handler unless it is NGX_AGAIN */
+void ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc);
+
+/* ngx_rf_store_remote.c: a step */
+
+ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
+
+
+/* ngx_rf_store_multi.c */
+
+/* checks the parts and makes them one: op->argc, argv, command, w->parts.
+ * NGX_OK, or NGX_ERROR with the error line in *err; its len is 0 without
+ * memory */
+ngx_int_t ngx_rf_multi_prepare(ngx_rf_work_t *w, ngx_str_t *err);
+/* the commands to be sent; NGX_ERROR: no memory */
+ngx_int_t ngx_rf_multi_call(ngx_rf_work_t *w);
+/* EXEC's reply, or NULL if it did not come; *reason is set, and the reply
+ * NULL, if Redis could not execute it now */
+ngx_rf_reply_t *ngx_rf_multi_reply(ngx_rf_work_t *w, ngx_str_t **reason);
+void ngx_rf_multi_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply);
+/* the first of the commands that is not executed locally gives its name to the
+ * error */
+void ngx_rf_multi_blame(ngx_rf_work_t *w);
+
+
+
+/* ngx_rf_store_answer.c */
+
 /*
  * All return the operation's code.  answer(): a reply, errors of Redis
  * included; fail(): "fmt" is an error line with one %V for the command's name.
@@ -63,6 +101,9 @@ ngx_int_t ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure,
 ngx_int_t ngx_rf_work_no_room(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
+
+
+/* ngx_rf_store_life.c, but for wake() */
 
 /* Redis failed somebody who knew the mode of that epoch: to FALLBACK, with
  * one log line by whoever comes first */
