@@ -10,12 +10,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_rf.h"
+#include "ngx_http_rf_command.h"
 #include "ngx_http_rf_conf.h"
 #include "ngx_http_rf_variable.h"
 #include "ngx_rf_recovery.h"
 #include "ngx_rf_store.h"
 
 
+static ngx_int_t ngx_http_redis_fallback_phases(ngx_conf_t *cf);
 static ngx_int_t ngx_http_redis_fallback_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_redis_fallback_init_process(ngx_cycle_t *cycle);
 static void ngx_http_redis_fallback_exit_process(ngx_cycle_t *cycle);
@@ -29,7 +31,7 @@ static ngx_rf_store_t *ngx_http_redis_fallback_find(
 
 static ngx_http_module_t  ngx_http_redis_fallback_module_ctx = {
     ngx_http_rf_variable_add,              /* preconfiguration */
-    ngx_http_rf_variable_init,             /* postconfiguration */
+    ngx_http_redis_fallback_phases,        /* postconfiguration */
 
     ngx_http_rf_conf_create_main,          /* create main configuration */
     ngx_http_rf_conf_init_main,            /* init main configuration */
@@ -56,6 +58,17 @@ ngx_module_t  ngx_http_redis_fallback_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+static ngx_int_t
+ngx_http_redis_fallback_phases(ngx_conf_t *cf)
+{
+    if (ngx_http_rf_variable_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_rf_command_init(cf);
+}
 
 
 static ngx_int_t

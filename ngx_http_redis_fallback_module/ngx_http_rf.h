@@ -13,6 +13,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_rf_command_rules.h"
 #include "ngx_rf_store.h"
 
 
@@ -68,25 +69,40 @@ typedef struct {
 } ngx_http_rf_set_t;
 
 
+/* a redis_fallback_command or redis_fallback_exec */
+
+typedef struct {
+    ngx_uint_t                  argc;
+    ngx_http_complex_value_t   *argv;       /* with the command's name */
+} ngx_http_rf_args_t;
+
+
 typedef struct {
     ngx_rf_store_t             *store;
-    ngx_rf_store_t             *pass_store; /* of redis_fallback_pass */
+    ngx_rf_store_t             *content_store;  /* of _pass or _api */
     ngx_http_complex_value_t   *key;
     ngx_http_complex_value_t   *ttl;
     ngx_uint_t                  outage;     /* NGX_RF_OUTAGE_* */
     ngx_uint_t                  unknown;    /* http status */
     ngx_array_t                *sets;       /* ngx_http_rf_set_t */
+    ngx_array_t                *execs;      /* ngx_http_rf_args_t */
+    ngx_http_rf_args_t         *command;    /* of redis_fallback_command */
     ngx_uint_t                  status;     /* NGX_HTTP_RF_STATUS_* */
+    ngx_str_t                   token;      /* of redis_fallback_api; len 0: */
+    ngx_str_t                   read_only_token;    /* none */
+    ngx_array_t                *rules;      /* ngx_rf_command_rule_t; NULL:
+                                               the default */
 
     ngx_str_t                   prefix;     /* of the key's default: the name
                                                of a prefix location */
     unsigned                    has_prefix:1;
     unsigned                    has_store:1;
-    unsigned                    has_pass:1;
-    unsigned                    has_status:1;
 
-    ngx_http_rf_place_t         pass_place;
+    ngx_http_handler_pt         content;    /* ours; NULL: none */
+    const char                 *content_name;   /* of its directive */
+    ngx_http_rf_place_t         content_place;
     ngx_http_rf_place_t         set_place;
+    ngx_http_rf_place_t         exec_place;
 } ngx_http_rf_loc_conf_t;
 
 

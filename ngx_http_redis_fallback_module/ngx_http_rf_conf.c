@@ -4,10 +4,10 @@
  * these in, and after it the locations are merged.  Errors found that late name
  * the line of the directive that caused them.
  *
- * Inherited are: redis_fallback, _key, _ttl, _outage.  Not inherited are the
- * content handlers and redis_fallback_set, except that "if" and limit_except
- * are parts of their location: they take its content handler, and its name for
- * the key's default.
+ * Inherited are: redis_fallback, _key, _ttl, _commands, _outage.  Not inherited
+ * are the content handlers, redis_fallback_set and redis_fallback_exec, except
+ * that "if" and limit_except are parts of their location: they take its content
+ * handler, its commands to be executed, and its name for the key's default.
  */
 
 #include <ngx_config.h>
@@ -15,7 +15,9 @@
 #include <ngx_http.h>
 #include "ngx_http_rf.h"
 #include "ngx_http_rf_conf.h"
+#include "ngx_http_rf_conf_internal.h"
 #include "ngx_http_rf_conf_store.h"
+#include "ngx_http_rf_api.h"
 #include "ngx_http_rf_kv.h"
 #include "ngx_http_rf_status.h"
 #include "ngx_http_rf_variable.h"
@@ -27,18 +29,9 @@ static char *ngx_http_rf_conf_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_rf_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_rf_conf_set(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_rf_conf_set_command(ngx_conf_t *cf,
-    ngx_http_rf_set_t *set);
-static char *ngx_http_rf_conf_set_variable(ngx_conf_t *cf,
-    ngx_http_rf_set_t *set, ngx_str_t *name);
 static char *ngx_http_rf_conf_outage(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-static void ngx_http_rf_conf_place(ngx_conf_t *cf, ngx_http_rf_place_t *place);
-static char *ngx_http_rf_conf_ref(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_rf_store_t **store);
 static void ngx_http_rf_conf_merge_content(ngx_conf_t *cf,
     ngx_http_rf_loc_conf_t *prev, ngx_http_rf_loc_conf_t *conf);
 static char *ngx_http_rf_conf_check(ngx_conf_t *cf,
@@ -88,6 +81,34 @@ ngx_command_t  ngx_http_rf_conf_commands[] = {
     { ngx_string("redis_fallback_set"),
       NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
       ngx_http_rf_conf_set,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("redis_fallback_command"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_rf_conf_command,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("redis_fallback_exec"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_rf_conf_exec,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("redis_fallback_api"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_ANY,
+      ngx_http_rf_conf_api,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("redis_fallback_commands"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_rf_conf_rules,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -194,11 +215,17 @@ ngx_http_rf_conf_create_loc(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     conf->store = NULL;
-     *     conf->pass_store = NULL;
+     *     conf->content_store = NULL;
      *     conf->key = NULL;
      *     conf->ttl = NULL;
      *     conf->sets = NULL;
+     *     conf->execs = NULL;
+     *     conf->command = NULL;
      *     conf->status = NGX_HTTP_RF_STATUS_ANY;
+     *     conf->token = { 0, NULL };
+     *     conf->read_only_token = { 0, NULL };
+     *     conf->rules = NULL;
+     *     conf->content = NULL;
      *     conf->prefix = { 0, NULL };
      *     conf->has_... = 0;
      */
@@ -231,6 +258,10 @@ ngx_http_rf_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->ttl == NULL) {
         conf->ttl = prev->ttl;
+    }
+
+    if (conf->rules == NULL) {
+        conf->rules = prev->rules;
     }
 
     ngx_conf_merge_uint_value(conf->outage, prev->outage,
@@ -272,27 +303,26 @@ ngx_http_rf_conf_merge_content(ngx_conf_t *cf, ngx_http_rf_loc_conf_t *prev,
         conf->prefix = prev->prefix;
         conf->has_prefix = prev->has_prefix;
 
-        if (!conf->has_pass && !conf->has_status) {
-            conf->has_pass = prev->has_pass;
-            conf->pass_store = prev->pass_store;
-            conf->pass_place = prev->pass_place;
-            conf->has_status = prev->has_status;
+        conf->execs = prev->execs;
+
+        if (conf->content == NULL) {
+            conf->content = prev->content;
+            conf->content_name = prev->content_name;
+            conf->content_store = prev->content_store;
+            conf->content_place = prev->content_place;
+            conf->command = prev->command;
             conf->status = prev->status;
+            conf->token = prev->token;
+            conf->read_only_token = prev->read_only_token;
         }
 
         if (clcf->lmt_excpt && clcf->handler == NULL) {
-
-            if (conf->has_pass) {
-                clcf->handler = ngx_http_rf_kv_handler;
-
-            } else if (conf->has_status) {
-                clcf->handler = ngx_http_rf_status_handler;
-            }
+            clcf->handler = conf->content;
         }
     }
 
-    if (conf->pass_store == NULL) {
-        conf->pass_store = conf->store;
+    if (conf->content_store == NULL) {
+        conf->content_store = conf->store;
     }
 }
 
@@ -300,21 +330,34 @@ ngx_http_rf_conf_merge_content(ngx_conf_t *cf, ngx_http_rf_loc_conf_t *prev,
 static char *
 ngx_http_rf_conf_check(ngx_conf_t *cf, ngx_http_rf_loc_conf_t *conf)
 {
-    if (conf->has_pass) {
+    if (conf->content && conf->content != ngx_http_rf_status_handler
+        && conf->content_store == NULL)
+    {
+        return ngx_http_rf_conf_no_store(cf, conf->content_name,
+                                         &conf->content_place);
+    }
 
-        if (conf->pass_store == NULL) {
-            return ngx_http_rf_conf_no_store(cf, "redis_fallback_pass",
-                                             &conf->pass_place);
-        }
+    if (conf->content == ngx_http_rf_kv_handler
+        && conf->key == NULL && !conf->has_prefix)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"redis_fallback_pass\" needs \"redis_fallback_key\" in "
+                      "a location that is not a prefix, in %V:%ui",
+                      &conf->content_place.file, conf->content_place.line);
+        return NGX_CONF_ERROR;
+    }
 
-        if (conf->key == NULL && !conf->has_prefix) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"redis_fallback_pass\" needs "
-                          "\"redis_fallback_key\" in a location that is not "
-                          "a prefix, in %V:%ui",
-                          &conf->pass_place.file, conf->pass_place.line);
-            return NGX_CONF_ERROR;
-        }
+    if (conf->content == ngx_http_rf_api_handler && !conf->has_prefix) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"redis_fallback_api\" needs a location that is a "
+                      "prefix, in %V:%ui",
+                      &conf->content_place.file, conf->content_place.line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->execs && conf->store == NULL) {
+        return ngx_http_rf_conf_no_store(cf, "redis_fallback_exec",
+                                         &conf->exec_place);
     }
 
     if (conf->sets) {
@@ -351,7 +394,7 @@ ngx_http_rf_conf_no_store(ngx_conf_t *cf, const char *directive,
 }
 
 
-static void
+void
 ngx_http_rf_conf_place(ngx_conf_t *cf, ngx_http_rf_place_t *place)
 {
     place->file = cf->conf_file->file.name;
@@ -359,9 +402,7 @@ ngx_http_rf_conf_place(ngx_conf_t *cf, ngx_http_rf_place_t *place)
 }
 
 
-/* *store is set once all stores are known */
-
-static char *
+char *
 ngx_http_rf_conf_ref(ngx_conf_t *cf, ngx_str_t *name, ngx_rf_store_t **store)
 {
     ngx_http_rf_ref_t        *ref;
@@ -402,35 +443,51 @@ ngx_http_rf_conf_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+char *
+ngx_http_rf_conf_content(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_rf_loc_conf_t *lcf, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (lcf->content == handler) {
+        return "is duplicate";
+    }
+
+    if (lcf->content) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" directive contradicts \"%s\" of the same "
+                           "location", &cmd->name, lcf->content_name);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->content = handler;
+    lcf->content_name = (char *) cmd->name.data;
+    ngx_http_rf_conf_place(cf, &lcf->content_place);
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = handler;
+
+    return NGX_CONF_OK;
+}
+
+
 static char *
 ngx_http_rf_conf_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_rf_loc_conf_t  *lcf = conf;
 
-    ngx_str_t                 *value;
-    ngx_http_core_loc_conf_t  *clcf;
+    char       *rv;
+    ngx_str_t  *value;
 
-    if (lcf->has_pass) {
-        return "is duplicate";
-    }
+    rv = ngx_http_rf_conf_content(cf, cmd, lcf, ngx_http_rf_kv_handler);
 
-    if (lcf->has_status) {
-        return "contradicts \"redis_fallback_status\" of the same location";
-    }
-
-    lcf->has_pass = 1;
-    ngx_http_rf_conf_place(cf, &lcf->pass_place);
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_rf_kv_handler;
-
-    if (cf->args->nelts == 1) {
-        return NGX_CONF_OK;
+    if (rv != NGX_CONF_OK || cf->args->nelts == 1) {
+        return rv;
     }
 
     value = cf->args->elts;
 
-    return ngx_http_rf_conf_ref(cf, &value[1], &lcf->pass_store);
+    return ngx_http_rf_conf_ref(cf, &value[1], &lcf->content_store);
 }
 
 
@@ -439,164 +496,33 @@ ngx_http_rf_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_rf_loc_conf_t  *lcf = conf;
 
-    ngx_str_t                 *value;
-    ngx_http_core_loc_conf_t  *clcf;
+    char       *rv;
+    ngx_str_t  *value;
 
-    if (lcf->has_status) {
-        return "is duplicate";
+    rv = ngx_http_rf_conf_content(cf, cmd, lcf, ngx_http_rf_status_handler);
+
+    if (rv != NGX_CONF_OK || cf->args->nelts == 1) {
+        return rv;
     }
-
-    if (lcf->has_pass) {
-        return "contradicts \"redis_fallback_pass\" of the same location";
-    }
-
-    if (cf->args->nelts == 2) {
-        value = cf->args->elts;
-
-        if (ngx_strcmp(value[1].data, "json") == 0) {
-            lcf->status = NGX_HTTP_RF_STATUS_JSON;
-
-        } else if (ngx_strcmp(value[1].data, "prometheus") == 0) {
-            lcf->status = NGX_HTTP_RF_STATUS_PROMETHEUS;
-
-        } else {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid value \"%V\" in \"%V\" directive: "
-                               "it must be \"json\" or \"prometheus\"",
-                               &value[1], &cmd->name);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    lcf->has_status = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_rf_status_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_rf_conf_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_rf_loc_conf_t  *lcf = conf;
-
-    ngx_str_t          *value;
-    ngx_http_rf_set_t  *set;
 
     value = cf->args->elts;
 
-    if (lcf->sets == NULL) {
-        lcf->sets = ngx_array_create(cf->pool, 4, sizeof(ngx_http_rf_set_t));
-        if (lcf->sets == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        ngx_http_rf_conf_place(cf, &lcf->set_place);
+    if (ngx_strcmp(value[1].data, "json") == 0) {
+        lcf->status = NGX_HTTP_RF_STATUS_JSON;
+        return NGX_CONF_OK;
     }
 
-    set = ngx_array_push(lcf->sets);
-    if (set == NULL) {
-        return NGX_CONF_ERROR;
+    if (ngx_strcmp(value[1].data, "prometheus") == 0) {
+        lcf->status = NGX_HTTP_RF_STATUS_PROMETHEUS;
+        return NGX_CONF_OK;
     }
 
-    ngx_memzero(set, sizeof(ngx_http_rf_set_t));
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\" directive: it must be "
+                       "\"json\" or \"prometheus\"",
+                       &value[1], &cmd->name);
 
-    if (ngx_http_rf_conf_set_command(cf, set) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_http_rf_conf_set_variable(cf, set, &value[1]);
-}
-
-
-static char *
-ngx_http_rf_conf_set_command(ngx_conf_t *cf, ngx_http_rf_set_t *set)
-{
-    ngx_str_t                         *value, err;
-    ngx_uint_t                         i;
-    ngx_http_compile_complex_value_t   ccv;
-
-    value = cf->args->elts;
-    value += 2;
-
-    set->argc = cf->args->nelts - 2;
-
-    if (ngx_http_script_variables_count(&value[0])) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "the command \"%V\" of \"redis_fallback_set\" "
-                           "cannot have variables", &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_rf_store_check(cf->pool, set->argc, value, &err) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid command \"%V\" in \"redis_fallback_set\" "
-                           "directive: %V", &value[0], &err);
-        return NGX_CONF_ERROR;
-    }
-
-    set->write = ngx_rf_store_is_write(&value[0]) ? 1 : 0;
-
-    set->argv = ngx_pcalloc(cf->pool,
-                            set->argc * sizeof(ngx_http_complex_value_t));
-    if (set->argv == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 0; i < set->argc; i++) {
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-        ccv.cf = cf;
-        ccv.value = &value[i];
-        ccv.complex_value = &set->argv[i];
-
-        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_rf_conf_set_variable(ngx_conf_t *cf, ngx_http_rf_set_t *set,
-    ngx_str_t *name)
-{
-    ngx_http_variable_t  *v;
-
-    if (name->len < 2 || name->data[0] != '$') {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid variable name \"%V\" in "
-                           "\"redis_fallback_set\" directive", name);
-        return NGX_CONF_ERROR;
-    }
-
-    name->len--;
-    name->data++;
-
-    v = ngx_http_add_variable(cf, name,
-                              NGX_HTTP_VAR_CHANGEABLE|NGX_HTTP_VAR_WEAK);
-    if (v == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    set->index = ngx_http_get_variable_index(cf, name);
-    if (set->index == NGX_ERROR) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (v->get_handler == NULL) {
-        v->get_handler = ngx_http_rf_variable_unset;
-    }
-
-    set->name = v->name;
-    set->set_handler = v->set_handler;
-    set->data = v->data;
-
-    return NGX_CONF_OK;
+    return NGX_CONF_ERROR;
 }
 
 

@@ -8,7 +8,7 @@
 #include "ngx_http_rf_json.h"
 
 
-static size_t ngx_http_rf_json_value(u_char *dst, ngx_rf_reply_t *reply);
+static size_t ngx_http_rf_json_base64(u_char *dst, ngx_str_t *s);
 static size_t ngx_http_rf_json_put(u_char *dst, size_t at, const void *src,
     size_t len);
 static size_t ngx_http_rf_json_escape(u_char *esc, u_char ch);
@@ -18,21 +18,21 @@ static size_t ngx_http_rf_json_utf8(u_char *p, u_char *last);
 ngx_int_t
 ngx_http_rf_json_reply(ngx_pool_t *pool, ngx_rf_reply_t *reply, ngx_str_t *out)
 {
-    out->len = ngx_http_rf_json_value(NULL, reply);
+    out->len = ngx_http_rf_json_value(NULL, reply, 0);
 
     out->data = ngx_pnalloc(pool, out->len);
     if (out->data == NULL) {
         return NGX_ERROR;
     }
 
-    (void) ngx_http_rf_json_value(out->data, reply);
+    (void) ngx_http_rf_json_value(out->data, reply, 0);
 
     return NGX_OK;
 }
 
 
-static size_t
-ngx_http_rf_json_value(u_char *dst, ngx_rf_reply_t *reply)
+size_t
+ngx_http_rf_json_value(u_char *dst, ngx_rf_reply_t *reply, ngx_uint_t base64)
 {
     size_t      n;
     u_char      number[NGX_INT64_LEN];
@@ -51,7 +51,8 @@ ngx_http_rf_json_value(u_char *dst, ngx_rf_reply_t *reply)
         break;
 
     default:
-        return ngx_http_rf_json_string(dst, &reply->str);
+        return base64 ? ngx_http_rf_json_base64(dst, &reply->str)
+                      : ngx_http_rf_json_string(dst, &reply->str);
     }
 
     n = ngx_http_rf_json_put(dst, 0, "[", 1);
@@ -62,10 +63,31 @@ ngx_http_rf_json_value(u_char *dst, ngx_rf_reply_t *reply)
             n += ngx_http_rf_json_put(dst, n, ",", 1);
         }
 
-        n += ngx_http_rf_json_value(dst ? dst + n : NULL, &reply->elts[i]);
+        n += ngx_http_rf_json_value(dst ? dst + n : NULL, &reply->elts[i],
+                                    base64);
     }
 
     return n + ngx_http_rf_json_put(dst, n, "]", 1);
+}
+
+
+static size_t
+ngx_http_rf_json_base64(u_char *dst, ngx_str_t *s)
+{
+    ngx_str_t  encoded;
+
+    encoded.len = ngx_base64_encoded_length(s->len);
+
+    if (dst) {
+        *dst++ = '"';
+
+        encoded.data = dst;
+        ngx_encode_base64(&encoded, s);
+
+        dst[encoded.len] = '"';
+    }
+
+    return encoded.len + 2;
 }
 
 

@@ -17,6 +17,11 @@
 ngx_int_t ngx_http_rf_json_reply(ngx_pool_t *pool, ngx_rf_reply_t *reply,
     ngx_str_t *out);
 
+/* the same in two steps: writes it, and returns its length; dst NULL: only
+ * that.  With "base64" every string is encoded so */
+size_t ngx_http_rf_json_value(u_char *dst, ngx_rf_reply_t *reply,
+    ngx_uint_t base64);
+
 /* the string with its quotes: writes it, and returns its length; dst NULL:
  * only that */
 size_t ngx_http_rf_json_string(u_char *dst, ngx_str_t *s);

@@ -27,15 +27,11 @@ static ngx_int_t ngx_http_rf_kv_key(ngx_http_request_t *r,
 static ngx_int_t ngx_http_rf_kv_prepare_set(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_ttl(ngx_http_request_t *r, int64_t *ttl);
 static void ngx_http_rf_kv_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_rf_kv_body(ngx_http_request_t *r, ngx_str_t *value);
-static ngx_int_t ngx_http_rf_kv_copy(ngx_http_request_t *r, ngx_buf_t *b,
-    u_char *p, size_t size);
 static ngx_int_t ngx_http_rf_kv_submit(ngx_http_request_t *r);
 static void ngx_http_rf_kv_resume(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_answer(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_answer_get(ngx_http_request_t *r,
     ngx_rf_op_t *op);
-static ngx_int_t ngx_http_rf_kv_unknown(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_not_allowed(ngx_http_request_t *r);
 
 
@@ -114,7 +110,7 @@ ngx_http_rf_kv_prepare(ngx_http_request_t *r, const char *command)
     kv->argv[0].data = (u_char *) command;
     kv->argv[0].len = ngx_strlen(command);
 
-    kv->op.store = conf->pass_store;
+    kv->op.store = conf->content_store;
     kv->op.outage = conf->outage;
     kv->op.argv = kv->argv;
     kv->op.argc = 2;
@@ -261,7 +257,7 @@ ngx_http_rf_kv_body_handler(ngx_http_request_t *r)
     ctx = ngx_http_rf_request_ctx(r);
     kv = ctx->content;
 
-    rc = ngx_http_rf_kv_body(r, &kv->argv[2]);
+    rc = ngx_http_rf_request_body(r, &kv->argv[2]);
 
     if (rc == NGX_OK) {
         rc = ngx_http_rf_kv_submit(r);
@@ -272,98 +268,6 @@ ngx_http_rf_kv_body_handler(ngx_http_request_t *r)
     if (rc != NGX_AGAIN) {
         ngx_http_finalize_request(r, rc);
     }
-}
-
-
-/* the whole body in one piece, without a copy where it is one already */
-
-static ngx_int_t
-ngx_http_rf_kv_body(ngx_http_request_t *r, ngx_str_t *value)
-{
-    off_t         size, total;
-    u_char       *p;
-    ngx_chain_t  *cl;
-
-    ngx_str_set(value, "");
-
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
-        return NGX_OK;
-    }
-
-    cl = r->request_body->bufs;
-
-    if (cl->next == NULL && ngx_buf_in_memory(cl->buf)) {
-        value->data = cl->buf->pos;
-        value->len = cl->buf->last - cl->buf->pos;
-        return NGX_OK;
-    }
-
-    total = 0;
-
-    for ( /* void */ ; cl; cl = cl->next) {
-        total += ngx_buf_size(cl->buf);
-    }
-
-    if (total == 0) {
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, (size_t) total);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    value->data = p;
-    value->len = (size_t) total;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        size = ngx_buf_size(cl->buf);
-
-        if (ngx_http_rf_kv_copy(r, cl->buf, p, (size_t) size) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        p += size;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_rf_kv_copy(ngx_http_request_t *r, ngx_buf_t *b, u_char *p,
-    size_t size)
-{
-    off_t    offset;
-    ssize_t  n;
-
-    if (ngx_buf_in_memory(b)) {
-        ngx_memcpy(p, b->pos, size);
-        return NGX_OK;
-    }
-
-    offset = b->file_pos;
-
-    while (size) {
-        n = ngx_read_file(b->file, p, size, offset);
-
-        if (n == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (n == 0) {
-            ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
-                          "request body file \"%V\" is shorter than the "
-                          "request body", &b->file->name);
-            return NGX_ERROR;
-        }
-
-        p += n;
-        offset += n;
-        size -= n;
-    }
-
-    return NGX_OK;
 }
 
 
@@ -439,7 +343,7 @@ ngx_http_rf_kv_answer_get(ngx_http_request_t *r, ngx_rf_op_t *op)
     if (op->rc == NGX_DECLINED) {
 
         if (op->result == NGX_RF_RESULT_UNKNOWN) {
-            return ngx_http_rf_kv_unknown(r);
+            return ngx_http_rf_request_unknown(r);
         }
 
         return NGX_HTTP_NOT_FOUND;
@@ -449,29 +353,6 @@ ngx_http_rf_kv_answer_get(ngx_http_request_t *r, ngx_rf_op_t *op)
 
     return ngx_http_rf_request_send(r, NGX_HTTP_OK, &clcf->default_type,
                                     &op->reply->str);
-}
-
-
-static ngx_int_t
-ngx_http_rf_kv_unknown(ngx_http_request_t *r)
-{
-    ngx_str_t                empty;
-    ngx_http_rf_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_redis_fallback_module);
-
-    if (conf->unknown >= NGX_HTTP_SPECIAL_RESPONSE
-        || conf->unknown == NGX_HTTP_CREATED
-        || conf->unknown == NGX_HTTP_NO_CONTENT)
-    {
-        return conf->unknown;
-    }
-
-    /* nginx has no special response for a success */
-
-    ngx_str_null(&empty);
-
-    return ngx_http_rf_request_send(r, conf->unknown, &empty, &empty);
 }
 
 

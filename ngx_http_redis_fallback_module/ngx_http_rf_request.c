@@ -19,10 +19,13 @@
 #include "ngx_http_rf_request.h"
 
 
+static void ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx);
 static void ngx_http_rf_request_done(ngx_rf_op_t *op);
 static void ngx_http_rf_request_remember(ngx_http_rf_ctx_t *ctx);
 static ngx_int_t ngx_http_rf_request_suspend(ngx_http_rf_ctx_t *ctx);
 static void ngx_http_rf_request_cancel(void *data);
+static ngx_int_t ngx_http_rf_request_copy(ngx_http_request_t *r, ngx_buf_t *b,
+    u_char *p, size_t size);
 static ngx_int_t ngx_http_rf_request_retry_after(ngx_http_request_t *r,
     ngx_uint_t seconds);
 
@@ -92,37 +95,16 @@ ngx_int_t
 ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
     ngx_uint_t n, ngx_http_rf_resume_pt resume)
 {
-    ngx_int_t            rc;
-    ngx_uint_t           i;
-    ngx_rf_op_t         *op;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
     ctx->ops = ops;
     ctx->nops = n;
+    ctx->next = 0;
     ctx->resume = resume;
 
     /* one more than there are, so that none of them is the last before all
      * of them are submitted */
     ctx->left = n + 1;
 
-    for (i = 0; i < n; i++) {
-        op = &ops[i];
-
-        op->pool = r->pool;
-        op->log = r->connection->log;
-        op->handler = ngx_http_rf_request_done;
-        op->data = ctx;
-
-        rc = ngx_rf_store_submit(op);
-
-        if (rc != NGX_AGAIN) {
-            op->rc = rc;
-            op->handler = NULL;
-            ctx->left--;
-        }
-    }
+    ngx_http_rf_request_run(ctx);
 
     if (--ctx->left == 0) {
         ngx_http_rf_request_remember(ctx);
@@ -130,6 +112,45 @@ ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
     }
 
     return ngx_http_rf_request_suspend(ctx);
+}
+
+
+/* commands that Redis was asked to execute are executed in order; those behind
+ * one that waits for something else are held back, or they would overtake it */
+
+static void
+ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
+{
+    ngx_int_t            rc;
+    ngx_rf_op_t         *op;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    while (ctx->next < ctx->nops) {
+        op = &ctx->ops[ctx->next++];
+
+        op->pool = r->pool;
+        op->log = r->connection->log;
+        op->handler = ngx_http_rf_request_done;
+        op->data = ctx;
+        op->deadline = ctx->ops[0].deadline;
+
+        rc = ngx_rf_store_submit(op);
+
+        if (rc == NGX_AGAIN) {
+
+            if (ngx_rf_store_waits(op)) {
+                return;
+            }
+
+            continue;
+        }
+
+        op->rc = rc;
+        op->handler = NULL;
+        ctx->left--;
+    }
 }
 
 
@@ -144,8 +165,13 @@ ngx_http_rf_request_done(ngx_rf_op_t *op)
 
     ctx = op->data;
     op->handler = NULL;
+    ctx->left--;
 
-    if (--ctx->left) {
+    if (op == &ctx->ops[ctx->next - 1]) {
+        ngx_http_rf_request_run(ctx);
+    }
+
+    if (ctx->left) {
         return;
     }
 
@@ -317,6 +343,144 @@ ngx_http_rf_request_retry_after(ngx_http_request_t *r, ngx_uint_t seconds)
     }
 
     return NGX_HTTP_SERVICE_UNAVAILABLE;
+}
+
+
+ngx_int_t
+ngx_http_rf_request_args(ngx_http_request_t *r, ngx_uint_t argc,
+    ngx_http_complex_value_t *values, ngx_str_t **argv)
+{
+    ngx_str_t   *s;
+    ngx_uint_t   i;
+
+    s = ngx_palloc(r->pool, argc * sizeof(ngx_str_t));
+    if (s == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < argc; i++) {
+
+        if (ngx_http_complex_value(r, &values[i], &s[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    *argv = s;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_rf_request_body(ngx_http_request_t *r, ngx_str_t *value)
+{
+    off_t         size, total;
+    u_char       *p;
+    ngx_chain_t  *cl;
+
+    ngx_str_set(value, "");
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    cl = r->request_body->bufs;
+
+    if (cl->next == NULL && ngx_buf_in_memory(cl->buf)) {
+        value->data = cl->buf->pos;
+        value->len = cl->buf->last - cl->buf->pos;
+        return NGX_OK;
+    }
+
+    total = 0;
+
+    for ( /* void */ ; cl; cl = cl->next) {
+        total += ngx_buf_size(cl->buf);
+    }
+
+    if (total == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, (size_t) total);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    value->data = p;
+    value->len = (size_t) total;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        size = ngx_buf_size(cl->buf);
+
+        if (ngx_http_rf_request_copy(r, cl->buf, p, (size_t) size) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        p += size;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_rf_request_copy(ngx_http_request_t *r, ngx_buf_t *b, u_char *p,
+    size_t size)
+{
+    off_t    offset;
+    ssize_t  n;
+
+    if (ngx_buf_in_memory(b)) {
+        ngx_memcpy(p, b->pos, size);
+        return NGX_OK;
+    }
+
+    offset = b->file_pos;
+
+    while (size) {
+        n = ngx_read_file(b->file, p, size, offset);
+
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (n == 0) {
+            ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                          "request body file \"%V\" is shorter than the "
+                          "request body", &b->file->name);
+            return NGX_ERROR;
+        }
+
+        p += n;
+        offset += n;
+        size -= n;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_rf_request_unknown(ngx_http_request_t *r)
+{
+    ngx_str_t                empty;
+    ngx_http_rf_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_redis_fallback_module);
+
+    if (conf->unknown >= NGX_HTTP_SPECIAL_RESPONSE
+        || conf->unknown == NGX_HTTP_CREATED
+        || conf->unknown == NGX_HTTP_NO_CONTENT)
+    {
+        return conf->unknown;
+    }
+
+    /* nginx has no special response for a success */
+
+    ngx_str_null(&empty);
+
+    return ngx_http_rf_request_send(r, conf->unknown, &empty, &empty);
 }
 
 

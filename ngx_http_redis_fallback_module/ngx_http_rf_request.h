@@ -28,6 +28,7 @@ typedef struct {
 
     ngx_rf_op_t                *ops;        /* submitted together */
     ngx_uint_t                  nops;
+    ngx_uint_t                  next;       /* to be submitted */
     ngx_uint_t                  left;       /* of them not answered yet */
     ngx_http_rf_resume_pt       resume;
 
@@ -60,6 +61,14 @@ ngx_http_rf_ctx_t *ngx_http_rf_request_make(ngx_http_request_t *r);
 ngx_int_t ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
     ngx_uint_t n, ngx_http_rf_resume_pt resume);
 
+/* the arguments of a command of the configuration */
+ngx_int_t ngx_http_rf_request_args(ngx_http_request_t *r, ngx_uint_t argc,
+    ngx_http_complex_value_t *values, ngx_str_t **argv);
+
+/* the whole body, which was read, in one piece; without a copy where it is one
+ * already */
+ngx_int_t ngx_http_rf_request_body(ngx_http_request_t *r, ngx_str_t *value);
+
 /* resume() of the phase handlers: runs the phase's handler again */
 void ngx_http_rf_request_phases(ngx_http_request_t *r);
 
@@ -67,6 +76,10 @@ void ngx_http_rf_request_phases(ngx_http_request_t *r);
 /* the http status of an operation with rc NGX_ERROR; sets Retry-After where it
  * belongs, and logs what is not a refusal */
 ngx_int_t ngx_http_rf_request_failure(ngx_http_request_t *r, ngx_rf_op_t *op);
+
+/* answers what the location says of a key that nobody knows; returns what a
+ * content handler returns */
+ngx_int_t ngx_http_rf_request_unknown(ngx_http_request_t *r);
 
 /* a response header; the value stays the caller's and must live as long as r */
 ngx_int_t ngx_http_rf_request_header(ngx_http_request_t *r, const char *name,

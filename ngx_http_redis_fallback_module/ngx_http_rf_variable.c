@@ -34,8 +34,6 @@ static ngx_int_t ngx_http_rf_variable_run(ngx_http_request_t *r,
     ngx_http_rf_ctx_t *ctx, ngx_http_rf_loc_conf_t *conf);
 static ngx_int_t ngx_http_rf_variable_submit(ngx_http_request_t *r,
     ngx_http_rf_ctx_t *ctx, ngx_http_rf_loc_conf_t *conf);
-static ngx_int_t ngx_http_rf_variable_prepare(ngx_http_request_t *r,
-    ngx_http_rf_set_t *set, ngx_rf_op_t *op);
 static ngx_uint_t ngx_http_rf_variable_clash(ngx_http_rf_set_t *sets,
     ngx_rf_op_t *ops, ngx_uint_t n);
 static ngx_int_t ngx_http_rf_variable_store(ngx_http_request_t *r,
@@ -337,7 +335,12 @@ ngx_http_rf_variable_submit(ngx_http_request_t *r, ngx_http_rf_ctx_t *ctx,
         ops[n].store = conf->store;
         ops[n].outage = conf->outage;
 
-        if (ngx_http_rf_variable_prepare(r, &sets[n], &ops[n]) != NGX_OK) {
+        ops[n].argc = sets[n].argc;
+
+        if (ngx_http_rf_request_args(r, sets[n].argc, sets[n].argv,
+                                     &ops[n].argv)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
@@ -349,30 +352,6 @@ ngx_http_rf_variable_submit(ngx_http_request_t *r, ngx_http_rf_ctx_t *ctx,
     ctx->nset = n;
 
     return ngx_http_rf_request_submit(ctx, ops, n, ngx_http_rf_request_phases);
-}
-
-
-static ngx_int_t
-ngx_http_rf_variable_prepare(ngx_http_request_t *r, ngx_http_rf_set_t *set,
-    ngx_rf_op_t *op)
-{
-    ngx_uint_t  i;
-
-    op->argc = set->argc;
-
-    op->argv = ngx_palloc(r->pool, set->argc * sizeof(ngx_str_t));
-    if (op->argv == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < set->argc; i++) {
-
-        if (ngx_http_complex_value(r, &set->argv[i], &op->argv[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
 }
 
 

@@ -104,6 +104,12 @@ ngx_rf_local_exec_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
     if (l->guard && *l->guard != l->guard_value) {
         rc = NGX_RF_NEED_RETRY;
 
+    } else if (l->zone->sh->superseded
+               && (l->command->flags & NGX_RF_CMD_WRITE))
+    {
+        /* as for one: "command" is what they are together */
+        rc = NGX_RF_NEED_REDIS;
+
     } else {
         rc = ngx_rf_local_all(l, parts, n);
     }

@@ -73,8 +73,9 @@ ngx_int_t ngx_rf_local_exec(ngx_rf_local_t *l);
 /*
  * Several commands under one hold of the lock, each as NGX_RF_SCOPE_ANY or
  * _PENDING says; "argv" and "read" are those of all of them, one behind the
- * other, "need" is an index there.  With SCOPE_PENDING: all keys pending are
- * answered here, none is NEED_REDIS, some are NEED_WAIT.
+ * other, "need" is an index there; the flags of "command" say whether one of
+ * them writes.  With SCOPE_PENDING: all keys pending are answered here, none is
+ * NEED_REDIS, some are NEED_WAIT.
  *
  * NGX_OK: "reply" is an array of their replies; one that answers an error has
  * changed nothing, which does not concern the others.  Anything else: none of

@@ -73,8 +73,14 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
     op->work = w;
     w->op = op;
     w->mode = ngx_rf_mode_get(&op->store->zone, &w->epoch);
-    w->deadline = ngx_current_msec + op->store->conf.redis.connect_timeout
-                  + op->store->conf.redis.timeout;
+
+    if (op->deadline == 0) {
+        op->deadline = ngx_current_msec
+                       + op->store->conf.redis.connect_timeout
+                       + op->store->conf.redis.timeout;
+    }
+
+    w->deadline = op->deadline;
 
     if (ngx_rf_work_check(w, &err) != NGX_OK) {
 
@@ -112,6 +118,17 @@ ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err)
 
     return ngx_rf_command_check(op->pool, op->argc, op->argv, &op->command,
                                 err);
+}
+
+
+ngx_uint_t
+ngx_rf_store_waits(ngx_rf_op_t *op)
+{
+    ngx_rf_work_t  *w;
+
+    w = op->work;
+
+    return !w->calling && !w->executed;
 }
 
 
@@ -400,6 +417,8 @@ ngx_rf_work_durable(ngx_rf_work_t *w)
         if (ngx_rf_flush_start(&store->flush) == NGX_DECLINED) {
             return ngx_rf_work_no_room(w);
         }
+
+        w->executed = 1;
 
         return ngx_rf_work_wait(w, ngx_rf_work_durable, ngx_rf_work_no_room);
     }

@@ -97,6 +97,8 @@ struct ngx_rf_op_s {
     ngx_uint_t                nparts;   /* a transaction: instead of argc and */
     ngx_rf_op_part_t         *parts;    /* argv, which the store fills */
     ngx_uint_t                outage;   /* NGX_RF_OUTAGE_* */
+    ngx_msec_t                deadline; /* of waiting, of ngx_current_msec's
+                                           clock; 0: submit() sets it */
     ngx_rf_op_pt              handler;
     void                     *data;
 
@@ -118,6 +120,10 @@ struct ngx_rf_op_s {
 
 
 ngx_int_t ngx_rf_store_submit(ngx_rf_op_t *op);
+/* of one that submit() answered with NGX_AGAIN: whether one that is submitted
+ * now could be executed before it.  Not so if it is executed and its file is to
+ * come, or if it is on its way to Redis, where those behind it stay there */
+ngx_uint_t ngx_rf_store_waits(ngx_rf_op_t *op);
 /* the caller goes away: the handler will not be called */
 void ngx_rf_store_cancel(ngx_rf_op_t *op);
 

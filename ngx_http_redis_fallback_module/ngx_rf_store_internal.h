@@ -55,6 +55,7 @@ struct ngx_rf_work_s {
     unsigned               waiting:1;
     unsigned               late:1;      /* waited for a key in vain */
     unsigned               file:1;      /* a file had the answer */
+    unsigned               executed:1;  /* only its file is to come yet */
 };
 
 
