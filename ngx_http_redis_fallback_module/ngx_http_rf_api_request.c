@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_rf_api_parse_path(ngx_http_request_t *r,
     ngx_array_t *args, size_t from);
 static ngx_int_t ngx_http_rf_api_parse_raw(ngx_http_request_t *r,
     ngx_array_t *args, size_t from);
+static ngx_uint_t ngx_http_rf_api_same_path(u_char *path, u_char *end,
+    ngx_str_t *uri);
 static ngx_int_t ngx_http_rf_api_parse_query(ngx_http_request_t *r,
     ngx_array_t *args);
 static ngx_int_t ngx_http_rf_api_decode(ngx_http_request_t *r, u_char *start,
@@ -183,9 +185,10 @@ ngx_http_rf_api_parse_raw(ngx_http_request_t *r, ngx_array_t *args,
         }
     }
 
-    if (args->nelts
-        && (size_t) (d - path) == r->uri.len
-        && ngx_memcmp(path, r->uri.data, r->uri.len) == 0)
+    value = args->elts;
+
+    if (args->nelts && value->len
+        && ngx_http_rf_api_same_path(path, d, &r->uri))
     {
         return NGX_OK;
     }
@@ -193,6 +196,33 @@ ngx_http_rf_api_parse_raw(ngx_http_request_t *r, ngx_array_t *args,
     args->nelts = 0;
 
     return NGX_DECLINED;
+}
+
+
+/* nginx may have made one slash of several: of an argument that begins with
+ * one, or of two around an empty argument */
+
+static ngx_uint_t
+ngx_http_rf_api_same_path(u_char *path, u_char *end, ngx_str_t *uri)
+{
+    u_char  *p, *last;
+
+    p = uri->data;
+    last = p + uri->len;
+
+    for ( /* void */ ; path < end; path++) {
+
+        if (p < last && *path == *p) {
+            p++;
+            continue;
+        }
+
+        if (*path != '/' || path[-1] != '/') {
+            return 0;
+        }
+    }
+
+    return p == last;
 }
 
 
