@@ -71,7 +71,7 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
 
 
 .PHONY: all build module help deps run test test-unit test-client test-nginx \
-        test-outage check layers format matrix bench soak clean FORCE
+        test-outage test-upstash check layers format matrix bench soak clean FORCE
 
 all: build
 
@@ -100,6 +100,7 @@ help:
 	@echo 'make test-client  its Redis client, with real servers'
 	@echo 'make test-nginx   t/*.t; some: TESTS="t/a.t t/b.t"'
 	@echo 'make test-outage  t/outage/*.t; some: OUTAGE=t/outage/a.t'
+	@echo 'make test-upstash the api with its published client, from npm'
 	@echo 'make check        layers, format, and all tests'
 	@echo 'make layers       who includes whom'
 	@echo 'make format       what a compiler does not see'
@@ -168,6 +169,7 @@ run: build
 	    scripts/run
 
 test: test-unit test-client test-nginx test-outage
+	@$(PROVE) t/upstash/run.t
 
 test-unit: build
 	@flock build/$(FLAVOUR).lock $(MAKE) --no-print-directory $(UNIT)
@@ -184,6 +186,11 @@ test-nginx: build
 test-outage: build
 	@scripts/deps --check
 	@$(PROVE) $(OUTAGE)
+
+test-upstash: build
+	@scripts/deps --check
+	@scripts/deps --upstash
+	@$(PROVE) t/upstash/run.t
 
 check: layers format test
 
