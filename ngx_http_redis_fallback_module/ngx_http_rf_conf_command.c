@@ -227,7 +227,11 @@ ngx_http_rf_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             rv = ngx_http_rf_conf_token(cf, &value[i], "read_only_token",
                                         &lcf->read_only_token);
 
-        } else if (i == 1) {
+        } else if (i == 1
+                   && ngx_strlchr(value[i].data, value[i].data + value[i].len,
+                                  '=')
+                      == NULL)
+        {
             rv = ngx_http_rf_conf_ref(cf, &value[i], &lcf->content_store);
 
         } else {
