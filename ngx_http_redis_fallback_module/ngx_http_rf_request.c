@@ -98,6 +98,7 @@ ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
     ctx->ops = ops;
     ctx->nops = n;
     ctx->next = 0;
+    ctx->deadline = 0;
     ctx->resume = resume;
 
     /* one more than there are, so that none of them is the last before all
@@ -134,7 +135,7 @@ ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
         op->log = r->connection->log;
         op->handler = ngx_http_rf_request_done;
         op->data = ctx;
-        op->deadline = ctx->ops[0].deadline;
+        op->deadline = ctx->deadline;
 
         rc = ngx_rf_store_submit(op);
 
@@ -166,6 +167,13 @@ ngx_http_rf_request_done(ngx_rf_op_t *op)
     ctx = op->data;
     op->handler = NULL;
     ctx->left--;
+
+    if (op->rc == NGX_ERROR && op->failure != NGX_RF_FAILURE_REPLY) {
+
+        /* those behind it do not wait for the same in vain, each as long */
+
+        ctx->deadline = op->deadline;
+    }
 
     if (op == &ctx->ops[ctx->next - 1]) {
         ngx_http_rf_request_run(ctx);

@@ -29,6 +29,8 @@ typedef struct {
     ngx_rf_op_t                *ops;        /* submitted together */
     ngx_uint_t                  nops;
     ngx_uint_t                  next;       /* to be submitted */
+    ngx_msec_t                  deadline;   /* of those, once one has failed;
+                                               0: each has its own */
     ngx_uint_t                  left;       /* of them not answered yet */
     ngx_http_rf_resume_pt       resume;
 

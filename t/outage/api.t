@@ -207,4 +207,106 @@ $redis->resume;
 ok($nginx->wait_mode('normal', 20, 'app'), 'back again');
 
 $nginx->check_logs;
+$nginx->stop;
+
+
+# Keys that are only in files, in a memory that is too small for all: a
+# pipeline stays in order, a transaction reads what it needs first.
+
+$redis = RF::Redis->new;
+$nginx = RF::Nginx->new(
+    workers => 2,
+    http    => 'redis_fallback_store app {
+                    zone 1m;
+                    server 127.0.0.1:' . $redis->port . ';
+                    path %%DIR%%/app;
+                    timeout 700ms;
+                    write_interval 50ms;
+                    check_interval 500ms;
+                    recovery_rate 800;
+                }',
+    server  => 'location / { redis_fallback_api; client_max_body_size 8m; }');
+
+$redis->cmd('SET', 'elsewhere', 'x');
+$redis->kill;
+api('/', ['GET', 'a']);
+ok($nginx->wait_mode('fallback'), 'a small zone falls back');
+
+my $failed = 0;
+
+for my $from (map { $_ * 100 } 0 .. 29) {
+    my ($code, $results) = api('/pipeline',
+        [map { ['SET', "f$_", 'x' x 1000 . $_] } $from .. $from + 99]);
+    $failed += grep { defined $_->{error} && diag($_->{error}) }
+               @$results;
+}
+
+is($failed, 0, 'more than fits into memory');
+
+sub in_order {
+    my ($path, $name) = @_;
+
+    for my $n (0, 700, 1500, 2999) {
+        my $value = 'x' x 1000 . $n;
+        my ($code, $results) = api($path,
+            [['STRLEN', "f$n"], ['APPEND', "f$n", 'y'], ['GET', "f$n"],
+             ['SET', "f$n", 'x' x 1000 . $n], ['GETRANGE', "f$n", 998, -1],
+             ['MGET', map { "f$_" } $n, $n % 50 + 100, ($n + 17) % 3000]]);
+
+        is($json->encode($results),
+           $json->encode(results(length $value, length($value) + 1,
+               "${value}y", 'OK', "xx$n",
+               [map { 'x' x 1000 . $_ } $n, $n % 50 + 100,
+                ($n + 17) % 3000])), "$name: f$n");
+    }
+}
+
+in_order('/pipeline', 'a pipeline with files');
+in_order('/multi-exec', 'a transaction with files');
+
+
+# Recovery takes its time: what is pending is here, the rest in Redis.
+
+$redis->start;
+$redis->cmd('SET', 'elsewhere', 'y');
+ok($nginx->wait_mode('recovering', 20), 'recovering');
+
+in_order('/pipeline', 'a pipeline while recovering');
+
+($status, $answer) = api('/multi-exec', [['INCR', 'fresh'],
+                                         ['GET', 'elsewhere']]);
+is($json->encode($answer), $json->encode(results(1, 'y')),
+   'a transaction that Redis executes meanwhile');
+is($redis->cmd('GET', 'fresh'), '1', 'indeed');
+
+my $n = 0;
+my %codes;
+my $conflicts = 0;
+
+while ($nginx->status('app')->{mode} eq 'recovering' && $n < 3000) {
+    ($status, $answer) = api('/multi-exec',
+        [['INCR', 'count'], ['SETRANGE', "f$n", 0, 'z'], ['INCR', 'count2']]);
+    $codes{$status}++;
+    $conflicts++ if $status == 200
+                    && $answer->[0]{result} != $answer->[2]{result};
+    $n++;
+}
+
+ok($codes{200}, 'transactions with keys here and there are answered');
+is($conflicts, 0, 'as one');
+is_deeply([grep { $_ != 200 && $_ != 503 } keys %codes], [],
+          'or refused in time');
+
+ok($nginx->wait_mode('normal', 60), 'recovered');
+is($redis->cmd('GET', 'count'), $codes{200}, 'each was executed once');
+is($redis->cmd('GET', 'count2'), $codes{200}, 'all of it');
+is($redis->cmd('STRLEN', 'f2999'), 1004, 'and so was the rest');
+
+# a large reply
+
+$redis->cmd('SET', 'big', 'z' x 10_000_000);
+($status, $answer) = api('/', ['GET', 'big']);
+is(length $answer->{result}, 10_000_000, 'a reply of 10 MB');
+
+$nginx->check_logs;
 done_testing;
