@@ -18,6 +18,7 @@
 #define NGX_RF_LOCAL_SWEEP_ALL  10000
 
 
+static ngx_int_t ngx_rf_local_allowed(ngx_rf_local_t *l);
 static ngx_int_t ngx_rf_local_all(ngx_rf_local_t *l,
     ngx_rf_local_part_t *parts, ngx_uint_t n);
 static ngx_int_t ngx_rf_local_all_scope(ngx_rf_local_t *l,
@@ -65,20 +66,9 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
 
     ngx_rf_zone_lock(l->zone);
 
-    if (l->guard && *l->guard != l->guard_value) {
-        rc = NGX_RF_NEED_RETRY;
+    rc = ngx_rf_local_allowed(l);
 
-    } else if (l->zone->sh->superseded == 1
-               && (l->command->flags & NGX_RF_CMD_WRITE))
-    {
-        /* What is pending was carried over already: nobody would replay it.
-         * In a recovery it is not for Redis either: what the newer zone holds
-         * pending of this key would be replayed over it. */
-
-        rc = (l->scope == NGX_RF_SCOPE_PENDING) ? NGX_RF_NEED_WAIT
-                                                : NGX_RF_NEED_REDIS;
-
-    } else {
+    if (rc == NGX_OK) {
         rc = ngx_rf_local_run(l, handler);
     }
 
@@ -101,22 +91,40 @@ ngx_rf_local_exec_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
 
     ngx_rf_zone_lock(l->zone);
 
-    if (l->guard && *l->guard != l->guard_value) {
-        rc = NGX_RF_NEED_RETRY;
+    rc = ngx_rf_local_allowed(l);
 
-    } else if (l->zone->sh->superseded
-               && (l->command->flags & NGX_RF_CMD_WRITE))
-    {
-        /* as for one: "command" is what they are together */
-        rc = NGX_RF_NEED_REDIS;
-
-    } else {
+    if (rc == NGX_OK) {
         rc = ngx_rf_local_all(l, parts, n);
     }
 
     ngx_rf_zone_unlock(l->zone);
 
     return rc;
+}
+
+
+/* whether the zone may still be asked: the mode is the one it was, and no newer
+ * zone has taken over */
+
+static ngx_int_t
+ngx_rf_local_allowed(ngx_rf_local_t *l)
+{
+    if (l->guard && *l->guard != l->guard_value) {
+        return NGX_RF_NEED_RETRY;
+    }
+
+    if (l->zone->sh->superseded == 1
+        && (l->command->flags & NGX_RF_CMD_WRITE))
+    {
+        /* What is pending was carried over already: nobody would replay it.
+         * In a recovery it is not for Redis either: what the newer zone holds
+         * pending of this key would be replayed over it. */
+
+        return (l->scope == NGX_RF_SCOPE_PENDING) ? NGX_RF_NEED_WAIT
+                                                  : NGX_RF_NEED_REDIS;
+    }
+
+    return NGX_OK;
 }
 
 
