@@ -58,6 +58,7 @@ sub ends {
     my $t = Outage->new(workers => $workers, redis => $redis,
                         store => { durability => $durability });
     my (%expect, $report);
+    my $some = $durability eq 'disk' ? 120 : 300;
 
     for my $signal (qw(QUIT TERM HUP)) {
         my $name = "$workers workers, durability $durability, SIG$signal";
@@ -71,12 +72,12 @@ sub ends {
 
         my $load = OutageLoad->start($t, clients => 3);
         my $seen = $t->status->{writes}{local};
-        ok(wait_for(sub { $t->status->{writes}{local} > $seen + 300 }),
+        ok(wait_for(sub { $t->status->{writes}{local} > $seen + $some }),
            "$name: writes");
 
         if ($signal eq 'HUP') {
             ok($t->nginx->reload, "$name: reloads");
-            wait_for(sub { $t->status->{writes}{local} > $seen + 600 });
+            wait_for(sub { $t->status->{writes}{local} > $seen + 2 * $some });
             $report = $load->stop;
             is($report->{broken}, 0, "$name: no connection breaks");
 
@@ -102,7 +103,7 @@ sub ends {
     my $name = "$workers workers, durability $durability";
     my $load = OutageLoad->start($t, clients => 3);
     my $seen = $t->status->{writes}{local};
-    wait_for(sub { $t->status->{writes}{local} > $seen + 300 });
+    wait_for(sub { $t->status->{writes}{local} > $seen + $some });
     $report = $load->stop;
     ok($t->nginx->stop, "$name: stops");
     $redis->start;
@@ -200,7 +201,7 @@ sub all_die {
     for my $round (1 .. 3) {
         my $load = OutageLoad->start($t, clients => 4);
         my $seen = $t->status->{writes}{local};
-        ok(wait_for(sub { $t->status->{writes}{local} > $seen + 200 }),
+        ok(wait_for(sub { $t->status->{writes}{local} > $seen + 120 }),
            "$name: writes, round $round");
         $t->nginx->kill;
         my $report = $load->stop;
