@@ -249,11 +249,11 @@ ngx_rf_disk_task(ngx_rf_disk_t *disk, ngx_rf_disk_run_pt run, ngx_str_t *text,
 static ngx_rf_disk_job_t *
 ngx_rf_disk_post(ngx_rf_disk_task_t *task)
 {
+#if (NGX_THREADS)
+
     ngx_rf_disk_t  *disk;
 
     disk = task->disk;
-
-#if (NGX_THREADS)
 
     if (disk->tp) {
         task->task.ctx = task;

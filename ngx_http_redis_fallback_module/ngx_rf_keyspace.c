@@ -193,6 +193,7 @@ ngx_rf_keyspace_expire(ngx_rf_local_t *l)
     ngx_uint_t       options;
     ngx_rf_entry_t  *e;
 
+    expire = 0;
     rc = ngx_rf_keyspace_expire_options(l, &options);
 
     if (rc == NGX_OK) {

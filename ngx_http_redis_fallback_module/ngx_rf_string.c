@@ -177,6 +177,7 @@ ngx_rf_string_set(ngx_rf_local_t *l)
     ngx_rf_set_t     set;
     ngx_rf_entry_t  *e;
 
+    expire = 0;
     rc = ngx_rf_string_options(l, 3, &set);
 
     if (rc == NGX_OK) {
@@ -477,6 +478,7 @@ ngx_rf_string_getex(ngx_rf_local_t *l)
     ngx_rf_set_t     set;
     ngx_rf_entry_t  *e;
 
+    e = NULL;
     rc = ngx_rf_string_options(l, 2, &set);
 
     if (rc == NGX_OK) {

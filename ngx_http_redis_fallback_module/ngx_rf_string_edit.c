@@ -89,6 +89,7 @@ ngx_rf_string_incr(ngx_rf_local_t *l)
     ngx_uint_t       compact;
     ngx_rf_entry_t  *e;
 
+    e = NULL;
     rc = ngx_rf_string_amount(l, &n);
 
     if (rc == NGX_OK) {
