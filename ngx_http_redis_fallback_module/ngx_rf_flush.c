@@ -39,7 +39,7 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
         return NGX_DECLINED;
     }
 
-    flush->all = 1;
+    flush->left = ngx_max(flush->left, flush->zone->sh->ndirty);
 
     if (ngx_rf_disk_writing(flush->disk)) {
         return NGX_AGAIN;
@@ -58,24 +58,31 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
 static ngx_int_t
 ngx_rf_flush_batch(ngx_rf_flush_t *flush)
 {
-    ngx_rf_record_t  *list;
+    ngx_uint_t        n;
+    ngx_rf_record_t  *list, *rec;
 
     list = ngx_rf_zone_dirty_take(flush->zone,
                                   flush->hurry ? NGX_RF_FLUSH_HURRY
                                                : NGX_RF_FLUSH_RECORDS,
                                   NGX_RF_FLUSH_BYTES);
     if (list == NULL) {
-        flush->all = 0;
+        flush->left = 0;
         flush->hurry = 0;
         return NGX_DONE;
     }
+
+    for (n = 0, rec = list; rec; rec = rec->next) {
+        n++;
+    }
+
+    flush->left -= ngx_min(flush->left, n);
 
     if (ngx_rf_disk_write(flush->disk, list, ngx_rf_flush_done, flush)
         == NULL)
     {
         /* as if the disk had refused them: they are dirty again */
 
-        flush->all = 0;
+        flush->left = 0;
         ngx_rf_zone_dirty_done(flush->zone, list);
         return NGX_DECLINED;
     }
@@ -98,11 +105,14 @@ ngx_rf_flush_done(ngx_rf_disk_job_t *job)
     ngx_rf_flush_result(flush, list, job->failed, &job->error);
 
     if (job->failed) {
-        flush->all = 0;
+        flush->left = 0;
     }
 
-    if (flush->all) {
+    if (flush->left) {
         (void) ngx_rf_flush_batch(flush);
+
+    } else {
+        flush->hurry = 0;
     }
 
     if (flush->handler) {

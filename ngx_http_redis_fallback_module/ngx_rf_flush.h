@@ -36,13 +36,15 @@ typedef struct {
     ngx_msec_t            retry;        /* no batch before this time;
                                            0: at once */
     ngx_msec_t            logged;       /* no line about one file before */
+    ngx_uint_t            left;         /* to be written yet: what was dirty at
+                                           the last start */
     unsigned              hurry:1;      /* the next batches are small: somebody
                                            waits for the first of the list */
-    unsigned              all:1;        /* go on until nothing is dirty */
 } ngx_rf_flush_t;
 
 
-/* starts batches and goes on until nothing is dirty: NGX_AGAIN a batch is
+/* starts batches and goes on until as many are written as are dirty now (those
+ * that change all the time would keep it going for ever): NGX_AGAIN a batch is
  * under way, or will be in a moment, NGX_DONE nothing to do, NGX_DECLINED the
  * disk is failing or the path is not ours */
 ngx_int_t ngx_rf_flush_start(ngx_rf_flush_t *flush);

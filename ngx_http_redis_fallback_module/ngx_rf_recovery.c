@@ -40,6 +40,11 @@
  * lock; requests wait for the former */
 #define NGX_RF_RECOVERY_CHORES      250
 
+/* ms between two batches that write_queue asks for, half of the default
+ * write_interval: with that many keys that change all the time, a thread would
+ * write all the time */
+#define NGX_RF_RECOVERY_QUEUE       1500
+
 /* the first probe after an outage began (INTERFACE.md: 250 ms) */
 #define NGX_RF_RECOVERY_PROBE       250
 
@@ -183,6 +188,7 @@ ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
         /* whoever led before may have died with keys in flight */
         r->next_chore = ngx_current_msec;
         r->next_flush = ngx_current_msec;
+        r->next_queue = ngx_current_msec;
         r->walking = 0;
 
         if (r->slice == NULL) {
@@ -307,12 +313,14 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r)
     }
 
     if ((ngx_msec_int_t) (ngx_current_msec - r->next_flush) < 0
-        && sh->ndirty < r->conf.write_queue)
+        && (sh->ndirty < r->conf.write_queue
+            || (ngx_msec_int_t) (ngx_current_msec - r->next_queue) < 0))
     {
         return;
     }
 
     r->next_flush = ngx_current_msec + r->conf.write_interval;
+    r->next_queue = ngx_current_msec + NGX_RF_RECOVERY_QUEUE;
 
     (void) ngx_rf_flush_start(r->conf.flush);
 }

@@ -30,6 +30,7 @@ struct ngx_rf_recovery_s {
     ngx_msec_t                next_probe;
     ngx_msec_t                pause;        /* between probes */
     ngx_msec_t                next_flush;
+    ngx_msec_t                next_queue;   /* for write_queue */
     ngx_msec_t                next_chore;
     ngx_msec_t                resume;       /* no step before; 0: at once */
 

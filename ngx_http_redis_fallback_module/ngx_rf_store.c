@@ -365,11 +365,9 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
 static ngx_int_t
 ngx_rf_work_changed(ngx_rf_work_t *w)
 {
-    ngx_rf_store_t    *store;
-    ngx_rf_zone_sh_t  *sh;
+    ngx_rf_store_t  *store;
 
     store = w->op->store;
-    sh = store->zone.sh;
 
     if (w->local.version == 0) {
         return ngx_rf_work_answer(w, w->local.reply,
@@ -377,17 +375,11 @@ ngx_rf_work_changed(ngx_rf_work_t *w)
                                           : NGX_RF_TIER_MEMORY);
     }
 
-    if (store->disk == NULL) {
-        return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_MEMORY);
-    }
-
-    if (store->conf.durability_disk) {
+    if (store->disk && store->conf.durability_disk) {
         return ngx_rf_work_durable(w);
     }
 
-    if (sh->ndirty >= store->conf.write_queue) {
-        (void) ngx_rf_flush_start(&store->flush);
-    }
+    /* without: the leader writes it, see ngx_rf_recovery_files() */
 
     return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_MEMORY);
 }

@@ -514,7 +514,7 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     /* the pool's threads are gone: no batch after the one that returns */
 
     store->flush.handler = NULL;
-    store->flush.all = 0;
+    store->flush.left = 0;
     ngx_rf_disk_finish(store->disk);
 
     if (store->zone.sh->superseded) {
