@@ -35,6 +35,8 @@ static ngx_uint_t ngx_rf_flush_one_file(ngx_err_t err);
 ngx_int_t
 ngx_rf_flush_start(ngx_rf_flush_t *flush)
 {
+    ngx_msec_int_t  left;
+
     if (flush->disk == NULL || !flush->zone->sh->files_ready) {
         return NGX_DECLINED;
     }
@@ -45,10 +47,20 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
         return NGX_AGAIN;
     }
 
-    if (flush->retry
-        && (ngx_msec_int_t) (ngx_current_msec - flush->retry) < 0)
-    {
-        return flush->zone->sh->disk_failed ? NGX_DECLINED : NGX_AGAIN;
+    left = flush->retry ? (ngx_msec_int_t) (flush->retry - ngx_current_msec)
+                        : 0;
+
+    if (left > 0) {
+
+        if (flush->zone->sh->disk_failed) {
+            return NGX_DECLINED;
+        }
+
+        /* a longer one is for a disk that another worker found well again */
+
+        if (left <= NGX_RF_FLUSH_PAUSE) {
+            return NGX_AGAIN;
+        }
     }
 
     return ngx_rf_flush_batch(flush);
