@@ -112,6 +112,10 @@ typedef ngx_int_t (*ngx_rf_local_pt)(ngx_rf_local_t *l);
 
 ngx_rf_local_pt ngx_rf_keyspace_handler(ngx_rf_command_e id);
 ngx_rf_local_pt ngx_rf_string_handler(ngx_rf_command_e id);
+ngx_rf_local_pt ngx_rf_hash_handler(ngx_rf_command_e id);
+ngx_rf_local_pt ngx_rf_list_handler(ngx_rf_command_e id);
+ngx_rf_local_pt ngx_rf_set_handler(ngx_rf_command_e id);
+ngx_rf_local_pt ngx_rf_zset_handler(ngx_rf_command_e id);
 
 
 #endif /* _NGX_RF_LOCAL_H_INCLUDED_ */
