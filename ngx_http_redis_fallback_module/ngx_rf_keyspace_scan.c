@@ -17,19 +17,9 @@
 #define NGX_RF_KEYSPACE_SWEEP   10000
 
 
-typedef struct {
-    uint64_t              cursor;
-    int64_t               count;
-    ngx_str_t             pattern;      /* len 0 and data NULL: none */
-    ngx_str_t            *type;
-} ngx_rf_scan_t;
-
-
 static ngx_uint_t ngx_rf_keyspace_live(ngx_rf_local_t *l, ngx_rf_entry_t *e);
 static ngx_int_t ngx_rf_keyspace_collect(ngx_rf_local_t *l,
     ngx_array_t *found, ngx_rf_entry_t *e);
-static ngx_int_t ngx_rf_keyspace_scan_args(ngx_rf_local_t *l,
-    ngx_rf_scan_t *scan);
 static ngx_int_t ngx_rf_keyspace_cursor(ngx_str_t *text, uint64_t *cursor);
 static ngx_uint_t ngx_rf_keyspace_wanted(ngx_rf_scan_t *scan,
     ngx_rf_entry_t *e);
@@ -108,18 +98,20 @@ ngx_rf_keyspace_keys(ngx_rf_local_t *l)
 ngx_int_t
 ngx_rf_keyspace_scan(ngx_rf_local_t *l)
 {
-    u_char             text[NGX_INT64_LEN];
     int64_t            visited;
     ngx_int_t          rc;
     ngx_array_t        found;
     ngx_rf_scan_t      scan;
     ngx_rf_entry_t    *e;
-    ngx_rf_reply_t    *elts;
     ngx_rf_zone_sh_t  *sh;
 
     sh = l->zone->sh;
 
-    rc = ngx_rf_keyspace_scan_args(l, &scan);
+    rc = ngx_rf_keyspace_scan_cursor(l, &l->argv[1], &scan);
+
+    if (rc == NGX_OK) {
+        rc = ngx_rf_keyspace_scan_args(l, 2, &scan);
+    }
 
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
@@ -155,22 +147,29 @@ ngx_rf_keyspace_scan(ngx_rf_local_t *l)
         scan.cursor = 0;
     }
 
-    elts = ngx_rf_local_array(l, 2);
-    if (elts == NULL) {
-        return NGX_ERROR;
-    }
-
-    elts[1].type = NGX_RF_REPLY_ARRAY;
-    elts[1].elts = found.elts;
-    elts[1].nelts = found.nelts;
-
-    return ngx_rf_local_element(l, &elts[0], text,
-                                ngx_sprintf(text, "%uL", scan.cursor) - text);
+    return ngx_rf_keyspace_scan_reply(l, scan.cursor, &found);
 }
 
 
-static ngx_int_t
-ngx_rf_keyspace_scan_args(ngx_rf_local_t *l, ngx_rf_scan_t *scan)
+ngx_int_t
+ngx_rf_keyspace_scan_cursor(ngx_rf_local_t *l, ngx_str_t *arg,
+    ngx_rf_scan_t *scan)
+{
+    ngx_int_t  rc;
+
+    if (ngx_rf_keyspace_cursor(arg, &scan->cursor) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    rc = ngx_rf_local_error(l, "ERR invalid cursor");
+
+    return rc == NGX_OK ? NGX_DECLINED : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_rf_keyspace_scan_args(ngx_rf_local_t *l, ngx_uint_t first,
+    ngx_rf_scan_t *scan)
 {
     ngx_int_t    rc;
     ngx_str_t   *arg;
@@ -180,12 +179,7 @@ ngx_rf_keyspace_scan_args(ngx_rf_local_t *l, ngx_rf_scan_t *scan)
     scan->type = NULL;
     ngx_str_null(&scan->pattern);
 
-    if (ngx_rf_keyspace_cursor(&l->argv[1], &scan->cursor) != NGX_OK) {
-        rc = ngx_rf_local_error(l, "ERR invalid cursor");
-        return rc == NGX_OK ? NGX_DECLINED : NGX_ERROR;
-    }
-
-    for (i = 2; i < l->argc; i += 2) {
+    for (i = first; i < l->argc; i += 2) {
         arg = &l->argv[i];
 
         if (i + 1 == l->argc) {
@@ -206,7 +200,9 @@ ngx_rf_keyspace_scan_args(ngx_rf_local_t *l, ngx_rf_scan_t *scan)
         } else if (ngx_rf_local_is(arg, "match")) {
             scan->pattern = arg[1];
 
-        } else if (ngx_rf_local_is(arg, "type")) {
+        } else if (ngx_rf_local_is(arg, "type")
+                   && l->command->id == NGX_RF_CMD_SCAN)
+        {
             scan->type = &arg[1];
 
         } else {
@@ -219,6 +215,43 @@ ngx_rf_keyspace_scan_args(ngx_rf_local_t *l, ngx_rf_scan_t *scan)
 syntax:
 
     return ngx_rf_local_syntax(l) == NGX_OK ? NGX_DECLINED : NGX_ERROR;
+}
+
+
+ngx_uint_t
+ngx_rf_keyspace_scan_match(ngx_rf_scan_t *scan, u_char *data, size_t len)
+{
+    ngx_str_t  str;
+
+    str.data = data;
+    str.len = len;
+
+    return scan->pattern.data == NULL
+           || ngx_rf_keyspace_match(&scan->pattern, &str);
+}
+
+
+ngx_int_t
+ngx_rf_keyspace_scan_reply(ngx_rf_local_t *l, uint64_t cursor,
+    ngx_array_t *found)
+{
+    u_char           text[NGX_INT64_LEN];
+    ngx_rf_reply_t  *elts;
+
+    elts = ngx_rf_local_array(l, 2);
+    if (elts == NULL) {
+        return NGX_ERROR;
+    }
+
+    elts[1].type = NGX_RF_REPLY_ARRAY;
+
+    if (found != NULL) {
+        elts[1].elts = found->elts;
+        elts[1].nelts = found->nelts;
+    }
+
+    return ngx_rf_local_element(l, &elts[0], text,
+                                ngx_sprintf(text, "%uL", cursor) - text);
 }
 
 
@@ -253,7 +286,6 @@ static ngx_uint_t
 ngx_rf_keyspace_wanted(ngx_rf_scan_t *scan, ngx_rf_entry_t *e)
 {
     size_t       len;
-    ngx_str_t    key;
     const char  *type;
 
     if (scan->type) {
@@ -267,14 +299,7 @@ ngx_rf_keyspace_wanted(ngx_rf_scan_t *scan, ngx_rf_entry_t *e)
         }
     }
 
-    if (scan->pattern.data == NULL) {
-        return 1;
-    }
-
-    key.data = e->key;
-    key.len = e->key_len;
-
-    return ngx_rf_keyspace_match(&scan->pattern, &key);
+    return ngx_rf_keyspace_scan_match(scan, e->key, e->key_len);
 }
 
 
