@@ -42,19 +42,6 @@
 #include "ngx_rf_zone.h"
 
 
-/* how Redis is told of an element; the values are part of the zone's layout */
-
-typedef enum {
-    NGX_RF_DELTA_NONE = 0,
-    NGX_RF_DELTA_SET,       /* it has this value, whatever it had */
-    NGX_RF_DELTA_DEL,
-    NGX_RF_DELTA_INCR,      /* HINCRBY or ZINCRBY by "amount" */
-    NGX_RF_DELTA_INCRFLOAT, /* HINCRBYFLOAT by "amount" */
-    NGX_RF_DELTA_GT,        /* ZADD GT, ZADD LT with this score */
-    NGX_RF_DELTA_LT
-} ngx_rf_delta_e;
-
-
 typedef struct {
     ngx_rf_entry_t       *entry;        /* NULL: memory has none */
     ngx_str_t            *key;
@@ -74,9 +61,13 @@ typedef struct {
 
     /* private */
     unsigned              changed:1;
-    unsigned              replace:1;
-    unsigned              delta_new:1;  /* starts a change of its own */
-    ngx_rf_tree_t         delta[3];
+    unsigned              noted:1;      /* "delta" has changed */
+    unsigned              replace:1;    /* Redis is told all of it */
+    unsigned              given:1;      /* and the command, behind delta */
+    unsigned              fresh:1;      /* "old" is dropped at the end */
+    ngx_uint_t            compact;      /* delta continues the change before */
+    ngx_rf_zdelta_t       delta;
+    ngx_rf_tree_t         old[2];
 } ngx_rf_coll_t;
 
 
@@ -91,6 +82,13 @@ ngx_int_t ngx_rf_coll_open(ngx_rf_local_t *l, ngx_str_t *key,
  * forms); closed empty, it deletes the key */
 void ngx_rf_coll_fresh(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
     ngx_rf_coll_t *c);
+
+/* all of a collection that is completely known to another key, with its expiry;
+ * move(): its own key is gone then, in O(1).  NGX_OK, NGX_RF_NEED_ROOM */
+ngx_int_t ngx_rf_coll_copy(ngx_rf_local_t *l, ngx_rf_entry_t *e,
+    ngx_str_t *to);
+ngx_int_t ngx_rf_coll_move(ngx_rf_local_t *l, ngx_rf_entry_t *e,
+    ngx_str_t *to);
 
 /* publishes the changes, if there are any; a collection that has become empty
  * is gone.  Nothing of c may be used afterwards.  NGX_OK, NGX_RF_NEED_ROOM */
@@ -122,6 +120,10 @@ ngx_int_t ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c,
 
 /* sorted sets: n elements from "rank" in "order" on */
 ngx_int_t ngx_rf_coll_remove_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    uint64_t rank, uint64_t n);
+
+/* the same without telling Redis: for a command that is given() */
+ngx_int_t ngx_rf_coll_discard_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     uint64_t rank, uint64_t n);
 
 /* hashes, sets and lists in the making, see fresh(): items behind all that

@@ -5,6 +5,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_coll.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_local_op.h"
 #include "ngx_rf_keyspace.h"
@@ -396,10 +397,15 @@ ngx_rf_keyspace_rename(ngx_rf_local_t *l)
         return ngx_rf_local_integer(l, 0);
     }
 
-    rc = ngx_rf_keyspace_duplicate(l, e, to);
+    if (e->complete && e->type != NGX_RF_STRING) {
+        rc = ngx_rf_coll_move(l, e, to);
 
-    if (rc == NGX_OK) {
-        rc = ngx_rf_local_remove(l, from);
+    } else {
+        rc = ngx_rf_keyspace_duplicate(l, e, to);
+
+        if (rc == NGX_OK) {
+            rc = ngx_rf_local_remove(l, from);
+        }
     }
 
     if (rc != NGX_OK) {
@@ -500,6 +506,10 @@ ngx_rf_keyspace_duplicate(ngx_rf_local_t *l, ngx_rf_entry_t *e, ngx_str_t *to)
     if (!e->complete) {
         /* what is known of it is not all */
         return NGX_RF_NEED_REDIS;
+    }
+
+    if (e->type != NGX_RF_STRING) {
+        return ngx_rf_coll_copy(l, e, to);
     }
 
     data.data = e->value->data;

@@ -29,6 +29,7 @@ static ngx_uint_t ngx_rf_local_changes(ngx_rf_local_t *l,
     ngx_rf_local_part_t *parts, ngx_uint_t n);
 static void ngx_rf_local_take(ngx_rf_local_t *l, ngx_rf_local_part_t *part,
     ngx_rf_local_t *one);
+static void ngx_rf_local_clear(ngx_rf_local_t *l);
 static ngx_rf_local_pt ngx_rf_local_handler(ngx_rf_command_e id);
 static ngx_int_t ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler);
 static ngx_int_t ngx_rf_local_write(ngx_rf_local_t *l,
@@ -39,7 +40,8 @@ static ngx_int_t ngx_rf_local_scope(ngx_rf_local_t *l, ngx_uint_t *pending);
 static ngx_int_t ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i,
     ngx_uint_t *pending);
 static ngx_uint_t ngx_rf_local_fresh(ngx_rf_local_t *l, ngx_rf_entry_t *e);
-static ngx_int_t ngx_rf_local_last(ngx_rf_local_t *l);
+static ngx_uint_t ngx_rf_local_keys(ngx_rf_local_t *l, ngx_uint_t *first,
+    ngx_uint_t *step);
 static ngx_int_t ngx_rf_local_server(ngx_rf_local_t *l);
 
 
@@ -49,10 +51,7 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
     ngx_int_t        rc;
     ngx_rf_local_pt  handler;
 
-    l->reply = NULL;
-    l->need = 0;
-    l->version = 0;
-    l->unknown = 0;
+    ngx_rf_local_clear(l);
 
     if (l->command->flags & NGX_RF_CMD_SERVER) {
         return ngx_rf_local_server(l);
@@ -69,7 +68,12 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
     rc = ngx_rf_local_allowed(l);
 
     if (rc == NGX_OK) {
+        l->breathes = !(l->command->flags & NGX_RF_CMD_WRITE);
         rc = ngx_rf_local_run(l, handler);
+    }
+
+    if (l->pinned) {
+        ngx_rf_zone_unpin_locked(l->zone);
     }
 
     ngx_rf_zone_unlock(l->zone);
@@ -84,10 +88,7 @@ ngx_rf_local_exec_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
 {
     ngx_int_t  rc;
 
-    l->reply = NULL;
-    l->need = 0;
-    l->version = 0;
-    l->unknown = 0;
+    ngx_rf_local_clear(l);
 
     ngx_rf_zone_lock(l->zone);
 
@@ -192,8 +193,8 @@ static ngx_int_t
 ngx_rf_local_all_scope(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
     ngx_uint_t n)
 {
-    ngx_int_t       rc, i, last;
-    ngx_uint_t      p, is, pending, other;
+    ngx_int_t       rc;
+    ngx_uint_t      p, i, nkeys, step, is, pending, other;
     ngx_rf_local_t  one;
 
     pending = 0;
@@ -207,19 +208,13 @@ ngx_rf_local_all_scope(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
 
         ngx_rf_local_take(l, &parts[p], &one);
 
-        if (one.command->first == 0
-            || ngx_rf_local_handler(one.command->id) == NULL)
-        {
+        nkeys = ngx_rf_local_keys(&one, &i, &step);
+
+        if (nkeys == 0 || ngx_rf_local_handler(one.command->id) == NULL) {
             other = 1;
         }
 
-        if (one.command->first == 0) {
-            continue;
-        }
-
-        last = ngx_rf_local_last(&one);
-
-        for (i = one.command->first; i <= last; i += one.command->step) {
+        for ( /* void */ ; nkeys; nkeys--, i += step) {
 
             rc = ngx_rf_local_scope_key(&one, i, &is);
 
@@ -303,18 +298,14 @@ static ngx_uint_t
 ngx_rf_local_changes(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
     ngx_uint_t n)
 {
-    ngx_uint_t      i, changes;
+    ngx_uint_t      i, first, step, changes;
     ngx_rf_local_t  one;
 
     changes = 0;
 
     for (i = 0; i < n; i++) {
         ngx_rf_local_take(l, &parts[i], &one);
-
-        if (one.command->first > 0) {
-            changes += (ngx_rf_local_last(&one) - one.command->first)
-                       / one.command->step + 1;
-        }
+        changes += ngx_rf_local_keys(&one, &first, &step);
     }
 
     return changes;
@@ -332,10 +323,21 @@ ngx_rf_local_take(ngx_rf_local_t *l, ngx_rf_local_part_t *part,
     one->argv = &l->argv[part->first];
     one->read = l->read ? &l->read[part->first] : NULL;
 
-    one->reply = NULL;
-    one->need = 0;
-    one->version = 0;
-    one->unknown = 0;
+    ngx_rf_local_clear(one);
+}
+
+
+static void
+ngx_rf_local_clear(ngx_rf_local_t *l)
+{
+    l->reply = NULL;
+    l->need = 0;
+    l->version = 0;
+    l->unknown = 0;
+
+    l->breathes = 0;
+    l->pinned = 0;
+    l->breath = 0;
 }
 
 
@@ -343,6 +345,22 @@ static ngx_rf_local_pt
 ngx_rf_local_handler(ngx_rf_command_e id)
 {
     ngx_rf_local_pt  handler;
+
+    if (id >= NGX_RF_CMD_ZADD) {
+        return ngx_rf_zset_handler(id);
+    }
+
+    if (id >= NGX_RF_CMD_SADD) {
+        return ngx_rf_set_handler(id);
+    }
+
+    if (id >= NGX_RF_CMD_LPUSH) {
+        return ngx_rf_list_handler(id);
+    }
+
+    if (id >= NGX_RF_CMD_HSET) {
+        return ngx_rf_hash_handler(id);
+    }
 
     handler = ngx_rf_string_handler(id);
 
@@ -376,7 +394,7 @@ static ngx_int_t
 ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 {
     ngx_int_t   rc;
-    ngx_uint_t  pending;
+    ngx_uint_t  first, step, pending;
 
     if (l->scope == NGX_RF_SCOPE_FRESH) {
         return NGX_RF_NEED_REDIS;
@@ -386,9 +404,8 @@ ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 
     /* before anything is looked up: making room for the log may evict */
 
-    rc = ngx_rf_zone_begin_locked(l->zone, (ngx_rf_local_last(l)
-                                            - l->command->first)
-                                           / l->command->step + 1);
+    rc = ngx_rf_zone_begin_locked(l->zone,
+                                  ngx_rf_local_keys(l, &first, &step));
     if (rc != NGX_OK) {
         return rc;
     }
@@ -433,20 +450,20 @@ ngx_rf_local_redis(ngx_rf_local_t *l, ngx_int_t rc, ngx_uint_t pending)
 static ngx_int_t
 ngx_rf_local_scope(ngx_rf_local_t *l, ngx_uint_t *pending)
 {
-    ngx_int_t   rc, i, last;
-    ngx_uint_t  n, npending, is;
+    ngx_int_t   rc;
+    ngx_uint_t  i, n, nkeys, step, npending, is;
 
     *pending = 0;
 
-    if (l->command->first == 0) {
+    nkeys = ngx_rf_local_keys(l, &i, &step);
+
+    if (nkeys == 0) {
         return l->scope == NGX_RF_SCOPE_ANY ? NGX_OK : NGX_RF_NEED_REDIS;
     }
 
-    n = 0;
     npending = 0;
-    last = ngx_rf_local_last(l);
 
-    for (i = l->command->first; i <= last; i += l->command->step) {
+    for (n = 0; n < nkeys; n++, i += step) {
 
         rc = ngx_rf_local_scope_key(l, i, &is);
 
@@ -454,7 +471,6 @@ ngx_rf_local_scope(ngx_rf_local_t *l, ngx_uint_t *pending)
             return rc;
         }
 
-        n++;
         npending += is;
 
         if (is && *pending == 0) {
@@ -536,12 +552,37 @@ ngx_rf_local_fresh(ngx_rf_local_t *l, ngx_rf_entry_t *e)
 }
 
 
-/* the position of the last key */
+/* how many keys, the position of the first, and from one to the next */
 
-static ngx_int_t
-ngx_rf_local_last(ngx_rf_local_t *l)
+static ngx_uint_t
+ngx_rf_local_keys(ngx_rf_local_t *l, ngx_uint_t *first, ngx_uint_t *step)
 {
+    int64_t    n;
     ngx_int_t  last;
+
+    if (l->command->id == NGX_RF_CMD_SINTERCARD) {
+
+        /* SINTERCARD numkeys key ...; where the number is wrong it is an error
+         * whatever the keys hold */
+
+        if (ngx_rf_local_number(&l->argv[1], &n) != NGX_OK
+            || n < 1 || n > (int64_t) l->argc - 2)
+        {
+            return 0;
+        }
+
+        *first = 2;
+        *step = 1;
+
+        return n;
+    }
+
+    if (l->command->first <= 0) {
+        return 0;
+    }
+
+    *first = l->command->first;
+    *step = l->command->step;
 
     last = l->command->last;
 
@@ -549,7 +590,9 @@ ngx_rf_local_last(ngx_rf_local_t *l)
         last += l->argc;
     }
 
-    return ngx_min(last, (ngx_int_t) l->argc - 1);
+    last = ngx_min(last, (ngx_int_t) l->argc - 1);
+
+    return last < (ngx_int_t) *first ? 0 : (last - *first) / *step + 1;
 }
 
 

@@ -52,6 +52,15 @@ typedef struct {
     u_char                   *read;     /* argc bytes, 1: file of argv[i] read,
                                            or NULL */
 
+    unsigned                  mirror:1; /* a command that Redis has executed,
+                                           done again on what memory knows:
+                                           nothing becomes pending */
+
+    /* private */
+    unsigned                  breathes:1; /* the lock may be given away */
+    unsigned                  pinned:1;
+    ngx_uint_t                breath;
+
     /* results */
     ngx_rf_reply_t           *reply;
     ngx_uint_t                need;     /* NEED_FILE, NEED_WAIT: index of the

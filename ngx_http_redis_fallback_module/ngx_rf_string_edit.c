@@ -238,14 +238,21 @@ ngx_rf_string_incrbyfloat(ngx_rf_local_t *l)
 static ngx_uint_t
 ngx_rf_string_sum_float(ngx_rf_entry_t *e, ngx_str_t *arg, u_char *buf)
 {
-    ngx_str_t    before;
-    ngx_uint_t   compact;
-    long double  a, b;
+    ngx_str_t   before;
+    ngx_uint_t  compact;
 
     compact = ngx_rf_local_combines(e, "INCRBYFLOAT", &before);
 
-    if (compact == 0
-        || ngx_rf_string_float(&before, &a) != NGX_OK
+    return compact && ngx_rf_string_float_sum(&before, arg, buf) ? compact : 0;
+}
+
+
+ngx_uint_t
+ngx_rf_string_float_sum(ngx_str_t *before, ngx_str_t *arg, u_char *buf)
+{
+    long double  a, b;
+
+    if (ngx_rf_string_float(before, &a) != NGX_OK
         || ngx_rf_string_float(arg, &b) != NGX_OK)
     {
         return 0;
@@ -263,7 +270,7 @@ ngx_rf_string_sum_float(ngx_rf_entry_t *e, ngx_str_t *arg, u_char *buf)
     arg->data = buf;
     arg->len = ngx_rf_string_float_text(a + b, buf);
 
-    return compact;
+    return 1;
 }
 
 

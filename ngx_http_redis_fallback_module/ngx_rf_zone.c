@@ -34,12 +34,10 @@
 static ngx_int_t ngx_rf_zone_create(ngx_rf_zone_t *zone);
 static ngx_int_t ngx_rf_zone_attach(ngx_rf_zone_t *zone);
 static void ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
-static uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
 static uint64_t ngx_rf_zone_word(u_char *p);
 static void ngx_rf_zone_touch(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static void ngx_rf_zone_remember(ngx_rf_zone_t *zone, uint32_t hash,
     uint64_t version);
-static ngx_uint_t ngx_rf_zone_expires_locally(ngx_rf_entry_t *e);
 
 
 ngx_int_t
@@ -54,6 +52,10 @@ ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
     zone->undoing = 0;
     zone->urgent = 0;
+    zone->plain = 0;
+    zone->kept = NULL;
+
+    ngx_rf_zone_heap_init(zone);
 
     if (data != NULL || shm_zone->shm.exists) {
         zone->sh = zone->shpool->data;
@@ -137,6 +139,7 @@ ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
     ngx_queue_init(&sh->flying);
     ngx_queue_init(&sh->dirty);
     ngx_queue_init(&sh->writing);
+    ngx_queue_init(&sh->trash);
 
     /* a function of nginx itself: its address is the same in all processes,
      * which that of a module need not be */
@@ -152,6 +155,8 @@ ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
     sh->undo = sh->undo_first;
     sh->undo_max = NGX_RF_ZONE_UNDO;
     sh->nundo = 0;
+    sh->npins = 0;
+    ngx_memzero(sh->pins, sizeof(sh->pins));
 }
 
 
@@ -279,7 +284,7 @@ ngx_rf_zone_unlock(ngx_rf_zone_t *zone)
 
 /* SipHash-2-4 */
 
-static uint32_t
+uint32_t
 ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key)
 {
     u_char     *p, *end;
@@ -493,7 +498,7 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     }
 
     ngx_rf_zone_free_changes(zone, e->changes);
-    ngx_rf_zone_free_locked(zone, e->value);
+    ngx_rf_zone_free_value(zone, e->type, e->value);
     ngx_slab_free_locked(zone->shpool, e);
 }
 
@@ -708,7 +713,7 @@ ngx_rf_zone_expired(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_rf_zone_expires_locally(ngx_rf_entry_t *e)
 {
     ngx_str_t          verb;
@@ -738,7 +743,13 @@ ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n)
 
     tree = &zone->sh->expires;
 
-    if (zone->undoing || tree->root == tree->sentinel) {
+    if (zone->undoing) {
+        return;
+    }
+
+    (void) ngx_rf_zone_trash(zone, NGX_RF_ZONE_LOOK);
+
+    if (tree->root == tree->sentinel) {
         return;
     }
 

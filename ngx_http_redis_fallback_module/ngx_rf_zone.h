@@ -20,13 +20,17 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_rf.h"
+#include "ngx_rf_tree.h"
 
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      2
+#define NGX_RF_ZONE_LAYOUT      3
 
 #define NGX_RF_ZONE_STAMPS      1024
+
+/* processes that may read without the lock at a time; others keep it */
+#define NGX_RF_ZONE_PINS        64
 
 
 typedef struct {
@@ -35,7 +39,46 @@ typedef struct {
 } ngx_rf_blob_t;
 
 
-/* a change of a DELTA: argc times (uint32_t length, bytes), immutable */
+/* the value of a collection, immutable like a blob; what the trees hold is said
+ * in ngx_rf_coll.h */
+
+typedef struct {
+    ngx_rf_tree_t         elts;
+    ngx_rf_tree_t         order;        /* of a sorted set */
+} ngx_rf_content_t;
+
+#define ngx_rf_zone_content(e)  ((ngx_rf_content_t *) (void *) (e)->value)
+
+
+/*
+ * Changes of a collection's elements, compacted: what is to be done to each
+ * element, whatever the order.  tree[0] of a hash, a set or a sorted set has
+ * the elements with a byte of ngx_rf_delta_e and its operand as value.  Of a
+ * list: tree[0] what was popped (key 0: at the head, 1: at the tail), tree[1]
+ * what was pushed at the head and tree[2] at the tail, in this order.
+ */
+
+typedef struct {
+    ngx_rf_tree_t         tree[3];
+    uint64_t              type;         /* ngx_rf_type_e */
+} ngx_rf_zdelta_t;
+
+
+/* how Redis is told of an element */
+
+typedef enum {
+    NGX_RF_DELTA_NONE = 0,
+    NGX_RF_DELTA_SET,       /* it has this value, whatever it had */
+    NGX_RF_DELTA_DEL,
+    NGX_RF_DELTA_INCR,      /* HINCRBY or ZINCRBY by an amount */
+    NGX_RF_DELTA_INCRFLOAT, /* HINCRBYFLOAT */
+    NGX_RF_DELTA_GT,        /* ZADD GT, ZADD LT with a score */
+    NGX_RF_DELTA_LT
+} ngx_rf_delta_e;
+
+
+/* a change of a DELTA: argc times (uint32_t length, bytes), or with argc 0 an
+ * ngx_rf_zdelta_t; immutable */
 
 typedef struct ngx_rf_zchange_s  ngx_rf_zchange_t;
 
@@ -70,8 +113,7 @@ struct ngx_rf_entry_s {
     ngx_rf_zchange_t     *changes;
     ngx_rf_zchange_t     *last_change;
     ngx_rf_blob_t        *value;        /* NGX_RF_STRING: its bytes; other
-                                           types: rows of (uint32_t length,
-                                           bytes) */
+                                           types: an ngx_rf_content_t */
 
     uint32_t              nsent;
     uint32_t              nchanges;
@@ -189,6 +231,13 @@ typedef struct {
     ngx_uint_t            undo_max;
     ngx_rf_undo_t         undo_first[NGX_RF_ZONE_UNDO];
 
+    uint64_t              owner;        /* last given to a heap of trees */
+    ngx_queue_t           trash;        /* nodes of trees to be freed */
+    ngx_uint_t            npins;
+    time_t                pins_looked;  /* when it was last looked whether
+                                           these processes are alive */
+    int32_t               pins[NGX_RF_ZONE_PINS];
+
     /* by hash: no entry that was removed had a newer version; what was read
      * before that is not to be learned */
     uint64_t              removed[NGX_RF_ZONE_STAMPS];
@@ -232,6 +281,9 @@ typedef struct {
     ngx_uint_t            savepoint;    /* undo records before it are those of
                                            earlier commands */
     ngx_uint_t            urgent;       /* what is allocated is no cache */
+    ngx_uint_t            plain;        /* nothing is evicted for it */
+    ngx_rf_entry_t       *kept;         /* not to be evicted now */
+    ngx_rf_heap_t         heap;         /* of the trees that change */
 } ngx_rf_zone_t;
 
 
@@ -299,6 +351,10 @@ void ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_savepoint_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_rollback_to_locked(ngx_rf_zone_t *zone);
 
+/* an entry that the command holds pointers into is not evicted before its end;
+ * it counts as one that changes */
+void ngx_rf_zone_keep_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
 /* memory with eviction of clean, and of pending and durable, entries;
  * NULL: no room (NGX_RF_NEED_ROOM).  "keep" entries are never evicted while
  * they are in use: the caller passes those it holds pointers to. */
@@ -314,9 +370,13 @@ ngx_rf_entry_t *ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 /* forgets a clean entry; of one whose file is still to go only the value */
 void ngx_rf_zone_forget_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
-/* swaps in a value (takes ownership of the blob, frees the old one);
- * type NGX_RF_NONE with NULL makes the entry absent */
+/* swaps in a value (takes ownership of the blob or content, frees the old one);
+ * type NGX_RF_NONE with NULL makes the entry absent.  publish() is for a content
+ * whose trees came out of those that the entry has, or go elsewhere: what it
+ * leaves out is dead already */
 void ngx_rf_zone_set_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_type_e type, void *value);
+void ngx_rf_zone_publish_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_type_e type, void *value);
 void ngx_rf_zone_expire_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t expire);
@@ -347,6 +407,35 @@ ngx_int_t ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n,
 /* marks a clean entry as just seen in Redis: version, run, seen, LRU */
 void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
+
+/*
+ * While a process has a pin, no node of a tree is freed: it may read on without
+ * the lock.  pin() returns 0 where it cannot be had.  "rebuilds" of the zone's
+ * header, compared under the lock, tells whether the zone was made anew
+ * meanwhile: then nothing that was held is good any more, the pin included.
+ */
+ngx_uint_t ngx_rf_zone_pin_locked(ngx_rf_zone_t *zone);
+void ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone);
+
+/* bytes of an entry's value, roughly what its record takes */
+size_t ngx_rf_zone_weight(ngx_rf_entry_t *e);
+
+/* the hash that names are sorted by in collections */
+uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
+
+/* the order of scores as that of integers: both zeros are one */
+uint64_t ngx_rf_zone_score(double score);
+
+/* whether an expiry is among the changes that Redis is to be told of */
+ngx_uint_t ngx_rf_zone_expires_locally(ngx_rf_entry_t *e);
+
+/* the compacted changes that the entry's next ones go into, and "compact" for
+ * delta_locked(); NULL: they begin anew */
+ngx_rf_zdelta_t *ngx_rf_zone_delta_of(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_type_e type, ngx_uint_t *compact);
+/* a change that holds them; NULL: no room */
+ngx_rf_zchange_t *ngx_rf_zone_delta_change(ngx_rf_zone_t *zone,
+    ngx_rf_zdelta_t *delta);
 
 /* whether a change of the key since "seq" is on record, e being its entry or
  * NULL; forget_key(): puts a change on record, and forgets the entry if it is

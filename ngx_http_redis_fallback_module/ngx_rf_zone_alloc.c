@@ -23,6 +23,9 @@
 #define NGX_RF_ZONE_LOOK        64
 #define NGX_RF_ZONE_LOOK_DISK   512
 
+/* nodes freed before anything is evicted */
+#define NGX_RF_ZONE_TRASH       64
+
 /* for more than a page, whose search is slow, evictions between two tries */
 #define NGX_RF_ZONE_BATCH       32
 
@@ -35,8 +38,8 @@ static ngx_int_t ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep);
 static ngx_int_t ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep);
-static ngx_uint_t ngx_rf_zone_kept(ngx_rf_entry_t *e, ngx_rf_entry_t **keep,
-    ngx_uint_t nkeep);
+static ngx_uint_t ngx_rf_zone_kept(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
 
 
 void *
@@ -66,7 +69,11 @@ ngx_rf_zone_alloc_locked(ngx_rf_zone_t *zone, size_t size,
             }
         }
 
-        if (ngx_rf_zone_evict(zone, keep, nkeep) != NGX_OK) {
+        if (ngx_rf_zone_trash(zone, NGX_RF_ZONE_TRASH) != 0) {
+            continue;
+        }
+
+        if (zone->plain || ngx_rf_zone_evict(zone, keep, nkeep) != NGX_OK) {
             return ngx_slab_alloc_locked(shpool, size);
         }
     }
@@ -110,7 +117,7 @@ ngx_rf_zone_evict_clean(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
         e = ngx_queue_data(q, ngx_rf_entry_t, queue);
         q = ngx_queue_prev(q);
 
-        if (e->undo == 0 && !ngx_rf_zone_kept(e, keep, nkeep)) {
+        if (e->undo == 0 && !ngx_rf_zone_kept(zone, e, keep, nkeep)) {
             ngx_rf_zone_remove(zone, e);
             return NGX_OK;
         }
@@ -143,7 +150,7 @@ ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
         e = ngx_queue_data(q, ngx_rf_entry_t, queue);
         q = ngx_queue_next(q);
 
-        if (e->undo || ngx_rf_zone_kept(e, keep, nkeep)) {
+        if (e->undo || ngx_rf_zone_kept(zone, e, keep, nkeep)) {
             continue;
         }
 
@@ -197,7 +204,7 @@ ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
         if (e->file_version == e->version
             && e->writer == 0
             && e->undo == 0
-            && !ngx_rf_zone_kept(e, keep, nkeep))
+            && !ngx_rf_zone_kept(zone, e, keep, nkeep))
         {
             /* counted first: a kill in between must not lose sight of it */
             sh->spilled++;
@@ -218,9 +225,14 @@ ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
 
 
 static ngx_uint_t
-ngx_rf_zone_kept(ngx_rf_entry_t *e, ngx_rf_entry_t **keep, ngx_uint_t nkeep)
+ngx_rf_zone_kept(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep)
 {
     ngx_uint_t  i;
+
+    if (e == zone->kept) {
+        return 1;
+    }
 
     for (i = 0; i < nkeep; i++) {
         if (keep[i] == e) {

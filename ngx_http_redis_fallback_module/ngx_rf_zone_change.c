@@ -25,6 +25,8 @@ static void ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t expire);
 static void ngx_rf_zone_relink(ngx_rf_undo_t *u);
 static void ngx_rf_zone_free_new(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
+static void ngx_rf_zone_replace_value(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_type_e type, void *value);
 static void ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
 static void ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
@@ -56,6 +58,8 @@ ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     zone->undoing = 1;
     zone->savepoint = 0;
+
+    ngx_rf_heap_begin(&zone->heap, ++sh->owner);
 
     return NGX_OK;
 }
@@ -97,6 +101,8 @@ ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone)
     sh->nundo = 0;
     ngx_memory_barrier();
 
+    ngx_rf_heap_commit(&zone->heap);
+
     for (i = n; i > 0; i--) {
         ngx_rf_zone_settle(zone, &sh->undo[i - 1]);
     }
@@ -109,6 +115,8 @@ void
 ngx_rf_zone_savepoint_locked(ngx_rf_zone_t *zone)
 {
     zone->savepoint = zone->sh->nundo;
+
+    ngx_rf_heap_savepoint(&zone->heap, ++zone->sh->owner);
 }
 
 
@@ -116,6 +124,14 @@ void
 ngx_rf_zone_rollback_to_locked(ngx_rf_zone_t *zone)
 {
     ngx_rf_zone_unwind(zone, zone->savepoint);
+    ngx_rf_heap_rollback_to(&zone->heap);
+}
+
+
+void
+ngx_rf_zone_keep_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zone_save(zone, e, 0);
 }
 
 
@@ -139,6 +155,7 @@ ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
     e->undo = u->saved.undo;
 
     if (u->saved.value != value) {
+        /* of a collection only this: its trees have been dealt with */
         ngx_rf_zone_free_locked(zone, u->saved.value);
     }
 
@@ -155,6 +172,7 @@ void
 ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone)
 {
     ngx_rf_zone_unwind(zone, 0);
+    ngx_rf_heap_rollback(&zone->heap);
     ngx_rf_zone_end(zone);
 }
 
@@ -354,7 +372,12 @@ ngx_rf_zone_free_new(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
         ngx_slab_free_locked(zone->shpool, c);
     }
 
-    ngx_rf_zone_free_changes(zone, added);
+    /* their trees are the heap's to roll back */
+
+    for (c = added; c; c = added) {
+        added = c->next;
+        ngx_slab_free_locked(zone->shpool, c);
+    }
 }
 
 
@@ -365,7 +388,7 @@ ngx_rf_zone_free_changes(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c)
 
     for ( /* void */ ; c; c = next) {
         next = c->next;
-        ngx_slab_free_locked(zone->shpool, c);
+        ngx_rf_zone_free_change(zone, c);
     }
 }
 
@@ -405,6 +428,47 @@ ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
 void
 ngx_rf_zone_set_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_type_e type, void *value)
+{
+    ngx_rf_zone_save(zone, e, 0);
+
+    if (e->undo) {
+        ngx_rf_zone_drop_value(zone, e->type, e->value);
+
+    } else if (ngx_rf_zone_is_coll(e->type)) {
+        ngx_rf_zone_replace_value(zone, e, type, value);
+        return;
+    }
+
+    ngx_rf_zone_publish_locked(zone, e, type, value);
+}
+
+
+/* the old one is freed once the new one is in its place */
+
+static void
+ngx_rf_zone_replace_value(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_type_e type, void *value)
+{
+    void           *old;
+    ngx_rf_type_e   old_type;
+
+    old = e->value;
+    old_type = e->type;
+
+    zone->sh->live -= (type == NGX_RF_NONE);
+
+    e->value = value;
+    e->type = type;
+
+    ngx_memory_barrier();
+
+    ngx_rf_zone_free_value(zone, old_type, old);
+}
+
+
+void
+ngx_rf_zone_publish_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_type_e type, void *value)
 {
     ngx_rf_blob_t     *old;
@@ -663,6 +727,10 @@ ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n, ngx_str_t *str)
 {
     u_char    *p, *last;
     uint32_t   len;
+
+    if (n >= change->argc) {
+        return NGX_DECLINED;
+    }
 
     p = change->data;
     last = p + change->size;

@@ -42,6 +42,30 @@ ngx_rf_entry_t *ngx_rf_zone_expired(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
 
 
+/* ngx_rf_zone_tree.c */
+
+#define ngx_rf_zone_is_coll(type)                                            \
+    ((type) != NGX_RF_NONE && (type) != NGX_RF_STRING)
+
+void ngx_rf_zone_heap_init(ngx_rf_zone_t *zone);
+/* frees n nodes of the trash, as far as nobody may read them; returns how
+ * many */
+ngx_uint_t ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n);
+/* a value with all that belongs to it; and the trees of one that a command does
+ * without, which may still be undone */
+void ngx_rf_zone_free_value(ngx_rf_zone_t *zone, ngx_rf_type_e type,
+    void *value);
+void ngx_rf_zone_drop_value(ngx_rf_zone_t *zone, ngx_rf_type_e type,
+    void *value);
+void ngx_rf_zone_free_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
+/* the compacted changes of a change, or NULL */
+ngx_rf_zdelta_t *ngx_rf_zone_delta(ngx_rf_zchange_t *c);
+ngx_uint_t ngx_rf_zone_about_expiry(ngx_rf_zchange_t *c);
+/* for the salvage */
+ngx_uint_t ngx_rf_zone_valid_coll(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+ngx_uint_t ngx_rf_zone_valid_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
+
+
 /* ngx_rf_zone_change.c */
 
 /* as it was, lists and counters aside */
@@ -54,10 +78,13 @@ void ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 void ngx_rf_zone_free_changes(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
 
 
-/* ngx_rf_zone_pending.c */
+/* ngx_rf_zone_record.c */
 
 /* a malloc()ed copy; NULL: no memory */
 ngx_rf_record_t *ngx_rf_zone_record(ngx_rf_entry_t *e);
+/* the record's value; NULL: no room */
+void *ngx_rf_zone_pack(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
 /* value, expiry and changes of the record into an entry ("e" NULL: a new
  * one), which becomes pending; NULL: no room */
 ngx_rf_entry_t *ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
@@ -68,6 +95,10 @@ ngx_rf_entry_t *ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
  * next one, which follows from it */
 void ngx_rf_zone_identify(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 uint64_t ngx_rf_zone_next_id(uint64_t id);
+
+
+/* ngx_rf_zone_pending.c */
+
 /* no longer pending; its file, if any, is to go */
 void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
@@ -75,6 +106,8 @@ void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* ngx_rf_zone_salvage.c */
 
 void ngx_rf_zone_salvage(ngx_rf_zone_t *zone);
+/* whether size bytes at p lie in the zone, as a block does */
+ngx_uint_t ngx_rf_zone_valid(ngx_rf_zone_t *zone, void *p, size_t size);
 
 
 #endif /* _NGX_RF_ZONE_INTERNAL_H_INCLUDED_ */

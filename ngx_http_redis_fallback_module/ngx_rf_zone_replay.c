@@ -77,7 +77,7 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
         *last = rec;
         last = &rec->next;
 
-        size += e->key_len + (e->value ? e->value->len : 0);
+        size += e->key_len + ngx_rf_zone_weight(e);
         i++;
     }
 
@@ -110,7 +110,7 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
                         && e->pending == NGX_RF_DELTA
                         && e->nsent == e->nchanges
                         && e->complete
-                        && e->type == NGX_RF_STRING
+                        && e->type != NGX_RF_NONE
                         && e->run != zone->sh->run);
 
         e->flying = 1;
@@ -177,7 +177,7 @@ ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
             **last = rec;
             *last = &rec->next;
 
-            size += e->key_len + e->value->len;
+            size += e->key_len + ngx_rf_zone_weight(e);
             taken++;
         }
 

@@ -30,8 +30,6 @@ struct ngx_rf_salvage_s {
 static ngx_rf_salvage_t *ngx_rf_zone_collect(ngx_rf_zone_t *zone,
     ngx_uint_t *lost);
 static void ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost);
-static ngx_uint_t ngx_rf_zone_valid(ngx_rf_zone_t *zone, void *p,
-    size_t size);
 static ngx_uint_t ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_valid_content(ngx_rf_zone_t *zone,
@@ -63,6 +61,9 @@ ngx_rf_zone_salvage(ngx_rf_zone_t *zone)
 
     zone->undoing = 0;
     zone->urgent = 0;
+    zone->plain = 0;
+
+    ngx_rf_zone_heap_init(zone);
 
     list = ngx_rf_zone_collect(zone, &lost);
 
@@ -200,7 +201,7 @@ ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_rf_zone_valid(ngx_rf_zone_t *zone, void *p, size_t size)
 {
     u_char           *data;
@@ -236,6 +237,12 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     if (e->type == NGX_RF_NONE) {
         e->value = NULL;
 
+    } else if (ngx_rf_zone_is_coll(e->type)) {
+
+        if (!ngx_rf_zone_valid_coll(zone, e)) {
+            return 0;
+        }
+
     } else if (!ngx_rf_zone_valid(zone, e->value, ngx_rf_blob_size(0))
                || !ngx_rf_zone_valid(zone, e->value,
                                      ngx_rf_blob_size(e->value->len)))
@@ -255,10 +262,7 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     for (c = e->changes; c; c = c->next) {
 
-        if (!ngx_rf_zone_valid(zone, c, ngx_rf_zchange_size(0))
-            || !ngx_rf_zone_valid(zone, c, ngx_rf_zchange_size(c->size))
-            || ++n > e->nchanges)
-        {
+        if (!ngx_rf_zone_valid_change(zone, c) || ++n > e->nchanges) {
             return 0;
         }
     }
@@ -544,45 +548,47 @@ ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to)
 static ngx_int_t
 ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
 {
-    size_t           size;
-    ngx_str_t        key;
-    ngx_uint_t       run;
-    ngx_rf_blob_t   *blob;
-    ngx_rf_entry_t  *copy;
+    void             *value;
+    size_t            size;
+    ngx_rf_entry_t   *copy;
+    ngx_rf_record_t  *rec;
 
     /* room first, plain: insert() would evict what was copied before */
 
-    size = ngx_max(ngx_rf_entry_size(e->key_len),
-                   ngx_rf_blob_size(e->value->len));
+    size = ngx_rf_entry_size(e->key_len) + 2 * ngx_rf_zone_weight(e);
 
     if (to->shpool->pfree * ngx_pagesize < size + 4 * ngx_pagesize) {
         return NGX_DECLINED;
     }
 
-    blob = ngx_slab_alloc_locked(to->shpool, ngx_rf_blob_size(e->value->len));
-    if (blob == NULL) {
+    rec = ngx_rf_zone_record(e);
+    if (rec == NULL) {
         return NGX_DECLINED;
     }
 
-    ngx_memcpy(blob, e->value, ngx_rf_blob_size(e->value->len));
+    to->plain = 1;
+    copy = NULL;
 
-    key.data = e->key;
-    key.len = e->key_len;
+    value = ngx_rf_zone_pack(to, rec, NULL, 0);
 
-    copy = ngx_rf_zone_insert_locked(to, &key, NULL, 0);
+    if (value != NULL) {
+        copy = ngx_rf_zone_insert_locked(to, &rec->key, NULL, 0);
+    }
+
+    to->plain = 0;
+
+    free(rec);
 
     if (copy == NULL) {
-        ngx_slab_free_locked(to->shpool, blob);
+        ngx_rf_zone_free_value(to, e->type, value);
         return NGX_DECLINED;
     }
 
-    run = e->run;
-
-    ngx_rf_zone_set_locked(to, copy, e->type, blob);
+    ngx_rf_zone_set_locked(to, copy, e->type, value);
     ngx_rf_zone_expire_locked(to, copy, e->expire);
     ngx_rf_zone_seen_locked(to, copy, e->seen);
 
-    copy->run = run;
+    copy->run = e->run;
 
     /* walked from the most recently used: each goes behind the ones before */
 

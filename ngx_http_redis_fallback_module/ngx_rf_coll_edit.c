@@ -1,0 +1,616 @@
+/*
+ * Changes of collections: to their trees, and to the notes of what Redis is to
+ * be told.
+ *
+ * The notes hold one line for each element, so that a million changes of one
+ * counter are one.  What a line says already and what is to be said now make
+ * one line again, where that is exact; where not, the notes are closed and new
+ * ones begun.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <math.h>
+#include "ngx_rf_coll.h"
+#include "ngx_rf_coll_internal.h"
+#include "ngx_rf_local.h"
+#include "ngx_rf_local_op.h"
+#include "ngx_rf_string.h"
+
+
+#define ngx_rf_coll_splice_one(l, tree, rank, ndel, item)                    \
+    (ngx_rf_tree_splice(&(l)->zone->heap, tree, rank, ndel, item, 1)         \
+     == NGX_OK ? NGX_OK : NGX_RF_NEED_ROOM)
+
+#define ngx_rf_coll_cut(l, tree, rank, ndel)                                 \
+    (ngx_rf_tree_splice(&(l)->zone->heap, tree, rank, ndel, NULL, 0)         \
+     == NGX_OK ? NGX_OK : NGX_RF_NEED_ROOM)
+
+
+static ngx_int_t ngx_rf_coll_store(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_str_t *name, ngx_str_t *value);
+static ngx_int_t ngx_rf_coll_unstore(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_str_t *name);
+static ngx_int_t ngx_rf_coll_store_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_str_t *name, double score);
+static ngx_int_t ngx_rf_coll_unstore_order(ngx_rf_local_t *l,
+    ngx_rf_coll_t *c, ngx_str_t *name, double score);
+static ngx_int_t ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_str_t *name, ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount);
+static ngx_uint_t ngx_rf_coll_combine(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_rf_elt_t *line, ngx_rf_delta_e *how, ngx_str_t *value,
+    ngx_str_t *amount);
+static ngx_uint_t ngx_rf_coll_sum(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_rf_elt_t *line, ngx_str_t *amount);
+static ngx_int_t ngx_rf_coll_note_line(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_str_t *name, ngx_rf_delta_e how, ngx_str_t *operand);
+static ngx_int_t ngx_rf_coll_note_pop(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_uint_t tail, ngx_rf_elt_t *elt);
+
+
+#define ngx_rf_coll_notes_wanted(l, c)  (!(c)->replace && !(l)->mirror)
+
+
+ngx_int_t
+ngx_rf_coll_put(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount)
+{
+    ngx_int_t  rc;
+    ngx_str_t  none = ngx_null_string;
+
+    if (value == NULL) {
+        value = &none;
+    }
+
+    rc = ngx_rf_coll_store(l, c, name, value);
+
+    if (rc == NGX_OK && ngx_rf_coll_notes_wanted(l, c)) {
+        rc = ngx_rf_coll_note(l, c, name, value, how, amount);
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_rf_coll_put_score(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    double score, ngx_rf_delta_e how, double amount)
+{
+    double         old;
+    ngx_int_t      rc;
+    ngx_str_t      value, operand;
+    ngx_uint_t     was;
+    ngx_rf_elt_t  *elt;
+
+    elt = ngx_rf_coll_get(l, c, name);
+    was = (elt != NULL);
+    old = was ? ngx_rf_coll_score_of(elt) : 0;
+
+    value.data = (u_char *) &score;
+    value.len = sizeof(double);
+
+    operand.data = (u_char *) &amount;
+    operand.len = sizeof(double);
+
+    if (!was || ngx_memcmp(&old, &score, sizeof(double)) != 0) {
+
+        rc = ngx_rf_coll_store(l, c, name, &value);
+
+        if (rc == NGX_OK && was) {
+            rc = ngx_rf_coll_unstore_order(l, c, name, old);
+        }
+
+        if (rc == NGX_OK) {
+            rc = ngx_rf_coll_store_order(l, c, name, score);
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (!ngx_rf_coll_notes_wanted(l, c)) {
+        return NGX_OK;
+    }
+
+    return ngx_rf_coll_note(l, c, name, &value, how,
+                            how == NGX_RF_DELTA_INCR ? &operand : &value);
+}
+
+
+ngx_int_t
+ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
+{
+    double         score;
+    ngx_int_t      rc;
+    ngx_uint_t     was;
+    ngx_rf_elt_t  *elt;
+
+    elt = ngx_rf_coll_get(l, c, name);
+    was = (elt != NULL);
+    rc = NGX_OK;
+
+    if (was) {
+        score = c->type == NGX_RF_ZSET ? ngx_rf_coll_score_of(elt) : 0;
+
+        rc = ngx_rf_coll_unstore(l, c, name);
+
+        if (rc == NGX_OK && c->type == NGX_RF_ZSET) {
+            rc = ngx_rf_coll_unstore_order(l, c, name, score);
+        }
+    }
+
+    if (rc == NGX_OK
+        && (was || !c->complete) && ngx_rf_coll_notes_wanted(l, c))
+    {
+        rc = ngx_rf_coll_note(l, c, name, NULL, NGX_RF_DELTA_DEL, NULL);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return was ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_rf_coll_remove_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
+    uint64_t n)
+{
+    uint64_t        i;
+    ngx_int_t       rc;
+    ngx_str_t       name;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_walk_t   walk;
+
+    if (ngx_rf_coll_notes_wanted(l, c)) {
+
+        elt = ngx_rf_walk_from(&walk, &c->order, rank);
+
+        for (i = 0; i < n && elt != NULL; i++) {
+            name.data = ngx_rf_elt_name(elt);
+            name.len = elt->name_len;
+
+            rc = ngx_rf_coll_note(l, c, &name, NULL, NGX_RF_DELTA_DEL, NULL);
+
+            if (rc != NGX_OK) {
+                return rc;
+            }
+
+            elt = ngx_rf_walk_next(&walk);
+        }
+    }
+
+    return ngx_rf_coll_discard_order(l, c, rank, n);
+}
+
+
+ngx_int_t
+ngx_rf_coll_discard_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
+    uint64_t n)
+{
+    uint64_t        i;
+    ngx_int_t       rc;
+    ngx_str_t       name;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_walk_t   walk;
+
+    elt = ngx_rf_walk_from(&walk, &c->order, rank);
+
+    for (i = 0; i < n && elt != NULL; i++) {
+        name.data = ngx_rf_elt_name(elt);
+        name.len = elt->name_len;
+
+        rc = ngx_rf_coll_unstore(l, c, &name);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        elt = ngx_rf_walk_next(&walk);
+    }
+
+    return i ? ngx_rf_coll_cut(l, &c->order, rank, i) : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_rf_coll_append(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_item_t *items,
+    ngx_uint_t n)
+{
+    c->changed = 1;
+
+    return ngx_rf_tree_splice(&l->zone->heap, &c->elts, c->elts.count, 0,
+                              items, n)
+           == NGX_OK ? NGX_OK : NGX_RF_NEED_ROOM;
+}
+
+
+ngx_int_t
+ngx_rf_coll_push(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t tail,
+    ngx_str_t *value)
+{
+    ngx_int_t       rc;
+    ngx_rf_item_t   item;
+    ngx_rf_tree_t  *notes;
+
+    ngx_memzero(&item, sizeof(ngx_rf_item_t));
+
+    item.name = *value;
+    c->changed = 1;
+
+    rc = ngx_rf_coll_splice_one(l, &c->elts, tail ? c->elts.count : 0, 0,
+                                &item);
+
+    if (rc != NGX_OK || !ngx_rf_coll_notes_wanted(l, c)) {
+        return rc;
+    }
+
+    c->noted = 1;
+    notes = &c->delta.tree[tail ? 2 : 1];
+
+    return ngx_rf_coll_splice_one(l, notes, notes->count, 0, &item);
+}
+
+
+ngx_int_t
+ngx_rf_coll_pop(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t tail)
+{
+    uint64_t       rank;
+    ngx_int_t      rc;
+    ngx_rf_elt_t  *elt;
+
+    if (c->elts.count == 0) {
+        return NGX_DECLINED;
+    }
+
+    rank = tail ? c->elts.count - 1 : 0;
+
+    if (ngx_rf_coll_notes_wanted(l, c)) {
+        elt = ngx_rf_tree_at(&c->elts, rank);
+        rc = ngx_rf_coll_note_pop(l, c, tail, elt);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    c->changed = 1;
+
+    return ngx_rf_coll_cut(l, &c->elts, rank, 1);
+}
+
+
+/*
+ * What was pushed here and is popped again Redis need not know.  It was if it
+ * is the last that was pushed at this end; or the first pushed at the other
+ * one, if nothing but that is left.  All else was there before: it is to be
+ * removed.
+ */
+
+static ngx_int_t
+ngx_rf_coll_note_pop(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t tail,
+    ngx_rf_elt_t *elt)
+{
+    ngx_rf_item_t   item;
+    ngx_rf_tree_t  *near, *far, *popped;
+
+    popped = &c->delta.tree[0];
+    near = &c->delta.tree[tail ? 2 : 1];
+    far = &c->delta.tree[tail ? 1 : 2];
+
+    c->noted = 1;
+
+    if (near->count) {
+        return ngx_rf_coll_cut(l, near, near->count - 1, 1);
+    }
+
+    if (far->count == c->elts.count) {
+        return ngx_rf_coll_cut(l, far, 0, 1);
+    }
+
+    ngx_memzero(&item, sizeof(ngx_rf_item_t));
+
+    item.key = tail;
+    item.name.data = ngx_rf_elt_name(elt);
+    item.name.len = elt->name_len;
+
+    return ngx_rf_coll_splice_one(l, popped, popped->count, 0, &item);
+}
+
+
+ngx_int_t
+ngx_rf_coll_splice(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
+    uint64_t ndel, ngx_str_t *values, ngx_uint_t n)
+{
+    ngx_uint_t     i;
+    ngx_rf_item_t  items[NGX_RF_TREE_BATCH];
+
+    ngx_memzero(items, n * sizeof(ngx_rf_item_t));
+
+    for (i = 0; i < n; i++) {
+        items[i].name = values[i];
+    }
+
+    c->changed = 1;
+
+    return ngx_rf_tree_splice(&l->zone->heap, &c->elts, rank, ndel, items, n)
+           == NGX_OK ? NGX_OK : NGX_RF_NEED_ROOM;
+}
+
+
+void
+ngx_rf_coll_given(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t merges)
+{
+    c->given = 1;
+
+    if (c->complete && !merges && !l->mirror) {
+        c->replace = 1;
+    }
+}
+
+
+static ngx_int_t
+ngx_rf_coll_store(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    uint64_t        rank;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_item_t   item;
+
+    item.key = ngx_rf_coll_hash(l, name);
+    item.name = *name;
+    item.value = *value;
+
+    c->changed = 1;
+
+    ngx_rf_tree_search(&c->elts, item.key, name->data, name->len, &rank, &elt);
+
+    if (elt != NULL
+        && elt->value_len == value->len
+        && ngx_memcmp(ngx_rf_elt_value(elt), value->data, value->len) == 0)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_rf_coll_splice_one(l, &c->elts, rank, elt != NULL, &item);
+}
+
+
+static ngx_int_t
+ngx_rf_coll_unstore(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
+{
+    uint64_t       rank;
+    ngx_rf_elt_t  *elt;
+
+    ngx_rf_tree_search(&c->elts, ngx_rf_coll_hash(l, name), name->data,
+                       name->len, &rank, &elt);
+
+    if (elt == NULL) {
+        return NGX_OK;
+    }
+
+    c->changed = 1;
+
+    return ngx_rf_coll_cut(l, &c->elts, rank, 1);
+}
+
+
+static ngx_int_t
+ngx_rf_coll_store_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    double score)
+{
+    uint64_t        rank;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_item_t   item;
+
+    ngx_memzero(&item, sizeof(ngx_rf_item_t));
+
+    item.key = ngx_rf_coll_score(score);
+    item.name = *name;
+
+    ngx_rf_tree_search(&c->order, item.key, name->data, name->len, &rank,
+                       &elt);
+
+    return ngx_rf_coll_splice_one(l, &c->order, rank, 0, &item);
+}
+
+
+static ngx_int_t
+ngx_rf_coll_unstore_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_str_t *name, double score)
+{
+    uint64_t       rank;
+    ngx_rf_elt_t  *elt;
+
+    ngx_rf_tree_search(&c->order, ngx_rf_coll_score(score), name->data,
+                       name->len, &rank, &elt);
+
+    return elt ? ngx_rf_coll_cut(l, &c->order, rank, 1) : NGX_OK;
+}
+
+
+/* "value" is the element's from now on, "amount" what the command says */
+
+static ngx_int_t
+ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount)
+{
+    uint64_t       rank;
+    ngx_int_t      rc;
+    ngx_str_t      operand;
+    ngx_rf_elt_t  *line;
+
+    ngx_str_null(&operand);
+
+    if (amount != NULL) {
+        operand = *amount;
+    }
+
+    ngx_rf_tree_search(&c->delta.tree[0], ngx_rf_coll_hash(l, name),
+                       name->data, name->len, &rank, &line);
+
+    if (line != NULL
+        && !ngx_rf_coll_combine(l, c, line, &how, value, &operand))
+    {
+        rc = ngx_rf_coll_flush(l, c);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (how == NGX_RF_DELTA_SET) {
+        operand = *value;
+
+    } else if (how == NGX_RF_DELTA_DEL) {
+        ngx_str_null(&operand);
+    }
+
+    return ngx_rf_coll_note_line(l, c, name, how, &operand);
+}
+
+
+/* 0: the two do not make one */
+
+static ngx_uint_t
+ngx_rf_coll_combine(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_elt_t *line,
+    ngx_rf_delta_e *how, ngx_str_t *value, ngx_str_t *amount)
+{
+    double          a, b;
+    ngx_rf_delta_e  was;
+
+    was = ngx_rf_elt_value(line)[0];
+
+    if (*how == NGX_RF_DELTA_SET || *how == NGX_RF_DELTA_DEL) {
+        return 1;
+    }
+
+    if (was == NGX_RF_DELTA_SET || was == NGX_RF_DELTA_DEL) {
+
+        /* Redis' own value does not matter any more, so ours is known */
+
+        *how = NGX_RF_DELTA_SET;
+        return value != NULL;
+    }
+
+    if (was != *how) {
+        return 0;
+    }
+
+    if (was == NGX_RF_DELTA_GT || was == NGX_RF_DELTA_LT) {
+
+        ngx_memcpy(&a, ngx_rf_elt_value(line) + 1, sizeof(double));
+        ngx_memcpy(&b, amount->data, sizeof(double));
+
+        if ((was == NGX_RF_DELTA_GT && a > b)
+            || (was == NGX_RF_DELTA_LT && a < b))
+        {
+            amount->data = ngx_rf_elt_value(line) + 1;
+        }
+
+        return 1;
+    }
+
+    return ngx_rf_coll_sum(l, c, line, amount);
+}
+
+
+/* of two amounts; 0: it would not be exact, or is no number */
+
+static ngx_uint_t
+ngx_rf_coll_sum(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_elt_t *line,
+    ngx_str_t *amount)
+{
+    u_char     *p;
+    double      x, y;
+    int64_t     a, b;
+    ngx_str_t   before;
+
+    before.data = ngx_rf_elt_value(line) + 1;
+    before.len = line->value_len - 1;
+
+    if (c->type == NGX_RF_ZSET) {
+        ngx_memcpy(&x, before.data, sizeof(double));
+        ngx_memcpy(&y, amount->data, sizeof(double));
+
+        if ((x + y) - y != x || (x + y) - x != y || isinf(x + y)) {
+            return 0;
+        }
+
+        x += y;
+        p = ngx_palloc(l->pool, sizeof(double));
+
+        if (p == NULL) {
+            return 0;
+        }
+
+        ngx_memcpy(p, &x, sizeof(double));
+        amount->data = p;
+
+        return 1;
+    }
+
+    if (ngx_rf_elt_value(line)[0] == NGX_RF_DELTA_INCRFLOAT) {
+        p = ngx_pnalloc(l->pool, NGX_RF_STRING_FLOAT_LEN);
+
+        return p ? ngx_rf_string_float_sum(&before, amount, p) : 0;
+    }
+
+    if (ngx_rf_local_number(&before, &a) != NGX_OK
+        || ngx_rf_local_number(amount, &b) != NGX_OK
+        || (b > 0 && a > INT64_MAX - b) || (b < 0 && a < INT64_MIN - b))
+    {
+        return 0;
+    }
+
+    p = ngx_pnalloc(l->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return 0;
+    }
+
+    amount->data = p;
+    amount->len = ngx_sprintf(p, "%L", a + b) - p;
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_rf_coll_note_line(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    ngx_rf_delta_e how, ngx_str_t *operand)
+{
+    u_char          *p, buf[256];
+    uint64_t         rank;
+    ngx_rf_elt_t    *line;
+    ngx_rf_item_t    item;
+
+    item.key = ngx_rf_coll_hash(l, name);
+    item.name = *name;
+    item.value.len = 1 + operand->len;
+
+    p = buf;
+
+    if (item.value.len > sizeof(buf)) {
+        p = ngx_pnalloc(l->pool, item.value.len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    item.value.data = p;
+    *p++ = how;
+
+    if (operand->len) {
+        ngx_memcpy(p, operand->data, operand->len);
+    }
+
+    c->noted = 1;
+
+    ngx_rf_tree_search(&c->delta.tree[0], item.key, name->data, name->len,
+                       &rank, &line);
+
+    return ngx_rf_coll_splice_one(l, &c->delta.tree[0], rank, line != NULL,
+                                  &item);
+}

@@ -1,0 +1,648 @@
+/*
+ * Records out of the zone and back into it.
+ *
+ * A record is written twice by the same functions: first they only count what
+ * it takes, then they fill it in.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf_codec.h"
+#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
+
+
+/* elements in one change: Redis' scripts take some thousand arguments */
+#define NGX_RF_RECORD_ELTS      400
+
+/* a score as text */
+#define NGX_RF_RECORD_SCORE     32
+
+
+typedef struct {
+    ngx_uint_t            count;        /* nothing is written yet */
+    ngx_uint_t            nstr;
+    ngx_str_t            *str;
+    ngx_uint_t            nchanges;
+    ngx_rf_change_t      *changes;
+    ngx_uint_t            ntext;
+    u_char               *text;
+
+    ngx_uint_t            open;         /* elements in the last change */
+} ngx_rf_writer_t;
+
+
+static void ngx_rf_record_values(ngx_rf_writer_t *w, ngx_rf_entry_t *e);
+static void ngx_rf_record_changes(ngx_rf_writer_t *w, ngx_rf_entry_t *e,
+    ngx_uint_t *nsent);
+static void ngx_rf_record_delta(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta);
+static void ngx_rf_record_delta_list(ngx_rf_writer_t *w,
+    ngx_rf_zdelta_t *delta);
+static void ngx_rf_record_delta_how(ngx_rf_writer_t *w,
+    ngx_rf_zdelta_t *delta, ngx_rf_delta_e how);
+static void ngx_rf_record_element(ngx_rf_writer_t *w, ngx_rf_type_e type,
+    ngx_rf_delta_e how, ngx_rf_elt_t *elt);
+static void ngx_rf_record_begin(ngx_rf_writer_t *w, const char *verb);
+static void ngx_rf_record_str(ngx_rf_writer_t *w, void *data, size_t len);
+static void ngx_rf_record_score(ngx_rf_writer_t *w, void *data);
+static ngx_rf_content_t *ngx_rf_zone_pack_coll(ngx_rf_zone_t *zone,
+    ngx_rf_record_t *rec);
+static ngx_int_t ngx_rf_zone_pack_element(ngx_rf_zone_t *zone,
+    ngx_rf_type_e type, ngx_rf_content_t *content, ngx_str_t *value);
+static ngx_int_t ngx_rf_zone_pack_member(ngx_rf_zone_t *zone,
+    ngx_rf_content_t *content, ngx_str_t *value);
+static ngx_int_t ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone,
+    ngx_rf_record_t *rec, ngx_rf_entry_t **keep, ngx_uint_t nkeep,
+    ngx_rf_zchange_t **first, ngx_rf_zchange_t **last);
+static uint64_t ngx_rf_zone_mix(uint64_t x);
+
+
+/* by type and ngx_rf_delta_e */
+
+static const char  *ngx_rf_record_verbs[][NGX_RF_DELTA_LT + 1] = {
+    { NULL },
+    { NULL },
+    { NULL, "HSET", "HDEL", "HINCRBY", "HINCRBYFLOAT", NULL, NULL },
+    { NULL },
+    { NULL, "SADD", "SREM", NULL, NULL, NULL, NULL },
+    { NULL, "ZADD", "ZREM", "ZINCRBY", NULL, "ZADD", "ZADD" }
+};
+
+
+ngx_rf_record_t *
+ngx_rf_zone_record(ngx_rf_entry_t *e)
+{
+    u_char           *p;
+    ngx_uint_t        nsent;
+    ngx_rf_record_t   rec, *copy;
+    ngx_rf_writer_t   w;
+
+    ngx_memzero(&rec, sizeof(ngx_rf_record_t));
+
+    rec.key.data = e->key;
+    rec.key.len = e->key_len;
+    rec.type = e->type;
+    rec.pending = e->pending;
+    rec.version = e->version;
+    rec.changed = e->changed;
+    rec.expire = e->expire;
+    rec.id = e->id;
+    rec.base = e->base;
+    ngx_memcpy(rec.base_sha1, e->base_sha1, 20);
+    rec.base_expires = e->base_expires;
+    rec.complete = e->complete;
+    rec.foreign = e->foreign;
+
+    ngx_memzero(&w, sizeof(ngx_rf_writer_t));
+    w.count = 1;
+
+    ngx_rf_record_values(&w, e);
+    rec.nvalues = w.nstr;
+
+    ngx_rf_record_changes(&w, e, &nsent);
+    rec.nchanges = w.nchanges;
+    rec.nsent = nsent;
+
+    p = malloc(w.nchanges * sizeof(ngx_rf_change_t)
+               + w.nstr * sizeof(ngx_str_t)
+               + w.ntext * NGX_RF_RECORD_SCORE + 1);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    rec.changes = (ngx_rf_change_t *) (void *) p;
+    rec.values = (ngx_str_t *) (rec.changes + w.nchanges);
+
+    w.changes = rec.changes;
+    w.text = (u_char *) (rec.values + w.nstr);
+    w.str = rec.values;
+    w.count = 0;
+    w.nstr = 0;
+    w.nchanges = 0;
+    w.ntext = 0;
+    w.open = 0;
+
+    ngx_rf_record_values(&w, e);
+    ngx_rf_record_changes(&w, e, &nsent);
+
+    copy = ngx_rf_codec_clone(&rec);
+
+    free(p);
+
+    return copy;
+}
+
+
+static void
+ngx_rf_record_values(ngx_rf_writer_t *w, ngx_rf_entry_t *e)
+{
+    ngx_rf_elt_t   *elt;
+    ngx_rf_walk_t   walk;
+
+    if (e->type == NGX_RF_NONE || e->value == NULL) {
+        return;
+    }
+
+    if (e->type == NGX_RF_STRING) {
+        ngx_rf_record_str(w, e->value->data, e->value->len);
+        return;
+    }
+
+    for (elt = ngx_rf_walk_from(&walk, &ngx_rf_zone_content(e)->elts, 0);
+         elt != NULL;
+         elt = ngx_rf_walk_next(&walk))
+    {
+        ngx_rf_record_str(w, ngx_rf_elt_name(elt), elt->name_len);
+
+        if (e->type == NGX_RF_HASH) {
+            ngx_rf_record_str(w, ngx_rf_elt_value(elt), elt->value_len);
+
+        } else if (e->type == NGX_RF_ZSET) {
+            ngx_rf_record_score(w, ngx_rf_elt_value(elt));
+        }
+    }
+}
+
+
+/* a row of compacted changes becomes several; "nsent" counts what they have
+ * become */
+
+static void
+ngx_rf_record_changes(ngx_rf_writer_t *w, ngx_rf_entry_t *e, ngx_uint_t *nsent)
+{
+    ngx_str_t          str;
+    ngx_uint_t         i, n;
+    ngx_rf_zchange_t  *c;
+
+    n = 0;
+    *nsent = 0;
+
+    for (c = e->changes; c; c = c->next) {
+
+        if (c->argc == 0) {
+            ngx_rf_record_delta(w, ngx_rf_zone_delta(c));
+
+        } else {
+            ngx_rf_record_begin(w, NULL);
+
+            for (i = 0; i < c->argc; i++) {
+                if (ngx_rf_zone_change_str(c, i, &str) != NGX_OK) {
+                    break;
+                }
+
+                ngx_rf_record_str(w, str.data, str.len);
+            }
+        }
+
+        if (++n == e->nsent) {
+            *nsent = w->nchanges;
+        }
+    }
+}
+
+
+static void
+ngx_rf_record_delta(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta)
+{
+    if (delta->type == NGX_RF_LIST) {
+        ngx_rf_record_delta_list(w, delta);
+        return;
+    }
+
+    ngx_rf_record_delta_how(w, delta, NGX_RF_DELTA_DEL);
+    ngx_rf_record_delta_how(w, delta, NGX_RF_DELTA_SET);
+    ngx_rf_record_delta_how(w, delta, NGX_RF_DELTA_INCR);
+    ngx_rf_record_delta_how(w, delta, NGX_RF_DELTA_INCRFLOAT);
+    ngx_rf_record_delta_how(w, delta, NGX_RF_DELTA_GT);
+    ngx_rf_record_delta_how(w, delta, NGX_RF_DELTA_LT);
+}
+
+
+static void
+ngx_rf_record_delta_list(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta)
+{
+    ngx_uint_t      i;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_walk_t   walk;
+
+    for (elt = ngx_rf_walk_from(&walk, &delta->tree[0], 0);
+         elt != NULL;
+         elt = ngx_rf_walk_next(&walk))
+    {
+        /* popped there: the first one that is equal, seen from that end */
+
+        ngx_rf_record_begin(w, "LREM");
+        ngx_rf_record_str(w, elt->key ? "-1" : "1", elt->key ? 2 : 1);
+        ngx_rf_record_str(w, ngx_rf_elt_name(elt), elt->name_len);
+    }
+
+    for (i = 1; i < 3; i++) {
+        w->open = 0;
+
+        for (elt = ngx_rf_walk_from(&walk, &delta->tree[i], 0);
+             elt != NULL;
+             elt = ngx_rf_walk_next(&walk))
+        {
+            if (w->open++ % NGX_RF_RECORD_ELTS == 0) {
+                ngx_rf_record_begin(w, i == 1 ? "LPUSH" : "RPUSH");
+            }
+
+            ngx_rf_record_str(w, ngx_rf_elt_name(elt), elt->name_len);
+        }
+    }
+}
+
+
+static void
+ngx_rf_record_delta_how(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta,
+    ngx_rf_delta_e how)
+{
+    ngx_rf_elt_t   *elt;
+    ngx_rf_walk_t   walk;
+
+    w->open = 0;
+
+    for (elt = ngx_rf_walk_from(&walk, &delta->tree[0], 0);
+         elt != NULL;
+         elt = ngx_rf_walk_next(&walk))
+    {
+        if (ngx_rf_elt_value(elt)[0] == how) {
+            ngx_rf_record_element(w, delta->type, how, elt);
+        }
+    }
+}
+
+
+static void
+ngx_rf_record_element(ngx_rf_writer_t *w, ngx_rf_type_e type,
+    ngx_rf_delta_e how, ngx_rf_elt_t *elt)
+{
+    u_char      *value;
+    ngx_uint_t   one;
+
+    value = ngx_rf_elt_value(elt) + 1;
+    one = (how == NGX_RF_DELTA_INCR || how == NGX_RF_DELTA_INCRFLOAT);
+
+    if (one || w->open++ % NGX_RF_RECORD_ELTS == 0) {
+        ngx_rf_record_begin(w, ngx_rf_record_verbs[type][how]);
+
+        if (how == NGX_RF_DELTA_GT) {
+            ngx_rf_record_str(w, "GT", 2);
+
+        } else if (how == NGX_RF_DELTA_LT) {
+            ngx_rf_record_str(w, "LT", 2);
+        }
+    }
+
+    if (type == NGX_RF_ZSET && how != NGX_RF_DELTA_DEL) {
+        ngx_rf_record_score(w, value);
+    }
+
+    ngx_rf_record_str(w, ngx_rf_elt_name(elt), elt->name_len);
+
+    if (type == NGX_RF_HASH && how != NGX_RF_DELTA_DEL) {
+        ngx_rf_record_str(w, value, elt->value_len - 1);
+    }
+}
+
+
+/* a change, whose arguments follow */
+
+static void
+ngx_rf_record_begin(ngx_rf_writer_t *w, const char *verb)
+{
+    if (!w->count) {
+        w->changes[w->nchanges].argc = 0;
+        w->changes[w->nchanges].argv = &w->str[w->nstr];
+    }
+
+    w->nchanges++;
+
+    if (verb) {
+        ngx_rf_record_str(w, (void *) verb, ngx_strlen(verb));
+    }
+}
+
+
+static void
+ngx_rf_record_str(ngx_rf_writer_t *w, void *data, size_t len)
+{
+    if (!w->count) {
+        w->str[w->nstr].data = data;
+        w->str[w->nstr].len = len;
+
+        if (w->nchanges) {
+            w->changes[w->nchanges - 1].argc++;
+        }
+    }
+
+    w->nstr++;
+}
+
+
+/* with 17 digits it comes back as it was */
+
+static void
+ngx_rf_record_score(ngx_rf_writer_t *w, void *data)
+{
+    int      len;
+    char    *text;
+    double   score;
+
+    len = 0;
+    text = NULL;
+
+    if (!w->count) {
+        ngx_memcpy(&score, data, sizeof(double));
+
+        text = (char *) w->text + w->ntext * NGX_RF_RECORD_SCORE;
+        len = snprintf(text, NGX_RF_RECORD_SCORE, "%.17g", score);
+    }
+
+    w->ntext++;
+
+    ngx_rf_record_str(w, text, len);
+}
+
+
+void *
+ngx_rf_zone_pack(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep)
+{
+    if (rec->type != NGX_RF_STRING) {
+        return ngx_rf_zone_pack_coll(zone, rec);
+    }
+
+    if (rec->nvalues == 0) {
+        return ngx_rf_zone_blob_locked(zone, NULL, 0, keep, nkeep);
+    }
+
+    return ngx_rf_zone_blob_locked(zone, rec->values[0].data,
+                                   rec->values[0].len, keep, nkeep);
+}
+
+
+/* what the record says twice counts once: it may come from a file */
+
+static ngx_rf_content_t *
+ngx_rf_zone_pack_coll(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
+{
+    ngx_uint_t         i, step;
+    ngx_rf_content_t   content, *copy;
+
+    ngx_memzero(&content, sizeof(ngx_rf_content_t));
+
+    ngx_rf_heap_begin(&zone->heap, ++zone->sh->owner);
+
+    copy = ngx_rf_zone_alloc_locked(zone, sizeof(ngx_rf_content_t), NULL, 0);
+    if (copy == NULL) {
+        goto failed;
+    }
+
+    step = (rec->type == NGX_RF_HASH || rec->type == NGX_RF_ZSET) ? 2 : 1;
+
+    for (i = 0; i + step <= rec->nvalues; i += step) {
+        if (ngx_rf_zone_pack_element(zone, rec->type, &content,
+                                     &rec->values[i])
+            != NGX_OK)
+        {
+            goto failed;
+        }
+    }
+
+    ngx_rf_heap_commit(&zone->heap);
+
+    *copy = content;
+
+    return copy;
+
+failed:
+
+    ngx_rf_heap_rollback(&zone->heap);
+    ngx_rf_zone_free_locked(zone, copy);
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_rf_zone_pack_element(ngx_rf_zone_t *zone, ngx_rf_type_e type,
+    ngx_rf_content_t *content, ngx_str_t *value)
+{
+    uint64_t        rank;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_item_t   item;
+
+    if (type == NGX_RF_ZSET) {
+        return ngx_rf_zone_pack_member(zone, content, value);
+    }
+
+    ngx_memzero(&item, sizeof(ngx_rf_item_t));
+
+    item.name = value[0];
+    elt = NULL;
+    rank = content->elts.count;
+
+    if (type != NGX_RF_LIST) {
+        item.key = ngx_rf_zone_hash(zone->sh, &item.name);
+        ngx_rf_tree_search(&content->elts, item.key, item.name.data,
+                           item.name.len, &rank, &elt);
+    }
+
+    if (type == NGX_RF_HASH) {
+        item.value = value[1];
+    }
+
+    return ngx_rf_tree_splice(&zone->heap, &content->elts, rank, elt != NULL,
+                              &item, 1);
+}
+
+
+static ngx_int_t
+ngx_rf_zone_pack_member(ngx_rf_zone_t *zone, ngx_rf_content_t *content,
+    ngx_str_t *value)
+{
+    char            text[NGX_RF_RECORD_SCORE];
+    double          score;
+    uint64_t        rank;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_item_t   item;
+
+    ngx_memcpy(text, value[1].data,
+               ngx_min(value[1].len, NGX_RF_RECORD_SCORE - 1));
+    text[ngx_min(value[1].len, NGX_RF_RECORD_SCORE - 1)] = '\0';
+
+    score = strtod(text, NULL);
+
+    item.name = value[0];
+    item.key = ngx_rf_zone_hash(zone->sh, &item.name);
+    item.value.data = (u_char *) &score;
+    item.value.len = sizeof(double);
+
+    ngx_rf_tree_search(&content->elts, item.key, item.name.data,
+                       item.name.len, &rank, &elt);
+
+    if (elt != NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_rf_tree_splice(&zone->heap, &content->elts, rank, 0, &item, 1)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    item.key = ngx_rf_zone_score(score);
+    item.value.len = 0;
+
+    ngx_rf_tree_search(&content->order, item.key, item.name.data,
+                       item.name.len, &rank, &elt);
+
+    return ngx_rf_tree_splice(&zone->heap, &content->order, rank, 0, &item, 1);
+}
+
+
+static ngx_int_t
+ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep, ngx_rf_zchange_t **first,
+    ngx_rf_zchange_t **last)
+{
+    ngx_uint_t         i;
+    ngx_rf_change_t   *change;
+    ngx_rf_zchange_t  *c;
+
+    *first = NULL;
+    *last = NULL;
+
+    for (i = 0; i < rec->nchanges; i++) {
+        change = &rec->changes[i];
+
+        c = ngx_rf_zone_change_locked(zone, change->argc, change->argv, keep,
+                                      nkeep);
+        if (c == NULL) {
+            ngx_rf_zone_free_changes(zone, *first);
+            return NGX_RF_NEED_ROOM;
+        }
+
+        c->prev = *last;
+
+        if (*last) {
+            (*last)->next = c;
+
+        } else {
+            *first = c;
+        }
+
+        *last = c;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    ngx_uint_t         nkeep;
+    void              *value;
+    ngx_rf_type_e      type;
+    ngx_rf_zchange_t  *first, *last;
+
+    nkeep = (e != NULL);
+    value = NULL;
+    type = rec->type;
+
+    if (ngx_rf_zone_is_coll(type) && rec->nvalues == 0) {
+        /* there are no empty ones */
+        type = NGX_RF_NONE;
+    }
+
+    if (type != NGX_RF_NONE) {
+        zone->kept = e;
+        value = ngx_rf_zone_pack(zone, rec, &e, nkeep);
+        zone->kept = NULL;
+
+        if (value == NULL) {
+            return NULL;
+        }
+    }
+
+    if (ngx_rf_zone_pack_changes(zone, rec, &e, nkeep, &first, &last)
+        != NGX_OK)
+    {
+        ngx_rf_zone_free_value(zone, type, value);
+        return NULL;
+    }
+
+    if (e == NULL) {
+        e = ngx_rf_zone_insert_locked(zone, &rec->key, NULL, 0);
+
+        if (e == NULL) {
+            ngx_rf_zone_free_changes(zone, first);
+            ngx_rf_zone_free_value(zone, type, value);
+            return NULL;
+        }
+    }
+
+    ngx_rf_zone_set_locked(zone, e, type, value);
+    ngx_rf_zone_expire_locked(zone, e, rec->expire);
+
+    e->version = rec->version ? rec->version : ++zone->sh->seq;
+
+    if (zone->sh->seq < e->version) {
+        zone->sh->seq = e->version;
+    }
+
+    e->changed = rec->changed;
+    e->foreign = rec->foreign;
+    e->base = rec->base;
+    ngx_memcpy(e->base_sha1, rec->base_sha1, 20);
+    e->base_expires = rec->base_expires;
+
+    e->changes = first;
+    e->last_change = last;
+    e->nchanges = rec->nchanges;
+    e->id = rec->id;
+    e->nsent = ngx_min(rec->nsent, rec->nchanges);
+    e->complete = rec->pending == NGX_RF_DELTA ? rec->complete : 1;
+
+    ngx_memory_barrier();
+
+    e->pending = rec->pending == NGX_RF_DELTA ? NGX_RF_DELTA : NGX_RF_REPLACE;
+    zone->sh->npending++;
+
+    ngx_rf_zone_requeue(zone, e);
+
+    return e;
+}
+
+
+void
+ngx_rf_zone_identify(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    if (e->id == 0) {
+        e->id = ngx_rf_zone_mix(sh->origin
+                                ^ (e->version * 0x9e3779b97f4a7c15ULL));
+    }
+}
+
+
+uint64_t
+ngx_rf_zone_next_id(uint64_t id)
+{
+    return ngx_rf_zone_mix(id + 0x9e3779b97f4a7c15ULL);
+}
+
+
+static uint64_t
+ngx_rf_zone_mix(uint64_t x)
+{
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdULL;
+    x ^= x >> 33;
+    x *= 0xc4ceb9fe1a85ec53ULL;
+    x ^= x >> 33;
+
+    return x ? x : 1;
+}
