@@ -23,12 +23,14 @@
 
 
 /* a leaf holds as many elements as fit this many bytes, or one longer one; an
- * inner node 62 children.  So a change copies a few KB, and a collection of
- * 100,000 elements is 3 inner levels high */
+ * inner node 50 children, each of them 40 bytes.  So a change copies a few KB,
+ * and a collection of 100,000 small elements has 3 inner levels */
 #define NGX_RF_TREE_LEAF        1024
 #define NGX_RF_TREE_INNER       2048
+#define NGX_RF_TREE_CHILDREN    50
 
-/* inner levels; more than any number of elements that memory holds needs */
+/* levels, that of the leaves too; more than any number of elements that memory
+ * holds needs */
 #define NGX_RF_TREE_LEVELS      10
 
 /* items that one splice takes */
@@ -117,7 +119,13 @@ void ngx_rf_heap_commit(ngx_rf_heap_t *heap);
  * Replaces "ndel" elements from "rank" on by the n items (at most
  * NGX_RF_TREE_BATCH), in their order; rank + ndel may not exceed the count.
  * Where the tree is sorted it is the caller who keeps it so.  NGX_OK; NGX_ERROR:
- * no room, *tree is as it was (what is fresh is for the rollback).
+ * no room, *tree is as it was, and the caller has to roll back before it reads
+ * or changes the tree again.
+ *
+ * Nodes made since begin(), or since the last savepoint(), are freed as soon as
+ * they are replaced, and inner ones of them may be changed in place: elements
+ * and walks found in them end with the next change.  The items may point to
+ * elements of the tree.
  */
 ngx_int_t ngx_rf_tree_splice(ngx_rf_heap_t *heap, ngx_rf_tree_t *tree,
     uint64_t rank, uint64_t ndel, ngx_rf_item_t *items, ngx_uint_t n);
@@ -125,7 +133,8 @@ ngx_int_t ngx_rf_tree_splice(ngx_rf_heap_t *heap, ngx_rf_tree_t *tree,
 /* all of it is dead, *tree empty */
 void ngx_rf_tree_drop(ngx_rf_heap_t *heap, ngx_rf_tree_t *tree);
 
-/* the children of an inner node: their number, NULL-safe on leaves (0) */
+/* the children of an inner node, at most NGX_RF_TREE_CHILDREN, into an array of
+ * the caller's; their number, 0 for a leaf or NULL */
 ngx_uint_t ngx_rf_tree_children(ngx_rf_node_t *node, ngx_rf_node_t **children);
 
 

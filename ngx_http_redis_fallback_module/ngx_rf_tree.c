@@ -1,0 +1,721 @@
+/*
+ * Owns reading trees, and the heap's books: which nodes a transaction made, and
+ * which it took out of use.
+ *
+ * Guarantees: readers write nothing; between begin() and commit() no node that
+ * was there before is freed, and after either end each node that is in no tree
+ * is freed exactly once.  Refuses to know how a tree is changed.
+ *
+ * A node refers to none of a later owner: so what an earlier part of the
+ * transaction made is whole again once its own nodes are taken back.
+ */
+
+#include "ngx_rf_tree.h"
+#include "ngx_rf_tree_internal.h"
+
+
+typedef struct {
+    uint64_t              key;
+    uint64_t              prefix;
+    u_char               *name;
+    size_t                len;
+} ngx_rf_tree_target_t;
+
+
+typedef struct {
+    ngx_uint_t          (*valid)(void *ctx, void *p, size_t size);
+    void                 *ctx;
+} ngx_rf_tree_check_t;
+
+
+static ngx_uint_t ngx_rf_tree_child_before(ngx_rf_child_t *child,
+    ngx_rf_tree_target_t *target);
+static ngx_uint_t ngx_rf_tree_find_child(ngx_rf_node_t *node,
+    ngx_rf_tree_target_t *target);
+static ngx_rf_elt_t *ngx_rf_tree_find_elt(ngx_rf_node_t *leaf,
+    ngx_rf_tree_target_t *target, uint64_t *rank);
+static ngx_int_t ngx_rf_tree_compare(ngx_rf_elt_t *elt,
+    ngx_rf_tree_target_t *target);
+static ngx_rf_elt_t *ngx_rf_tree_first(ngx_rf_node_t *node);
+
+static ngx_rf_elt_t *ngx_rf_walk_enter(ngx_rf_walk_t *walk, ngx_uint_t level,
+    ngx_uint_t last);
+static void ngx_rf_walk_load(ngx_rf_walk_t *walk, ngx_rf_node_t *leaf);
+static ngx_rf_elt_t *ngx_rf_walk_elt(ngx_rf_walk_t *walk);
+
+static ngx_uint_t ngx_rf_tree_check_node(ngx_rf_tree_check_t *check,
+    ngx_rf_child_t *node, ngx_uint_t level);
+static ngx_uint_t ngx_rf_tree_check_leaf(ngx_rf_child_t *leaf);
+static ngx_uint_t ngx_rf_tree_check_inner(ngx_rf_tree_check_t *check,
+    ngx_rf_child_t *inner);
+
+static void ngx_rf_heap_free(ngx_rf_heap_t *heap, ngx_rf_node_t *node);
+
+#define ngx_rf_heap_of(q)  ngx_queue_data(q, ngx_rf_node_t, queue)
+
+
+void
+ngx_rf_tree_search(ngx_rf_tree_t *tree, uint64_t key, u_char *name, size_t len,
+    uint64_t *rank, ngx_rf_elt_t **elt)
+{
+    ngx_uint_t            i, found;
+    ngx_rf_elt_t         *e;
+    ngx_rf_node_t        *node, *next;
+    ngx_rf_child_t       *child;
+    ngx_rf_tree_target_t  target;
+
+    target.key = key;
+    target.prefix = ngx_rf_tree_prefix(name, len);
+    target.name = name;
+    target.len = len;
+
+    *rank = 0;
+    *elt = NULL;
+
+    node = tree->root;
+    next = NULL;
+
+    if (node == NULL) {
+        return;
+    }
+
+    while (node->level) {
+        child = ngx_rf_tree_child(node);
+        found = ngx_rf_tree_find_child(node, &target);
+
+        for (i = 0; i < found; i++) {
+            *rank += child[i].count;
+        }
+
+        /* its first element follows the last one of this child */
+
+        if (found + 1 < node->n) {
+            next = child[found + 1].node;
+        }
+
+        node = child[found].node;
+    }
+
+    e = ngx_rf_tree_find_elt(node, &target, rank);
+
+    if (e == NULL && next) {
+        e = ngx_rf_tree_first(next);
+    }
+
+    if (e && ngx_rf_tree_compare(e, &target) == 0) {
+        *elt = e;
+    }
+}
+
+
+/* the last child that begins before the target, or the first one */
+
+static ngx_uint_t
+ngx_rf_tree_find_child(ngx_rf_node_t *node, ngx_rf_tree_target_t *target)
+{
+    ngx_uint_t       low, high, middle;
+    ngx_rf_child_t  *child;
+
+    child = ngx_rf_tree_child(node);
+    low = 0;
+    high = node->n;
+
+    while (high - low > 1) {
+        middle = (low + high) / 2;
+
+        if (ngx_rf_tree_child_before(&child[middle], target)) {
+            low = middle;
+
+        } else {
+            high = middle;
+        }
+    }
+
+    return low;
+}
+
+
+static ngx_uint_t
+ngx_rf_tree_child_before(ngx_rf_child_t *child, ngx_rf_tree_target_t *target)
+{
+    if (child->key != target->key) {
+        return child->key < target->key;
+    }
+
+    if (child->prefix != target->prefix) {
+        return child->prefix < target->prefix;
+    }
+
+    return ngx_rf_tree_compare(ngx_rf_tree_first(child->node), target) < 0;
+}
+
+
+/* the first element that is not before the target; adds those before to rank */
+
+static ngx_rf_elt_t *
+ngx_rf_tree_find_elt(ngx_rf_node_t *leaf, ngx_rf_tree_target_t *target,
+    uint64_t *rank)
+{
+    u_char        *p;
+    ngx_uint_t     i;
+    ngx_rf_elt_t  *elt;
+
+    p = leaf->data;
+
+    for (i = 0; i < leaf->n; i++) {
+        elt = ngx_rf_tree_elt(p);
+
+        if (elt->key > target->key
+            || (elt->key == target->key
+                && ngx_rf_tree_compare(elt, target) >= 0))
+        {
+            *rank += i;
+            return elt;
+        }
+
+        p += ngx_rf_elt_size(elt);
+    }
+
+    *rank += i;
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_rf_tree_compare(ngx_rf_elt_t *elt, ngx_rf_tree_target_t *target)
+{
+    size_t     len;
+    ngx_int_t  rc;
+
+    if (elt->key != target->key) {
+        return elt->key < target->key ? -1 : 1;
+    }
+
+    len = ngx_min(elt->name_len, target->len);
+
+    if (len) {
+        rc = ngx_memcmp(ngx_rf_elt_name(elt), target->name, len);
+        if (rc) {
+            return rc;
+        }
+    }
+
+    if (elt->name_len == target->len) {
+        return 0;
+    }
+
+    return elt->name_len < target->len ? -1 : 1;
+}
+
+
+static ngx_rf_elt_t *
+ngx_rf_tree_first(ngx_rf_node_t *node)
+{
+    while (node->level) {
+        node = ngx_rf_tree_child(node)->node;
+    }
+
+    return ngx_rf_tree_elt(node->data);
+}
+
+
+uint64_t
+ngx_rf_tree_prefix(u_char *name, size_t len)
+{
+    size_t    i;
+    uint64_t  prefix;
+
+    prefix = 0;
+
+    for (i = 0; i < 8; i++) {
+        prefix = prefix << 8 | (i < len ? name[i] : 0);
+    }
+
+    return prefix;
+}
+
+
+ngx_rf_elt_t *
+ngx_rf_tree_at(ngx_rf_tree_t *tree, uint64_t rank)
+{
+    u_char          *p;
+    ngx_rf_node_t   *node;
+    ngx_rf_child_t  *child;
+
+    if (rank >= tree->count) {
+        return NULL;
+    }
+
+    node = tree->root;
+
+    while (node->level) {
+        child = ngx_rf_tree_child(node);
+
+        for ( /* void */ ; rank >= child->count; child++) {
+            rank -= child->count;
+        }
+
+        node = child->node;
+    }
+
+    for (p = node->data; rank; rank--) {
+        p += ngx_rf_elt_size(ngx_rf_tree_elt(p));
+    }
+
+    return ngx_rf_tree_elt(p);
+}
+
+
+ngx_uint_t
+ngx_rf_tree_children(ngx_rf_node_t *node, ngx_rf_node_t **children)
+{
+    ngx_uint_t       i;
+    ngx_rf_child_t  *child;
+
+    if (node == NULL || node->level == 0) {
+        return 0;
+    }
+
+    child = ngx_rf_tree_child(node);
+
+    for (i = 0; i < node->n; i++) {
+        children[i] = child[i].node;
+    }
+
+    return node->n;
+}
+
+
+ngx_rf_elt_t *
+ngx_rf_walk_from(ngx_rf_walk_t *walk, ngx_rf_tree_t *tree, uint64_t rank)
+{
+    ngx_uint_t       i;
+    ngx_rf_node_t   *node;
+    ngx_rf_child_t  *child;
+
+    walk->levels = 0;
+
+    if (rank >= tree->count) {
+        return NULL;
+    }
+
+    node = tree->root;
+    walk->levels = node->level + 1;
+
+    while (node->level) {
+        child = ngx_rf_tree_child(node);
+
+        for (i = 0; rank >= child[i].count; i++) {
+            rank -= child[i].count;
+        }
+
+        walk->path[node->level] = node;
+        walk->index[node->level] = i;
+
+        node = child[i].node;
+    }
+
+    ngx_rf_walk_load(walk, node);
+    walk->index[0] = rank;
+
+    return ngx_rf_walk_elt(walk);
+}
+
+
+ngx_rf_elt_t *
+ngx_rf_walk_next(ngx_rf_walk_t *walk)
+{
+    ngx_uint_t  level;
+
+    for (level = 0; level < walk->levels; level++) {
+
+        if (walk->index[level] + 1 < walk->path[level]->n) {
+            walk->index[level]++;
+            return ngx_rf_walk_enter(walk, level, 0);
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_rf_elt_t *
+ngx_rf_walk_prev(ngx_rf_walk_t *walk)
+{
+    ngx_uint_t  level;
+
+    for (level = 0; level < walk->levels; level++) {
+
+        if (walk->index[level]) {
+            walk->index[level]--;
+            return ngx_rf_walk_enter(walk, level, 1);
+        }
+    }
+
+    return NULL;
+}
+
+
+/* to the first or the last element below where this level points to */
+
+static ngx_rf_elt_t *
+ngx_rf_walk_enter(ngx_rf_walk_t *walk, ngx_uint_t level, ngx_uint_t last)
+{
+    ngx_rf_node_t  *node;
+
+    while (level) {
+        node = walk->path[level];
+        node = ngx_rf_tree_child(node)[walk->index[level]].node;
+
+        level--;
+        walk->index[level] = last ? node->n - 1 : 0;
+
+        if (level) {
+            walk->path[level] = node;
+
+        } else {
+            ngx_rf_walk_load(walk, node);
+        }
+    }
+
+    return ngx_rf_walk_elt(walk);
+}
+
+
+static void
+ngx_rf_walk_load(ngx_rf_walk_t *walk, ngx_rf_node_t *leaf)
+{
+    size_t      offset;
+    ngx_uint_t  i;
+
+    walk->path[0] = leaf;
+    offset = 0;
+
+    /* only the last one may end where 16 bits do not reach */
+
+    for (i = 0; i < leaf->n; i++) {
+        walk->offset[i] = (uint16_t) offset;
+        offset += ngx_rf_elt_size(ngx_rf_tree_elt(leaf->data + offset));
+    }
+}
+
+
+static ngx_rf_elt_t *
+ngx_rf_walk_elt(ngx_rf_walk_t *walk)
+{
+    return ngx_rf_tree_elt(walk->path[0]->data
+                           + walk->offset[walk->index[0]]);
+}
+
+
+ngx_uint_t
+ngx_rf_tree_check(ngx_rf_tree_t *tree,
+    ngx_uint_t (*valid)(void *ctx, void *p, size_t size), void *ctx)
+{
+    ngx_rf_child_t       root;
+    ngx_rf_tree_check_t  check;
+
+    ngx_memzero(&root, sizeof(ngx_rf_child_t));
+    root.node = tree->root;
+
+    check.valid = valid;
+    check.ctx = ctx;
+
+    if (root.node
+        && !ngx_rf_tree_check_node(&check, &root, NGX_RF_TREE_LEVELS))
+    {
+        return 0;
+    }
+
+    tree->count = root.count;
+    tree->bytes = root.bytes;
+
+    return 1;
+}
+
+
+/* a node of that level, or where it is NGX_RF_TREE_LEVELS of any; fills in what
+ * an inner node should say of it */
+
+static ngx_uint_t
+ngx_rf_tree_check_node(ngx_rf_tree_check_t *check, ngx_rf_child_t *child,
+    ngx_uint_t level)
+{
+    ngx_rf_node_t  *node;
+
+    node = child->node;
+
+    if (node == NULL
+        || ((uintptr_t) node & 7)
+        || !check->valid(check->ctx, node, NGX_RF_TREE_HEAD)
+        || node->magic != NGX_RF_TREE_MAGIC
+        || node->size < NGX_RF_TREE_HEAD
+        || node->n == 0
+        || !check->valid(check->ctx, node, node->size))
+    {
+        return 0;
+    }
+
+    if (level == NGX_RF_TREE_LEVELS ? node->level >= level
+                                    : node->level != level)
+    {
+        return 0;
+    }
+
+    return node->level ? ngx_rf_tree_check_inner(check, child)
+                       : ngx_rf_tree_check_leaf(child);
+}
+
+
+static ngx_uint_t
+ngx_rf_tree_check_leaf(ngx_rf_child_t *leaf)
+{
+    size_t          offset, left;
+    ngx_uint_t      i;
+    ngx_rf_elt_t   *elt;
+    ngx_rf_node_t  *node;
+
+    node = leaf->node;
+
+    if (node->n > NGX_RF_TREE_ELTS
+        || (node->n > 1 && node->size > NGX_RF_TREE_LEAF))
+    {
+        return 0;
+    }
+
+    left = node->size - NGX_RF_TREE_HEAD;
+    offset = 0;
+
+    for (i = 0; i < node->n; i++) {
+        elt = ngx_rf_tree_elt(node->data + offset);
+
+        if (left < offsetof(ngx_rf_elt_t, data)
+            || left < elt->name_len
+            || left < elt->value_len
+            || left < ngx_rf_elt_size(elt))
+        {
+            return 0;
+        }
+
+        offset += ngx_rf_elt_size(elt);
+        left -= ngx_rf_elt_size(elt);
+        leaf->bytes += ngx_rf_elt_len(elt);
+    }
+
+    elt = ngx_rf_tree_elt(node->data);
+    leaf->count = node->n;
+    leaf->key = elt->key;
+    leaf->prefix = ngx_rf_tree_prefix(ngx_rf_elt_name(elt), elt->name_len);
+
+    return left == 0;
+}
+
+
+static ngx_uint_t
+ngx_rf_tree_check_inner(ngx_rf_tree_check_t *check, ngx_rf_child_t *inner)
+{
+    ngx_uint_t       i;
+    ngx_rf_node_t   *node;
+    ngx_rf_child_t  *said, found;
+
+    node = inner->node;
+    said = ngx_rf_tree_child(node);
+
+    if (node->n > NGX_RF_TREE_CHILDREN
+        || node->size != NGX_RF_TREE_HEAD + node->n * sizeof(ngx_rf_child_t))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < node->n; i++) {
+        ngx_memzero(&found, sizeof(ngx_rf_child_t));
+        found.node = said[i].node;
+
+        if (!ngx_rf_tree_check_node(check, &found, node->level - 1)
+            || found.count != said[i].count
+            || found.bytes != said[i].bytes
+            || found.key != said[i].key
+            || found.prefix != said[i].prefix)
+        {
+            return 0;
+        }
+
+        inner->count += found.count;
+        inner->bytes += found.bytes;
+    }
+
+    inner->key = said[0].key;
+    inner->prefix = said[0].prefix;
+
+    return 1;
+}
+
+
+void
+ngx_rf_heap_begin(ngx_rf_heap_t *heap, uint64_t owner)
+{
+    heap->first = owner;
+    heap->owner = owner;
+
+    ngx_queue_init(&heap->fresh);
+    ngx_queue_init(&heap->dead);
+
+    heap->mark = &heap->dead;
+}
+
+
+void
+ngx_rf_heap_savepoint(ngx_rf_heap_t *heap, uint64_t owner)
+{
+    heap->owner = owner;
+    heap->mark = heap->dead.prev;
+}
+
+
+void
+ngx_rf_heap_rollback_to(ngx_rf_heap_t *heap)
+{
+    ngx_queue_t    *q;
+    ngx_rf_node_t  *node;
+
+    /* what this part made is at the end of fresh */
+
+    while (!ngx_queue_empty(&heap->fresh)) {
+        node = ngx_rf_heap_of(ngx_queue_last(&heap->fresh));
+
+        if (node->owner != heap->owner) {
+            break;
+        }
+
+        ngx_queue_remove(&node->queue);
+        ngx_rf_heap_free(heap, node);
+    }
+
+    while (heap->dead.prev != heap->mark) {
+        q = heap->dead.prev;
+        node = ngx_rf_heap_of(q);
+
+        ngx_queue_remove(q);
+        node->whole = 0;
+
+        if (node->owner >= heap->first) {
+            ngx_queue_insert_head(&heap->fresh, q);
+        }
+    }
+}
+
+
+void
+ngx_rf_heap_rollback(ngx_rf_heap_t *heap)
+{
+    ngx_queue_t    *q;
+    ngx_rf_node_t  *node;
+
+    while (!ngx_queue_empty(&heap->dead)) {
+        q = ngx_queue_last(&heap->dead);
+        node = ngx_rf_heap_of(q);
+
+        ngx_queue_remove(q);
+        node->whole = 0;
+
+        /* only itself: below are nodes that are fresh, and are freed as such,
+         * and others that stay */
+
+        if (node->owner >= heap->first) {
+            ngx_rf_heap_free(heap, node);
+        }
+    }
+
+    while (!ngx_queue_empty(&heap->fresh)) {
+        q = ngx_queue_last(&heap->fresh);
+
+        ngx_queue_remove(q);
+        ngx_rf_heap_free(heap, ngx_rf_heap_of(q));
+    }
+
+    heap->mark = &heap->dead;
+}
+
+
+void
+ngx_rf_heap_commit(ngx_rf_heap_t *heap)
+{
+    ngx_queue_t  *q;
+
+    /* some fresh nodes may be freed below, with those above them: they are
+     * not to be touched any more */
+
+    ngx_queue_init(&heap->fresh);
+    heap->mark = &heap->dead;
+
+    while (!ngx_queue_empty(&heap->dead)) {
+        q = ngx_queue_head(&heap->dead);
+
+        ngx_queue_remove(q);
+        heap->free(heap->ctx, ngx_rf_heap_of(q));
+    }
+}
+
+
+ngx_rf_node_t *
+ngx_rf_heap_node(ngx_rf_heap_t *heap, ngx_uint_t level, ngx_uint_t n,
+    size_t size)
+{
+    ngx_rf_node_t  *node;
+
+    node = heap->alloc(heap->ctx, size);
+    if (node == NULL) {
+        return NULL;
+    }
+
+    node->owner = heap->owner;
+    node->magic = NGX_RF_TREE_MAGIC;
+    node->size = (uint32_t) size;
+    node->n = (uint16_t) n;
+    node->level = (uint8_t) level;
+    node->whole = 0;
+    node->reserved = 0;
+
+    ngx_queue_insert_tail(&heap->fresh, &node->queue);
+
+    return node;
+}
+
+
+void
+ngx_rf_heap_kill(ngx_rf_heap_t *heap, ngx_rf_node_t *node, ngx_uint_t whole)
+{
+    ngx_uint_t       i;
+    ngx_rf_child_t  *child;
+
+    if (node->owner >= heap->first) {
+        ngx_queue_remove(&node->queue);
+    }
+
+    if (node->owner != heap->owner) {
+        node->whole = whole ? 1 : 0;
+        ngx_queue_insert_tail(&heap->dead, &node->queue);
+        return;
+    }
+
+    if (whole && node->level) {
+        child = ngx_rf_tree_child(node);
+
+        for (i = 0; i < node->n; i++) {
+            ngx_rf_heap_kill(heap, child[i].node, 1);
+        }
+    }
+
+    ngx_rf_heap_free(heap, node);
+}
+
+
+/* without what is below */
+
+static void
+ngx_rf_heap_free(ngx_rf_heap_t *heap, ngx_rf_node_t *node)
+{
+    node->whole = 0;
+    heap->free(heap->ctx, node);
+}
