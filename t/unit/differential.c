@@ -6,70 +6,28 @@
  * RF_UNIT_SEED and RF_UNIT_COMMANDS in the environment repeat or lengthen it.
  */
 
-#include <hiredis/hiredis.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include "rf_unit.h"
+#include "diff.h"
 #include "ngx_rf_command.h"
 #include "ngx_rf_keyspace.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_mode.h"
 
 
-#define DIFF_COMMANDS  20000
-#define DIFF_ARGS      32
-
-
-typedef struct {
-    ngx_pool_t       *pool;
-    ngx_log_t        *log;
-    ngx_rf_zone_t     zone;
-    redisContext     *redis;
-    pid_t             server;
-    uint64_t          seed;
-    int64_t           epoch;    /* ms, when it began */
-} diff_t;
-
-typedef struct {
-    ngx_uint_t        argc;
-    ngx_str_t         argv[DIFF_ARGS];
-    u_char            buf[8192];
-    u_char           *p;
-} diff_cmd_t;
-
-
-static ngx_uint_t diff_start(diff_t *d, ngx_pool_t *pool, ngx_log_t *log,
-    size_t size);
-static void diff_stop(diff_t *d);
-static uint64_t diff_random(diff_t *d, uint64_t n);
-static void diff_arg(diff_cmd_t *c, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-static void diff_bytes(diff_cmd_t *c, const void *data, size_t len);
 static void diff_key(diff_t *d, diff_cmd_t *c);
-static void diff_value(diff_t *d, diff_cmd_t *c);
-static void diff_number(diff_t *d, diff_cmd_t *c);
-static void diff_option(diff_t *d, diff_cmd_t *c, const char *options);
 static void diff_expiry(diff_t *d, diff_cmd_t *c);
 static void diff_make(diff_t *d, diff_cmd_t *c);
 static void diff_make_keys(diff_t *d, diff_cmd_t *c);
 static void diff_make_set(diff_t *d, diff_cmd_t *c);
-static ngx_rf_reply_t *diff_local(diff_t *d, ngx_pool_t *pool,
-    diff_cmd_t *c);
-static redisReply *diff_redis(diff_t *d, diff_cmd_t *c);
-static ngx_uint_t diff_same(diff_cmd_t *c, ngx_rf_reply_t *ours,
-    redisReply *theirs);
 static ngx_uint_t diff_about_time(diff_cmd_t *c);
-static ngx_uint_t diff_same_keys(ngx_rf_reply_t *ours, redisReply *theirs);
-static void diff_print(diff_cmd_t *c, ngx_rf_reply_t *ours,
-    redisReply *theirs);
-static ngx_uint_t diff_line(diff_t *d, const char *line);
 static ngx_uint_t diff_state(diff_t *d);
 static void diff_replay(diff_t *d, ngx_uint_t lose, uint64_t *last);
 static ngx_uint_t diff_replay_record(diff_t *d, ngx_rf_record_t *rec);
 static void diff_replay_key(diff_t *d, diff_cmd_t *c, ngx_uint_t unknown);
 
 
-static ngx_rf_reply_t  diff_needs_redis;
+ngx_rf_reply_t  diff_needs_redis;
 
 
 RF_UNIT(differential_random)
@@ -551,7 +509,7 @@ diff_replay_record(diff_t *d, ngx_rf_record_t *rec)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 diff_start(diff_t *d, ngx_pool_t *pool, ngx_log_t *log, size_t size)
 {
     int              i, status;
@@ -612,7 +570,7 @@ diff_start(diff_t *d, ngx_pool_t *pool, ngx_log_t *log, size_t size)
 }
 
 
-static void
+void
 diff_stop(diff_t *d)
 {
     int  status;
@@ -628,7 +586,7 @@ diff_stop(diff_t *d)
 
 /* xorshift: the same everywhere */
 
-static uint64_t
+uint64_t
 diff_random(diff_t *d, uint64_t n)
 {
     static uint64_t  state;
@@ -647,7 +605,7 @@ diff_random(diff_t *d, uint64_t n)
 }
 
 
-static void
+void
 diff_arg(diff_cmd_t *c, const char *fmt, ...)
 {
     va_list  args;
@@ -665,7 +623,7 @@ diff_arg(diff_cmd_t *c, const char *fmt, ...)
 }
 
 
-static void
+void
 diff_bytes(diff_cmd_t *c, const void *data, size_t len)
 {
     if (c->argc == DIFF_ARGS) {
@@ -685,7 +643,7 @@ diff_key(diff_t *d, diff_cmd_t *c)
 }
 
 
-static void
+void
 diff_value(diff_t *d, diff_cmd_t *c)
 {
     int     i;
@@ -727,7 +685,7 @@ diff_value(diff_t *d, diff_cmd_t *c)
 }
 
 
-static void
+void
 diff_number(diff_t *d, diff_cmd_t *c)
 {
     static const char  *odd[] = {
@@ -747,7 +705,7 @@ diff_number(diff_t *d, diff_cmd_t *c)
 
 /* some of the words that are separated by blanks, one letter each in case */
 
-static void
+void
 diff_option(diff_t *d, diff_cmd_t *c, const char *options)
 {
     char   word[32], *p;
@@ -1028,7 +986,7 @@ diff_make_keys(diff_t *d, diff_cmd_t *c)
 }
 
 
-static ngx_rf_reply_t *
+ngx_rf_reply_t *
 diff_local(diff_t *d, ngx_pool_t *pool, diff_cmd_t *c)
 {
     ngx_int_t                rc;
@@ -1071,7 +1029,7 @@ diff_local(diff_t *d, ngx_pool_t *pool, diff_cmd_t *c)
 }
 
 
-static redisReply *
+redisReply *
 diff_redis(diff_t *d, diff_cmd_t *c)
 {
     size_t       len[DIFF_ARGS];
@@ -1087,7 +1045,7 @@ diff_redis(diff_t *d, diff_cmd_t *c)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 diff_same(diff_cmd_t *c, ngx_rf_reply_t *ours, redisReply *theirs)
 {
     ngx_uint_t  i;
@@ -1167,7 +1125,7 @@ diff_about_time(diff_cmd_t *c)
 
 /* in any order */
 
-static ngx_uint_t
+ngx_uint_t
 diff_same_keys(ngx_rf_reply_t *ours, redisReply *theirs)
 {
     ngx_uint_t  i, j;
@@ -1197,7 +1155,7 @@ diff_same_keys(ngx_rf_reply_t *ours, redisReply *theirs)
 }
 
 
-static void
+void
 diff_print(diff_cmd_t *c, ngx_rf_reply_t *ours, redisReply *theirs)
 {
     ngx_uint_t  i;
@@ -1227,7 +1185,7 @@ diff_print(diff_cmd_t *c, ngx_rf_reply_t *ours, redisReply *theirs)
 
 /* words separated by single blanks; nothing between two is an empty one */
 
-static ngx_uint_t
+ngx_uint_t
 diff_line(diff_t *d, const char *line)
 {
     ngx_uint_t       same;
