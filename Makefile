@@ -8,6 +8,7 @@ NGINX_SRC ?= /usr/share/nginx/src
 NGX_BIN  ?= $(firstword $(wildcard /usr/sbin/nginx) nginx)
 JOBS     ?= $(shell nproc)
 SOAK     ?= 600
+COMMANDS ?= 200000
 
 ifeq ($(origin CC),default)
 CC        = gcc
@@ -71,7 +72,8 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
 
 
 .PHONY: all build module help deps run test test-unit test-client test-nginx \
-        test-outage test-upstash check layers format matrix bench soak clean FORCE
+        test-outage test-upstash check layers format matrix bench soak \
+        differential clean FORCE
 
 all: build
 
@@ -107,6 +109,8 @@ help:
 	@echo 'make matrix       all supported nginx, hiredis and compilers'
 	@echo 'make bench        CPU time per request, bench/'
 	@echo 'make soak         10 minutes of load and outages; SOAK=seconds'
+	@echo 'make differential 200,000 random commands, nginx against Redis;'
+	@echo '                  SEED=n COMMANDS=n'
 	@echo 'make clean        removes build/'
 	@echo
 	@echo 'BUILD=release (default), debug, sanitize (ASan and UBSan; only in'
@@ -209,6 +213,11 @@ bench: build
 soak: build
 	@scripts/deps --check
 	@SOAK_SECONDS=$(SOAK) $(PROVE) -v t/soak/soak.pl
+
+differential: build
+	@scripts/deps --check
+	@SEED=$(SEED) COMMANDS=$(COMMANDS) \
+	    $(PROVE) -v t/differential/differential.pl
 
 clean:
 	rm -rf build
