@@ -541,7 +541,7 @@ ngx_rf_tree_cut(ngx_rf_leaf_t *leaf, uint64_t rank, uint64_t ndel)
 
     node = leaf->old->node;
 
-    leaf->data = node ? node->data : NULL;
+    leaf->data = node ? node->data : (u_char *) "";
     leaf->end = node ? node->size - NGX_RF_TREE_HEAD : 0;
     leaf->before = rank;
     leaf->after = leaf->old->count - rank - ndel;
