@@ -118,9 +118,9 @@ void ngx_rf_heap_commit(ngx_rf_heap_t *heap);
 /*
  * Replaces "ndel" elements from "rank" on by the n items (at most
  * NGX_RF_TREE_BATCH), in their order; rank + ndel may not exceed the count.
- * Where the tree is sorted it is the caller who keeps it so.  NGX_OK; NGX_ERROR:
- * no room, *tree is as it was, and the caller has to roll back before it reads
- * or changes the tree again.
+ * Where the tree is sorted it is the caller who keeps it so.  NGX_OK;
+ * NGX_ERROR: no room, *tree is as it was, and the caller has to roll back
+ * before it reads or changes the tree again.
  *
  * Nodes made since begin(), or since the last savepoint(), are freed as soon as
  * they are replaced, and inner ones of them may be changed in place: elements

@@ -1,37 +1,13 @@
 /*
- * Trees against plain arrays, with an allocator that counts its blocks and
- * fails on demand.
+ * Trees against plain arrays.
  */
 
 #include "rf_unit.h"
 #include "ngx_rf_tree.h"
+#include "tree_memory.h"
 
 
 #define MODEL_MAX   4000
-
-
-/* before each block; the blocks of a heap are in a ring */
-
-typedef struct {
-    ngx_queue_t           queue;
-    size_t                size;
-    uint64_t              canary;
-} block_t;
-
-
-typedef struct {
-    ngx_rf_heap_t         heap;
-    ngx_queue_t           blocks;
-    ngx_queue_t           kept;         /* freed while pinned */
-    ngx_uint_t            live;
-    ngx_uint_t            touched;      /* blocks allocated */
-    size_t                bytes;
-    ngx_int_t             fail;         /* allocations before one fails; -1 */
-    ngx_uint_t            chance;       /* one in that many fails */
-    ngx_uint_t            pinned;
-    ngx_uint_t            bad;
-    uint64_t              owner;
-} memory_t;
 
 
 /* an element by its number: key, name and value follow from it */
@@ -43,29 +19,20 @@ typedef struct {
 } model_t;
 
 
-static void memory_init(memory_t *m);
-static void *memory_alloc(void *ctx, size_t size);
-static void memory_free(void *ctx, ngx_rf_node_t *node);
-static void memory_release(memory_t *m, ngx_rf_node_t *node);
-static void memory_unpin(memory_t *m);
-static void memory_begin(memory_t *m);
-static void memory_done(memory_t *m, ngx_rf_tree_t *tree, const char *name);
-static ngx_uint_t memory_valid(void *ctx, void *p, size_t size);
-static ngx_uint_t memory_valid_wild(void *ctx, void *p, size_t size);
-static uint32_t random_number(uint32_t n);
+static void bytes_fill(void) __attribute__((constructor));
 static size_t item_sizes(uint32_t id, size_t *value);
 static void item_of(uint32_t id, ngx_rf_item_t *item);
 static ngx_uint_t is_elt(ngx_rf_elt_t *elt, uint32_t id);
 static void model_splice(model_t *model, ngx_uint_t rank, ngx_uint_t ndel,
     uint32_t *ids, ngx_uint_t n);
-static ngx_uint_t model_differs(memory_t *m, model_t *model,
+static ngx_uint_t model_differs(tree_memory_t *m, model_t *model,
     ngx_rf_tree_t *tree);
 static ngx_uint_t walk_differs(model_t *model, ngx_rf_tree_t *tree);
-static ngx_int_t change(memory_t *m, model_t *model, ngx_rf_tree_t *tree);
-static ngx_uint_t transaction(memory_t *m, model_t *model,
+static ngx_int_t change(tree_memory_t *m, model_t *model, ngx_rf_tree_t *tree);
+static ngx_uint_t transaction(tree_memory_t *m, model_t *model,
     ngx_rf_tree_t *tree);
-static ngx_uint_t part(memory_t *m, model_t *model, ngx_rf_tree_t *tree);
-static void append(memory_t *m, ngx_rf_tree_t *tree, uint64_t rank,
+static ngx_uint_t part(tree_memory_t *m, model_t *model, ngx_rf_tree_t *tree);
+static void append(tree_memory_t *m, ngx_rf_tree_t *tree, uint64_t rank,
     ngx_uint_t i);
 static void sorted_item(ngx_uint_t i, u_char *buf, ngx_rf_item_t *item);
 static int sorted_compare(const void *a, const void *b);
@@ -73,22 +40,21 @@ static ngx_uint_t search_differs(ngx_rf_tree_t *tree, ngx_rf_item_t *items,
     ngx_uint_t n, ngx_rf_item_t *item);
 
 
-static uint32_t  random_state;
 static uint32_t  next_id;
 static u_char    bytes_of_all[8192];
 
 
-RF_UNIT(tree_random)
+RF_UNIT(tree_changes)
 {
     ngx_uint_t     i, bad;
-    memory_t       m;
+    tree_memory_t  m;
     model_t       *model;
     ngx_rf_tree_t  tree;
 
     model = ngx_pcalloc(pool, sizeof(model_t));
     ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-    memory_init(&m);
-    random_state = 1;
+    tree_memory_init(&m);
+    tree_random_state = 1;
     bad = 0;
 
     for (i = 0; i < 6000 && bad == 0; i++) {
@@ -100,14 +66,14 @@ RF_UNIT(tree_random)
     }
 
     is_int(bad, 0, "the tree is as the array after %d transactions", (int) i);
-    memory_done(&m, &tree, "random");
+    tree_memory_done(&m, &tree, "random");
 }
 
 
 /* parts of transactions, of which some are taken back */
 
 static ngx_uint_t
-transaction(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
+transaction(tree_memory_t *m, model_t *model, ngx_rf_tree_t *tree)
 {
     ngx_uint_t      i, n, bad, failed;
     static model_t  was;
@@ -117,8 +83,8 @@ transaction(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
     old = *tree;
     bad = 0;
 
-    memory_begin(m);
-    n = random_number(4) ? 1 : 1 + random_number(4);
+    tree_memory_begin(m);
+    n = tree_random(4) ? 1 : 1 + tree_random(4);
     failed = part(m, model, tree);
 
     if (failed) {
@@ -134,13 +100,13 @@ transaction(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
         saved = *tree;
         ngx_rf_heap_savepoint(&m->heap, ++m->owner);
 
-        if (part(m, model, tree) || random_number(3) == 0) {
+        if (part(m, model, tree) || tree_random(3) == 0) {
             ngx_rf_heap_rollback_to(&m->heap);
             *model = *before;
             *tree = saved;
             bad += model_differs(m, model, tree);
 
-            if (random_number(2) && part(m, model, tree)) {
+            if (tree_random(2) && part(m, model, tree)) {
                 failed = 1;
                 i = n;
             }
@@ -149,7 +115,7 @@ transaction(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
         free(before);
     }
 
-    if (failed || random_number(4) == 0) {
+    if (failed || tree_random(4) == 0) {
         ngx_rf_heap_rollback(&m->heap);
         *model = was;
         *tree = old;
@@ -163,11 +129,11 @@ transaction(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
 
 
 static ngx_uint_t
-part(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
+part(tree_memory_t *m, model_t *model, ngx_rf_tree_t *tree)
 {
     ngx_uint_t  i, n;
 
-    n = random_number(8) ? 1 : 1 + random_number(10);
+    n = tree_random(8) ? 1 : 1 + tree_random(10);
 
     for (i = 0; i < n; i++) {
         if (change(m, model, tree) != NGX_OK) {
@@ -180,7 +146,7 @@ part(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
 
 
 static ngx_int_t
-change(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
+change(tree_memory_t *m, model_t *model, ngx_rf_tree_t *tree)
 {
     uint32_t       ids[NGX_RF_TREE_BATCH];
     ngx_int_t      rc;
@@ -188,19 +154,19 @@ change(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
     ngx_rf_tree_t  was;
     ngx_rf_item_t  items[NGX_RF_TREE_BATCH];
 
-    if (random_number(1500) == 0) {
+    if (tree_random(1500) == 0) {
         ngx_rf_tree_drop(&m->heap, tree);
         model_splice(model, 0, model->n, ids, 0);
         return NGX_OK;
     }
 
-    rank = random_number(8) == 0 ? 0
-           : random_number(8) == 0 ? model->n : random_number(model->n + 1);
-    ndel = random_number(3) ? random_number(3)
-           : random_number(20) ? random_number(20)
-           : random_number(model->n + 1);
-    n = random_number(3) ? random_number(4)
-        : random_number(NGX_RF_TREE_BATCH + 1);
+    rank = tree_random(8) == 0 ? 0
+           : tree_random(8) == 0 ? model->n : tree_random(model->n + 1);
+    ndel = tree_random(3) ? tree_random(3)
+           : tree_random(20) ? tree_random(20)
+           : tree_random(model->n + 1);
+    n = tree_random(3) ? tree_random(4)
+        : tree_random(NGX_RF_TREE_BATCH + 1);
 
     ndel = ngx_min(ndel, model->n - rank);
 
@@ -233,15 +199,15 @@ change(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
 RF_UNIT(tree_elements_of_all_sizes)
 {
     ngx_uint_t     i;
-    memory_t       m;
+    tree_memory_t  m;
     ngx_rf_elt_t  *elt;
     ngx_rf_tree_t  tree;
     ngx_rf_item_t  item;
 
     ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-    memory_init(&m);
+    tree_memory_init(&m);
 
-    memory_begin(&m);
+    tree_memory_begin(&m);
 
     for (i = 0; i < 3000; i++) {
         ngx_memzero(&item, sizeof(ngx_rf_item_t));
@@ -266,7 +232,7 @@ RF_UNIT(tree_elements_of_all_sizes)
     is_int(i, 3000, "elements of 0 to 2999 bytes");
     ok(ngx_rf_tree_at(&tree, 3000) == NULL, "none behind the last one");
 
-    memory_begin(&m);
+    tree_memory_begin(&m);
     is_int(ngx_rf_tree_splice(&m.heap, &tree, 3001, 0, &item, 1), NGX_ERROR,
            "no rank behind the end");
     is_int(ngx_rf_tree_splice(&m.heap, &tree, 2999, 2, NULL, 0), NGX_ERROR,
@@ -277,7 +243,7 @@ RF_UNIT(tree_elements_of_all_sizes)
            "2 GB are too long");
     ngx_rf_heap_rollback(&m.heap);
 
-    memory_done(&m, &tree, "all sizes");
+    tree_memory_done(&m, &tree, "all sizes");
 }
 
 
@@ -286,7 +252,7 @@ RF_UNIT(tree_search)
     u_char         *buf;
     uint64_t        rank;
     ngx_uint_t      i, n, bad;
-    memory_t        m;
+    tree_memory_t   m;
     ngx_rf_elt_t   *elt;
     ngx_rf_tree_t   tree;
     ngx_rf_item_t  *items, *all, item;
@@ -305,12 +271,12 @@ RF_UNIT(tree_search)
 
     items = malloc(n * sizeof(ngx_rf_item_t));
     ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-    memory_init(&m);
+    tree_memory_init(&m);
 
     ngx_rf_tree_search(&tree, 1, (u_char *) "x", 1, &rank, &elt);
     ok(rank == 0 && elt == NULL, "nothing in an empty tree");
 
-    memory_begin(&m);
+    tree_memory_begin(&m);
 
     for (i = 0; i < n; i++) {
         items[i] = all[2 * i];
@@ -333,7 +299,7 @@ RF_UNIT(tree_search)
     bad += search_differs(&tree, items, n, &item);
     is_int(bad, 0, "searches in %d elements", (int) n);
 
-    memory_done(&m, &tree, "search");
+    tree_memory_done(&m, &tree, "search");
     free(all);
     free(items);
     free(buf);
@@ -432,7 +398,7 @@ RF_UNIT(tree_old_roots_stay)
     uint32_t        id;
     ngx_int_t       rc;
     ngx_uint_t      i, bad;
-    memory_t        m;
+    tree_memory_t   m;
     model_t        *model, *was;
     ngx_rf_item_t   item;
     ngx_rf_walk_t   walk;
@@ -441,13 +407,13 @@ RF_UNIT(tree_old_roots_stay)
     model = ngx_pcalloc(pool, sizeof(model_t));
     was = ngx_pcalloc(pool, sizeof(model_t));
     ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-    memory_init(&m);
-    random_state = 2;
+    tree_memory_init(&m);
+    tree_random_state = 2;
 
     for (i = 0; i < 2000; i++) {
         id = next_id++;
         item_of(id, &item);
-        memory_begin(&m);
+        tree_memory_begin(&m);
         ngx_rf_tree_splice(&m.heap, &tree, i, 0, &item, 1);
         ngx_rf_heap_commit(&m.heap);
         model_splice(model, i, 0, &id, 1);
@@ -460,7 +426,7 @@ RF_UNIT(tree_old_roots_stay)
     bad = !is_elt(ngx_rf_walk_from(&walk, &old, 0), was->id[0]);
 
     for (i = 1; i < 1000; i++) {
-        memory_begin(&m);
+        tree_memory_begin(&m);
         rc |= change(&m, model, &tree);
         ngx_rf_heap_commit(&m.heap);
         bad += !is_elt(ngx_rf_walk_next(&walk), was->id[i]);
@@ -474,9 +440,9 @@ RF_UNIT(tree_old_roots_stay)
     is_int(rc, NGX_OK, "changes");
     is_int(bad, 0, "a pinned tree stays, and a walk in it");
 
-    memory_unpin(&m);
+    tree_memory_unpin(&m);
     is_int(model_differs(&m, model, &tree), 0, "the new one too");
-    memory_done(&m, &tree, "old roots");
+    tree_memory_done(&m, &tree, "old roots");
 }
 
 
@@ -484,14 +450,14 @@ RF_UNIT(tree_pushes)
 {
     size_t         payload, before;
     ngx_uint_t     i, n, tail;
-    memory_t       m;
+    tree_memory_t  m;
     ngx_rf_tree_t  tree;
 
     n = 100000;
 
     for (tail = 0; tail < 2; tail++) {
         ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-        memory_init(&m);
+        tree_memory_init(&m);
 
         for (i = 0; i < n; i++) {
             append(&m, &tree, tail ? i : 0, i);
@@ -503,7 +469,7 @@ RF_UNIT(tree_pushes)
         is_int(tree.bytes, n * 16, "bytes are counted");
         ok(m.bytes < payload * 135 / 100, "%d bytes for %d of elements",
            (int) m.bytes, (int) payload);
-        ok(ngx_rf_tree_check(&tree, memory_valid, &m), "it is a tree");
+        ok(ngx_rf_tree_check(&tree, tree_memory_valid, &m), "it is a tree");
         is_int(tree.root->level, 3, "levels");
 
         before = m.touched;
@@ -511,13 +477,13 @@ RF_UNIT(tree_pushes)
         ok(m.touched - before <= 8, "%d blocks for one more element",
            (int) (m.touched - before));
 
-        memory_done(&m, &tree, "pushes");
+        tree_memory_done(&m, &tree, "pushes");
     }
 }
 
 
 static void
-append(memory_t *m, ngx_rf_tree_t *tree, uint64_t rank, ngx_uint_t i)
+append(tree_memory_t *m, ngx_rf_tree_t *tree, uint64_t rank, ngx_uint_t i)
 {
     u_char         buf[16];
     ngx_rf_item_t  item;
@@ -529,7 +495,7 @@ append(memory_t *m, ngx_rf_tree_t *tree, uint64_t rank, ngx_uint_t i)
     item.value.data = buf;
     item.value.len = 6;
 
-    memory_begin(m);
+    tree_memory_begin(m);
     ngx_rf_tree_splice(&m->heap, tree, rank, 0, &item, 1);
     ngx_rf_heap_commit(&m->heap);
 }
@@ -542,7 +508,7 @@ RF_UNIT(tree_shrinks)
 {
     size_t         most;
     ngx_uint_t     i, n, where, bad;
-    memory_t       m;
+    tree_memory_t  m;
     ngx_rf_tree_t  tree;
 
     n = 20000;
@@ -550,19 +516,19 @@ RF_UNIT(tree_shrinks)
 
     for (where = 0; where < 3; where++) {
         ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-        memory_init(&m);
-        random_state = 3;
+        tree_memory_init(&m);
+        tree_random_state = 3;
 
         for (i = 0; i < n; i++) {
             append(&m, &tree, i, i);
         }
 
         while (tree.count) {
-            memory_begin(&m);
+            tree_memory_begin(&m);
             ngx_rf_tree_splice(&m.heap, &tree,
                                where == 0 ? 0
                                : where == 1 ? tree.count - 1
-                               : random_number(tree.count), 1, NULL, 0);
+                               : tree_random(tree.count), 1, NULL, 0);
             ngx_rf_heap_commit(&m.heap);
 
             most = 4096 + (size_t) tree.count * 32 * 4;
@@ -570,7 +536,7 @@ RF_UNIT(tree_shrinks)
         }
 
         is_int(m.live, 0, "an emptied tree takes no memory");
-        memory_done(&m, &tree, "shrinks");
+        tree_memory_done(&m, &tree, "shrinks");
     }
 
     is_int(bad, 0, "and less while it was emptied");
@@ -582,15 +548,15 @@ RF_UNIT(tree_shrinks)
     }
 
     for (i = 0; i + 100 <= tree.count; i++) {
-        memory_begin(&m);
+        tree_memory_begin(&m);
         ngx_rf_tree_splice(&m.heap, &tree, i, 99, NULL, 0);
         ngx_rf_heap_commit(&m.heap);
     }
 
     is_int(tree.count, n / 100, "ranges are gone");
-    ok(ngx_rf_tree_check(&tree, memory_valid, &m), "it is a tree");
+    ok(ngx_rf_tree_check(&tree, tree_memory_valid, &m), "it is a tree");
     ok(tree.root->level <= 1, "of %d levels", tree.root->level + 1);
-    memory_done(&m, &tree, "ranges");
+    tree_memory_done(&m, &tree, "ranges");
 }
 
 
@@ -599,28 +565,28 @@ RF_UNIT(tree_every_failure)
     uint32_t        state;
     ngx_int_t       rc;
     ngx_uint_t      i, round, bad, points;
-    memory_t        m;
+    tree_memory_t   m;
     model_t        *model, *was;
     ngx_rf_tree_t   tree, old;
 
     model = ngx_pcalloc(pool, sizeof(model_t));
     was = ngx_pcalloc(pool, sizeof(model_t));
     ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-    memory_init(&m);
-    random_state = 4;
+    tree_memory_init(&m);
+    tree_random_state = 4;
     bad = 0;
     points = 0;
 
     for (round = 0; round < 150; round++) {
-        state = random_state;
+        state = tree_random_state;
         *was = *model;
         old = tree;
         rc = NGX_ERROR;
 
         for (i = 0; rc != NGX_OK; i++) {
-            random_state = state;
+            tree_random_state = state;
             m.fail = i;
-            memory_begin(&m);
+            tree_memory_begin(&m);
             rc = change(&m, model, &tree);
 
             if (rc == NGX_OK) {
@@ -639,7 +605,7 @@ RF_UNIT(tree_every_failure)
     }
 
     is_int(bad, 0, "%d failures leave the tree", (int) points);
-    memory_done(&m, &tree, "failures");
+    tree_memory_done(&m, &tree, "failures");
 }
 
 
@@ -650,13 +616,14 @@ RF_UNIT(tree_check)
     u_char          saved[256];
     size_t          size;
     ngx_uint_t      i, bad, bit;
-    memory_t        m;
+    tree_memory_t   m;
     ngx_rf_node_t  *node, *children[NGX_RF_TREE_CHILDREN];
     ngx_rf_tree_t   tree;
 
     ngx_memzero(&tree, sizeof(ngx_rf_tree_t));
-    memory_init(&m);
-    ok(ngx_rf_tree_check(&tree, memory_valid_wild, &m), "nothing is a tree");
+    tree_memory_init(&m);
+    ok(ngx_rf_tree_check(&tree, tree_memory_valid_wild, &m),
+       "nothing is a tree");
     is_int(ngx_rf_tree_children(NULL, children), 0, "it has no children");
 
     for (i = 0; i < 3000; i++) {
@@ -665,7 +632,7 @@ RF_UNIT(tree_check)
 
     tree.count = 5;
     tree.bytes = 7;
-    ok(ngx_rf_tree_check(&tree, memory_valid_wild, &m), "a tree is one");
+    ok(ngx_rf_tree_check(&tree, tree_memory_valid_wild, &m), "a tree is one");
     is_int(tree.count, 3000, "counted anew");
     is_int(tree.bytes, 3000 * 16, "its bytes too");
 
@@ -680,7 +647,7 @@ RF_UNIT(tree_check)
 
         for (bit = 24 * 8; bit < 32 * 8 + 16 + 8; bit++) {
             ((u_char *) node)[bit / 8] ^= 1 << bit % 8;
-            bad += ngx_rf_tree_check(&tree, memory_valid_wild, &m);
+            bad += ngx_rf_tree_check(&tree, tree_memory_valid_wild, &m);
             ngx_memcpy(node, saved, size);
         }
 
@@ -688,7 +655,7 @@ RF_UNIT(tree_check)
 
         for (bit = 40 * 8; bit < size * 8; bit++) {
             ((u_char *) node)[bit / 8] ^= 1 << bit % 8;
-            bad += ngx_rf_tree_check(&tree, memory_valid_wild, &m);
+            bad += ngx_rf_tree_check(&tree, tree_memory_valid_wild, &m);
             ngx_memcpy(node, saved, size);
         }
 
@@ -701,8 +668,8 @@ RF_UNIT(tree_check)
         }
     }
 
-    ok(ngx_rf_tree_check(&tree, memory_valid_wild, &m), "a tree again");
-    memory_done(&m, &tree, "check");
+    ok(ngx_rf_tree_check(&tree, tree_memory_valid_wild, &m), "a tree again");
+    tree_memory_done(&m, &tree, "check");
 }
 
 
@@ -731,14 +698,14 @@ model_splice(model_t *model, ngx_uint_t rank, ngx_uint_t ndel, uint32_t *ids,
 
 
 static ngx_uint_t
-model_differs(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
+model_differs(tree_memory_t *m, model_t *model, ngx_rf_tree_t *tree)
 {
     ngx_uint_t     i, rank;
     ngx_rf_tree_t  checked;
 
     checked = *tree;
 
-    if (!ngx_rf_tree_check(&checked, memory_valid, m)
+    if (!ngx_rf_tree_check(&checked, tree_memory_valid, m)
         || checked.count != tree->count || checked.bytes != tree->bytes
         || tree->count != model->n || tree->bytes != model->bytes
         || (tree->count == 0) != (tree->root == NULL))
@@ -747,7 +714,7 @@ model_differs(memory_t *m, model_t *model, ngx_rf_tree_t *tree)
     }
 
     for (i = 0; i < 20 && model->n; i++) {
-        rank = random_number(model->n);
+        rank = tree_random(model->n);
 
         if (!is_elt(ngx_rf_tree_at(tree, rank), model->id[rank])) {
             return 1;
@@ -772,7 +739,7 @@ walk_differs(model_t *model, ngx_rf_tree_t *tree)
                || ngx_rf_walk_prev(&walk) != NULL;
     }
 
-    from = random_number(2) ? 0 : random_number(model->n);
+    from = tree_random(2) ? 0 : tree_random(model->n);
     elt = ngx_rf_walk_from(&walk, tree, from);
 
     for (i = from; i < model->n; i++) {
@@ -796,6 +763,17 @@ walk_differs(model_t *model, ngx_rf_tree_t *tree)
     }
 
     return ngx_rf_walk_prev(&walk) != NULL;
+}
+
+
+static void
+bytes_fill(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < sizeof(bytes_of_all); i++) {
+        bytes_of_all[i] = (u_char) (i * 7 + i / 256);
+    }
 }
 
 
@@ -841,181 +819,4 @@ is_elt(ngx_rf_elt_t *elt, uint32_t id)
            && (item.value.len == 0
                || ngx_memcmp(ngx_rf_elt_value(elt), item.value.data,
                              item.value.len) == 0);
-}
-
-
-static uint32_t
-random_number(uint32_t n)
-{
-    random_state = random_state * 1664525 + 1013904223;
-
-    return (uint32_t) ((uint64_t) random_state * n >> 32);
-}
-
-
-static void
-memory_init(memory_t *m)
-{
-    ngx_uint_t  i;
-
-    ngx_memzero(m, sizeof(memory_t));
-
-    m->heap.alloc = memory_alloc;
-    m->heap.free = memory_free;
-    m->heap.ctx = m;
-    m->fail = -1;
-
-    ngx_queue_init(&m->blocks);
-    ngx_queue_init(&m->kept);
-
-    for (i = 0; i < sizeof(bytes_of_all); i++) {
-        bytes_of_all[i] = (u_char) (i * 7 + i / 256);
-    }
-}
-
-
-static void
-memory_begin(memory_t *m)
-{
-    ngx_rf_heap_begin(&m->heap, ++m->owner);
-}
-
-
-static void *
-memory_alloc(void *ctx, size_t size)
-{
-    memory_t  *m = ctx;
-    block_t   *block;
-
-    if (m->fail == 0 || (m->chance && random_number(m->chance) == 0)) {
-        return NULL;
-    }
-
-    if (m->fail > 0) {
-        m->fail--;
-    }
-
-    block = malloc(sizeof(block_t) + size);
-    block->size = size;
-    block->canary = (uintptr_t) block;
-    ngx_queue_insert_tail(&m->blocks, &block->queue);
-
-    m->live++;
-    m->touched++;
-    m->bytes += size;
-    ngx_memset(block + 1, 0xa5, size);
-
-    return block + 1;
-}
-
-
-static void
-memory_free(void *ctx, ngx_rf_node_t *node)
-{
-    memory_t  *m = ctx;
-
-    if (m->pinned) {
-        ngx_queue_insert_tail(&m->kept, &node->queue);
-        return;
-    }
-
-    memory_release(m, node);
-}
-
-
-static void
-memory_release(memory_t *m, ngx_rf_node_t *node)
-{
-    block_t        *block;
-    ngx_uint_t      i, n;
-    ngx_rf_node_t  *children[NGX_RF_TREE_CHILDREN];
-
-    n = node->whole ? ngx_rf_tree_children(node, children) : 0;
-
-    for (i = 0; i < n; i++) {
-        children[i]->whole = 1;
-        memory_release(m, children[i]);
-    }
-
-    block = (block_t *) node - 1;
-
-    if (block->canary != (uintptr_t) block || block->size != node->size) {
-        m->bad++;
-        return;
-    }
-
-    m->live--;
-    m->bytes -= block->size;
-    ngx_queue_remove(&block->queue);
-    ngx_memset(block, 0x5a, sizeof(block_t) + block->size);
-    free(block);
-}
-
-
-static void
-memory_unpin(memory_t *m)
-{
-    ngx_queue_t  *q;
-
-    m->pinned = 0;
-
-    while (!ngx_queue_empty(&m->kept)) {
-        q = ngx_queue_head(&m->kept);
-        ngx_queue_remove(q);
-        memory_release(m, ngx_queue_data(q, ngx_rf_node_t, queue));
-    }
-}
-
-
-/* the tree goes, and with it all memory */
-
-static void
-memory_done(memory_t *m, ngx_rf_tree_t *tree, const char *name)
-{
-    memory_begin(m);
-    ngx_rf_tree_drop(&m->heap, tree);
-    ngx_rf_heap_commit(&m->heap);
-
-    ok(tree->root == NULL && tree->count == 0 && tree->bytes == 0,
-       "%s: dropped", name);
-    is_int(m->live, 0, "%s: all is freed", name);
-    is_int(m->bad, 0, "%s: once", name);
-}
-
-
-/* whether a block begins there that is long enough: where that is most
- * likely so, by what stands before it */
-
-static ngx_uint_t
-memory_valid(void *ctx, void *p, size_t size)
-{
-    block_t  *block;
-
-    block = (block_t *) p - 1;
-
-    return block->canary == (uintptr_t) block && block->size >= size;
-}
-
-
-/* and where p may be anything */
-
-static ngx_uint_t
-memory_valid_wild(void *ctx, void *p, size_t size)
-{
-    memory_t     *m = ctx;
-    block_t      *block;
-    ngx_queue_t  *q;
-
-    for (q = ngx_queue_head(&m->blocks);
-         q != ngx_queue_sentinel(&m->blocks);
-         q = ngx_queue_next(q))
-    {
-        block = ngx_queue_data(q, block_t, queue);
-
-        if ((void *) (block + 1) == p) {
-            return block->size >= size;
-        }
-    }
-
-    return 0;
 }
