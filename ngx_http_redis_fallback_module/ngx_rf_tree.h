@@ -140,8 +140,8 @@ ngx_uint_t ngx_rf_tree_children(ngx_rf_node_t *node, ngx_rf_node_t **children);
 
 /*
  * In a sorted tree: *rank is the number of elements before (key, name), *elt
- * the element that equals both, or NULL.  With an empty name: the first one of
- * that key.
+ * the element that equals both, or NULL.  So with an empty name *rank is that
+ * of the first element of the key, or where it would be.
  */
 void ngx_rf_tree_search(ngx_rf_tree_t *tree, uint64_t key, u_char *name,
     size_t len, uint64_t *rank, ngx_rf_elt_t **elt);
