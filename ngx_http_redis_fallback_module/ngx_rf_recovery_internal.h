@@ -1,7 +1,7 @@
 /*
  * What the parts of recovery share: ngx_rf_recovery.c leads and probes,
  * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL,
- * ngx_rf_recovery_walk.c reads files.
+ * ngx_rf_recovery_slice.c sends records, ngx_rf_recovery_walk.c reads files.
  */
 
 #ifndef _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
@@ -72,6 +72,13 @@ void ngx_rf_recovery_next(ngx_rf_recovery_t *r);
 /* the same in a turn of its own, so that requests get theirs */
 void ngx_rf_recovery_post(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_posted(ngx_event_t *ev);
+
+/* sends them, takes them over */
+void ngx_rf_recovery_slice(ngx_rf_recovery_t *r, ngx_rf_record_t *records,
+    ngx_uint_t epoch);
+
+/* a key that is to be removed from Redis at the end */
+void ngx_rf_recovery_remember(ngx_rf_recovery_t *r, ngx_str_t *key);
 
 /* reads the next slice of files into the zone */
 void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);

@@ -5,20 +5,19 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_rf_replay.h"
+#include "ngx_rf_replay_internal.h"
 
 
-static ngx_int_t ngx_rf_replay_replace(ngx_pool_t *pool, ngx_rf_record_t *rec,
-    int64_t left, ngx_rf_replay_command_t *command);
-static ngx_int_t ngx_rf_replay_careful(ngx_pool_t *pool, ngx_rf_record_t *rec,
-    int64_t left, ngx_uint_t same_run, ngx_rf_replay_command_t *command);
-static ngx_int_t ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec,
-    int64_t now, ngx_rf_replay_command_t *command);
-static ngx_int_t ngx_rf_replay_restore(ngx_pool_t *pool, ngx_rf_record_t *rec,
-    int64_t now, ngx_str_t *argv);
-static ngx_int_t ngx_rf_replay_number(ngx_pool_t *pool, int64_t n,
-    ngx_str_t *str);
-static ngx_uint_t ngx_rf_replay_equal(ngx_rf_record_t *rec,
-    ngx_rf_reply_t *last);
+static ngx_int_t ngx_rf_replay_start(ngx_rf_replay_t *rp, ngx_pool_t *pool,
+    int64_t now, ngx_rf_reply_t *reply);
+static ngx_int_t ngx_rf_replay_replace(ngx_rf_replay_t *rp, ngx_pool_t *pool,
+    int64_t left);
+static ngx_int_t ngx_rf_replay_replaced(ngx_rf_replay_t *rp, ngx_pool_t *pool,
+    int64_t now, ngx_rf_reply_t *reply);
+static ngx_int_t ngx_rf_replay_careful(ngx_rf_replay_t *rp, ngx_pool_t *pool,
+    int64_t left);
+static ngx_int_t ngx_rf_replay_cared(ngx_rf_replay_t *rp, ngx_pool_t *pool,
+    int64_t now, ngx_rf_reply_t *reply);
 
 
 /*
@@ -27,57 +26,54 @@ static ngx_uint_t ngx_rf_replay_equal(ngx_rf_record_t *rec,
  * value; ms to live or "0".  Returns 1, or 0 for a conflict.
  */
 static ngx_str_t  ngx_rf_replay_careful_script = ngx_string(
-    "local t = redis.call('TYPE', KEYS[1]).ok "
-    "if t == 'none' then "
-    "if ARGV[1] ~= 'absent' and ARGV[2] == '1' then return 0 end "
-    "elseif ARGV[1] == 'absent' or t ~= 'string' "
-    "or redis.sha1hex(redis.call('GET', KEYS[1])) ~= ARGV[1] "
-    "then return 0 end "
+    ngx_rf_replay_lua_conflict("ARGV[1]", "ARGV[2]", "return 0")
     "if ARGV[3] == 'del' then redis.call('DEL', KEYS[1]) "
     "elseif ARGV[5] == '0' then redis.call('SET', KEYS[1], ARGV[4]) "
     "else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5]) end "
     "return 1");
 
 
-/*
- * KEYS: key, marker.  ARGV: the marker's time to live, "1" if Redis lost its
- * data; then the value and ms to live or "0", for the case that the key is
- * among what was lost; then for each change its length and itself.  Returns
- * {1, reply of the last change}, or {0} if the marker was there.  An error of
- * the first change takes the marker back.
- */
-static ngx_str_t  ngx_rf_replay_delta_script = ngx_string(
-    "if not redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[1]) "
-    "then return {0} end "
-    "if ARGV[2] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then "
-    "if ARGV[4] == '0' then redis.call('SET', KEYS[1], ARGV[3]) "
-    "else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end "
-    "return {1, false} end "
-    "local i, r = 5, false "
-    "while i <= #ARGV do "
-    "local n = tonumber(ARGV[i]) "
-    "r = redis.pcall(ARGV[i + 1], KEYS[1], unpack(ARGV, i + 2, i + n)) "
-    "if type(r) == 'table' and r.err then "
-    "if i == 5 then redis.call('DEL', KEYS[2]) end "
-    "return r end "
-    "i = i + n + 1 end "
-    "return {1, r}");
+void
+ngx_rf_replay_init(ngx_rf_replay_t *rp, ngx_rf_record_t *rec,
+    ngx_uint_t remote, ngx_uint_t same_run)
+{
+    ngx_memzero(rp, sizeof(ngx_rf_replay_t));
+
+    rp->rec = rec;
+    rp->remote = remote;
+    rp->same_run = same_run;
+    rp->handler = ngx_rf_replay_start;
+}
 
 
 ngx_int_t
-ngx_rf_replay_command(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t now,
-    ngx_uint_t remote, ngx_uint_t same_run, ngx_rf_replay_command_t *command)
+ngx_rf_replay_next(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
+    ngx_rf_reply_t *reply)
 {
-    int64_t  left;
-
-    ngx_memzero(command, sizeof(ngx_rf_replay_command_t));
-
-    if (rec->pending == NGX_RF_DELTA) {
-        return ngx_rf_replay_delta(pool, rec, now, command);
+    if (reply && reply->type == NGX_RF_REPLY_ERROR) {
+        rp->error = reply->str;
+        return ngx_rf_replay_verdict(rp, NGX_RF_REPLAY_REFUSED);
     }
 
-    if (rec->type != NGX_RF_NONE && rec->type != NGX_RF_STRING) {
+    return rp->handler(rp, pool, now, reply);
+}
+
+
+static ngx_int_t
+ngx_rf_replay_start(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
+    ngx_rf_reply_t *reply)
+{
+    int64_t           left;
+    ngx_rf_record_t  *rec;
+
+    rec = rp->rec;
+
+    if (rec->type > NGX_RF_ZSET) {
         return NGX_DECLINED;
+    }
+
+    if (rec->pending == NGX_RF_DELTA) {
+        return ngx_rf_replay_delta(rp, pool, now);
     }
 
     left = 0;
@@ -87,41 +83,59 @@ ngx_rf_replay_command(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t now,
 
         if (left <= 0) {
             left = -1;
-            command->expired = 1;
+            rp->expired = 1;
         }
     }
 
-    if (remote && rec->base != NGX_RF_BASE_UNKNOWN && rec->version != 0) {
-        return ngx_rf_replay_careful(pool, rec, left, same_run, command);
+    if (rec->type == NGX_RF_NONE || rec->nvalues == 0) {
+        left = -1;
     }
 
-    return ngx_rf_replay_replace(pool, rec, left, command);
+    if (rec->version == 0 && left < 0) {
+        /* it was to be restored, and there is nothing left of it */
+        return ngx_rf_replay_verdict(rp, NGX_RF_REPLAY_MERGED);
+    }
+
+    if (rec->type > NGX_RF_STRING && left >= 0) {
+        return ngx_rf_replay_make(rp, pool, now);
+    }
+
+    if (rp->remote && rec->base != NGX_RF_BASE_UNKNOWN && rec->version != 0) {
+        return ngx_rf_replay_careful(rp, pool, left);
+    }
+
+    return ngx_rf_replay_replace(rp, pool, left);
 }
 
 
+/* left: ms to live; 0: for ever; -1: it does not exist */
+
 static ngx_int_t
-ngx_rf_replay_replace(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t left,
-    ngx_rf_replay_command_t *command)
+ngx_rf_replay_replace(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t left)
 {
-    ngx_str_t  *argv;
+    ngx_str_t        *argv;
+    ngx_rf_record_t  *rec;
+
+    rec = rp->rec;
 
     argv = ngx_palloc(pool, 6 * sizeof(ngx_str_t));
     if (argv == NULL) {
         return NGX_ERROR;
     }
 
-    command->argv = argv;
+    rp->argv = argv;
+    rp->handler = ngx_rf_replay_replaced;
     argv[1] = rec->key;
 
-    if (rec->type == NGX_RF_NONE || left < 0) {
+    if (left < 0) {
         ngx_str_set(&argv[0], "DEL");
-        command->argc = 2;
-        return NGX_OK;
+        rp->argc = 2;
+        return NGX_AGAIN;
     }
 
     ngx_str_set(&argv[0], "SET");
     argv[2] = rec->values[0];
-    command->argc = 3;
+    rp->argc = 3;
 
     if (left) {
         ngx_str_set(&argv[3], "PX");
@@ -130,25 +144,38 @@ ngx_rf_replay_replace(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t left,
             return NGX_ERROR;
         }
 
-        command->argc = 5;
+        rp->argc = 5;
     }
 
     if (rec->version == 0) {
         /* restored after a loss of data: only if nobody was faster */
-        ngx_str_set(&argv[command->argc], "NX");
-        command->argc++;
+        ngx_str_set(&argv[rp->argc], "NX");
+        rp->argc++;
     }
 
-    return NGX_OK;
+    return NGX_AGAIN;
 }
 
 
 static ngx_int_t
-ngx_rf_replay_careful(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t left,
-    ngx_uint_t same_run, ngx_rf_replay_command_t *command)
+ngx_rf_replay_replaced(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
+    ngx_rf_reply_t *reply)
 {
-    u_char     *p;
-    ngx_str_t  *argv;
+    /* nil is SET's answer to NX */
+
+    return ngx_rf_replay_verdict(rp, reply->type == NGX_RF_REPLY_NIL
+                                     ? NGX_RF_REPLAY_MERGED
+                                     : NGX_RF_REPLAY_APPLIED);
+}
+
+
+static ngx_int_t
+ngx_rf_replay_careful(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t left)
+{
+    ngx_str_t        *argv;
+    ngx_rf_record_t  *rec;
+
+    rec = rp->rec;
 
     argv = ngx_pcalloc(pool, 9 * sizeof(ngx_str_t));
     if (argv == NULL) {
@@ -160,27 +187,11 @@ ngx_rf_replay_careful(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t left,
     ngx_str_set(&argv[2], "1");
     argv[3] = rec->key;
 
-    if (rec->base == NGX_RF_BASE_ABSENT) {
-        ngx_str_set(&argv[4], "absent");
-
-    } else {
-        p = ngx_pnalloc(pool, 2 * sizeof(rec->base_sha1));
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        argv[4].data = p;
-        argv[4].len = ngx_hex_dump(p, rec->base_sha1, sizeof(rec->base_sha1))
-                      - p;
+    if (ngx_rf_replay_base(rp, pool, &argv[4]) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    if (same_run && !rec->base_expires) {
-        ngx_str_set(&argv[5], "1");
-    } else {
-        ngx_str_set(&argv[5], "0");
-    }
-
-    if (rec->type == NGX_RF_NONE || left < 0) {
+    if (left < 0) {
         ngx_str_set(&argv[6], "del");
         ngx_str_set(&argv[8], "0");
         argv[7].data = (u_char *) "";
@@ -194,183 +205,79 @@ ngx_rf_replay_careful(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t left,
         }
     }
 
-    command->argv = argv;
-    command->argc = 9;
-    command->careful = 1;
+    rp->argv = argv;
+    rp->argc = 9;
+    rp->handler = ngx_rf_replay_cared;
 
-    return NGX_OK;
+    return NGX_AGAIN;
 }
 
 
 static ngx_int_t
-ngx_rf_replay_delta(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t now,
-    ngx_rf_replay_command_t *command)
+ngx_rf_replay_cared(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
+    ngx_rf_reply_t *reply)
+{
+    if (reply->type == NGX_RF_REPLY_INTEGER && reply->integer == 0) {
+        return ngx_rf_replay_verdict(rp, NGX_RF_REPLAY_CONFLICT);
+    }
+
+    return ngx_rf_replay_verdict(rp, NGX_RF_REPLAY_APPLIED);
+}
+
+
+/* two arguments for ngx_rf_replay_lua_conflict() */
+
+ngx_int_t
+ngx_rf_replay_base(ngx_rf_replay_t *rp, ngx_pool_t *pool, ngx_str_t *argv)
 {
     u_char           *p;
-    ngx_str_t        *argv;
-    ngx_uint_t        i, j, n, argc;
-    ngx_rf_change_t  *change;
+    ngx_rf_record_t  *rec;
 
-    /* what goes under this id: the first nsent changes */
+    rec = rp->rec;
 
-    n = rec->nsent ? rec->nsent : rec->nchanges;
-    argc = 9;
+    if (rec->base == NGX_RF_BASE_ABSENT) {
+        ngx_str_set(&argv[0], "absent");
 
-    for (i = 0; i < n; i++) {
-        argc += 1 + rec->changes[i].argc;
-    }
-
-    argv = ngx_palloc(pool, argc * sizeof(ngx_str_t));
-    if (argv == NULL) {
-        return NGX_ERROR;
-    }
-
-    /* beside the key, so that the key's permissions cover it */
-
-    p = ngx_pnalloc(pool, rec->key.len + sizeof(":redis_fallback:") - 1 + 16);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    command->marker.data = p;
-    command->marker.len = ngx_sprintf(p, "%V:redis_fallback:%016xL", &rec->key,
-                                      rec->id)
-                          - p;
-
-    ngx_str_set(&argv[0], "EVAL");
-    argv[1] = ngx_rf_replay_delta_script;
-    ngx_str_set(&argv[2], "2");
-    argv[3] = rec->key;
-    argv[4] = command->marker;
-    ngx_str_set(&argv[5], NGX_RF_REPLAY_MARKER_TTL);
-
-    if (ngx_rf_replay_restore(pool, rec, now, &argv[6]) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    argc = 9;
-
-    for (i = 0; i < n; i++) {
-        change = &rec->changes[i];
-
-        if (ngx_rf_replay_number(pool, change->argc, &argv[argc++])
-            != NGX_OK)
-        {
+    } else {
+        p = ngx_pnalloc(pool, 2 * sizeof(rec->base_sha1));
+        if (p == NULL) {
             return NGX_ERROR;
         }
 
-        for (j = 0; j < change->argc; j++) {
-            argv[argc++] = change->argv[j];
-        }
+        argv[0].data = p;
+        argv[0].len = ngx_hex_dump(p, rec->base_sha1, sizeof(rec->base_sha1))
+                      - p;
     }
 
-    command->argv = argv;
-    command->argc = argc;
+    if (rp->same_run && !rec->base_expires) {
+        ngx_str_set(&argv[1], "1");
+    } else {
+        ngx_str_set(&argv[1], "0");
+    }
 
     return NGX_OK;
 }
 
 
-/* three arguments: whether, the value, its time to live */
-
-static ngx_int_t
-ngx_rf_replay_restore(ngx_pool_t *pool, ngx_rf_record_t *rec, int64_t now,
-    ngx_str_t *argv)
+ngx_int_t
+ngx_rf_replay_name(ngx_pool_t *pool, ngx_rf_record_t *rec, uint64_t id,
+    const char *suffix, ngx_str_t *name)
 {
-    if (!rec->restore || rec->nvalues != 1
-        || (rec->expire && rec->expire <= now))
-    {
-        ngx_str_set(&argv[0], "0");
-        ngx_str_set(&argv[1], "");
-        ngx_str_set(&argv[2], "0");
-
-        return NGX_OK;
+    name->data = ngx_pnalloc(pool, rec->key.len + sizeof(":redis_fallback:")
+                                   + 16 + ngx_strlen(suffix));
+    if (name->data == NULL) {
+        return NGX_ERROR;
     }
 
-    ngx_str_set(&argv[0], "1");
-    argv[1] = rec->values[0];
+    name->len = ngx_sprintf(name->data, "%V:redis_fallback:%016xL%s",
+                            &rec->key, id, suffix)
+                - name->data;
 
-    return ngx_rf_replay_number(pool, rec->expire ? rec->expire - now : 0,
-                                &argv[2]);
+    return NGX_OK;
 }
 
 
-ngx_rf_replay_verdict_e
-ngx_rf_replay_verdict(ngx_rf_replay_command_t *command, ngx_rf_record_t *rec,
-    ngx_rf_reply_t *reply)
-{
-    if (reply->type == NGX_RF_REPLY_ERROR) {
-        return NGX_RF_REPLAY_REFUSED;
-    }
-
-    if (rec->pending == NGX_RF_DELTA) {
-
-        if (reply->type == NGX_RF_REPLY_ARRAY && reply->nelts == 2
-            && rec->complete && rec->nchanges
-            && (rec->nsent == 0 || rec->nsent == rec->nchanges)
-            && ngx_rf_replay_equal(rec, &reply->elts[1]))
-        {
-            return NGX_RF_REPLAY_APPLIED;
-        }
-
-        return NGX_RF_REPLAY_MERGED;
-    }
-
-    if (rec->version == 0) {
-        /* SET NX */
-        return (reply->type == NGX_RF_REPLY_NIL) ? NGX_RF_REPLAY_MERGED
-                                                 : NGX_RF_REPLAY_APPLIED;
-    }
-
-    if (command->careful && reply->type == NGX_RF_REPLY_INTEGER
-        && reply->integer == 0)
-    {
-        return NGX_RF_REPLAY_CONFLICT;
-    }
-
-    return NGX_RF_REPLAY_APPLIED;
-}
-
-
-/* whether the reply to the last change shows that nobody else has changed the
- * value meanwhile */
-
-static ngx_uint_t
-ngx_rf_replay_equal(ngx_rf_record_t *rec, ngx_rf_reply_t *last)
-{
-    ngx_str_t        *value;
-    ngx_rf_change_t  *change;
-    u_char            buf[NGX_INT64_LEN];
-
-    if (rec->type != NGX_RF_STRING || rec->nvalues != 1) {
-        return 0;
-    }
-
-    value = &rec->values[0];
-    change = &rec->changes[rec->nchanges - 1];
-
-    if (last->type == NGX_RF_REPLY_STRING) {
-        return last->str.len == value->len
-               && ngx_memcmp(last->str.data, value->data, value->len) == 0;
-    }
-
-    if (last->type != NGX_RF_REPLY_INTEGER) {
-        return 0;
-    }
-
-    if (change->argv[0].len == 6
-        && ngx_strncasecmp(change->argv[0].data, (u_char *) "INCRBY", 6) == 0)
-    {
-        return (size_t) (ngx_sprintf(buf, "%L", last->integer) - buf)
-               == value->len
-               && ngx_memcmp(buf, value->data, value->len) == 0;
-    }
-
-    return 0;
-}
-
-
-static ngx_int_t
+ngx_int_t
 ngx_rf_replay_number(ngx_pool_t *pool, int64_t n, ngx_str_t *str)
 {
     str->data = ngx_pnalloc(pool, NGX_INT64_LEN);
@@ -381,4 +288,27 @@ ngx_rf_replay_number(ngx_pool_t *pool, int64_t n, ngx_str_t *str)
     str->len = ngx_sprintf(str->data, "%L", n) - str->data;
 
     return NGX_OK;
+}
+
+
+/* the end */
+
+ngx_int_t
+ngx_rf_replay_verdict(ngx_rf_replay_t *rp, ngx_rf_replay_verdict_e verdict)
+{
+    rp->verdict = verdict;
+    rp->handler = NULL;
+
+    return NGX_OK;
+}
+
+
+/* no Redis answers like that */
+
+ngx_int_t
+ngx_rf_replay_unexpected(ngx_rf_replay_t *rp)
+{
+    ngx_str_set(&rp->error, "an unexpected reply");
+
+    return ngx_rf_replay_verdict(rp, NGX_RF_REPLAY_REFUSED);
 }
