@@ -8,6 +8,7 @@ NGINX_SRC ?= /usr/share/nginx/src
 NGX_BIN  ?= $(firstword $(wildcard /usr/sbin/nginx) nginx)
 JOBS     ?= $(shell nproc)
 SOAK     ?= 600
+FUZZ     ?= 1000000
 COMMANDS ?= 200000
 
 ifeq ($(origin CC),default)
@@ -111,6 +112,9 @@ help:
 	@echo 'make soak         10 minutes of load and outages; SOAK=seconds'
 	@echo 'make differential 200,000 random commands, nginx against Redis;'
 	@echo '                  SEED=n COMMANDS=n'
+	@echo 'make fuzz         FUZZ=executions of each of t/fuzz/; some:'
+	@echo '                  TARGETS="resp codec"'
+	@echo 'make fuzz-short   the same in half a minute'
 	@echo 'make clean        removes build/'
 	@echo
 	@echo 'BUILD=release (default), debug, sanitize (ASan and UBSan; only in'
@@ -218,6 +222,12 @@ differential: build
 	@scripts/deps --check
 	@SEED=$(SEED) COMMANDS=$(COMMANDS) \
 	    $(PROVE) -v t/differential/differential.pl
+
+fuzz:
+	@scripts/fuzz run $(FUZZ) $(TARGETS)
+
+fuzz-short:
+	@scripts/fuzz short
 
 clean:
 	rm -rf build
