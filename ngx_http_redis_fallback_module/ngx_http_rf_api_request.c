@@ -41,7 +41,9 @@ ngx_http_rf_api_parse_url(ngx_http_request_t *r, ngx_http_rf_api_t *api,
         return NGX_ERROR;
     }
 
-    from = 1;
+    /* a rewrite may leave a path without its slash */
+
+    from = (r->uri.len && r->uri.data[0] == '/') ? 1 : 0;
 
     if (r->uri.len >= prefix->len
         && ngx_memcmp(r->uri.data, prefix->data, prefix->len) == 0)
@@ -209,6 +211,12 @@ ngx_http_rf_api_same_path(u_char *path, u_char *end, ngx_str_t *uri)
 
     p = uri->data;
     last = p + uri->len;
+
+    /* what was sent begins with a slash */
+
+    if (p == last || *p != '/') {
+        return 0;
+    }
 
     for ( /* void */ ; path < end; path++) {
 
