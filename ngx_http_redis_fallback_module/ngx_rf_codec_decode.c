@@ -340,7 +340,8 @@ ngx_rf_codec_get_state(ngx_rf_codec_ctx_t *ctx)
             return NGX_DECLINED;
         }
 
-        ctx->head.nsent = (ngx_uint_t) n;
+        /* without the id nobody could tell whether they were applied */
+        ctx->head.nsent = ctx->head.id ? (ngx_uint_t) n : 0;
     }
 
     return NGX_OK;

@@ -232,6 +232,13 @@ RF_UNIT(codec_fields)
     ok(has(&text, "\"changes\":[[\"INCRBY\",\"5\"]]"), "readable");
     ok(has(&text, "\"pending\":\"delta\""), "a delta");
 
+    got = decode("{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\","
+                 "\"timestamp\":1,\"pending\":\"delta\",\"sent\":1,"
+                 "\"changes\":[[\"INCRBY\",\"5\"]]}");
+    ok(got != NULL && got->id == 0 && got->nsent == 0,
+       "nothing was sent without an id");
+    free(got);
+
     /* what memory has of a foreign record looks foreign again */
 
     base(&rec, NGX_RF_STRING, &v, 1);
