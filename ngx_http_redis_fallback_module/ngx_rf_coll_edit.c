@@ -369,7 +369,9 @@ ngx_rf_coll_store(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
 
     if (elt != NULL
         && elt->value_len == value->len
-        && ngx_memcmp(ngx_rf_elt_value(elt), value->data, value->len) == 0)
+        && (value->len == 0
+            || ngx_memcmp(ngx_rf_elt_value(elt), value->data, value->len)
+               == 0))
     {
         return NGX_OK;
     }

@@ -93,6 +93,8 @@ ngx_rf_set_combine(ngx_rf_local_t *l)
 
     /* going through the sets is cheap; elements of a reply are not */
 
+    reply = NULL;
+
     rc = ngx_rf_set_count(&a, 0, &count);
 
     if (rc == NGX_OK) {
