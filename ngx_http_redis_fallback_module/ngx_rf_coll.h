@@ -19,8 +19,8 @@
  *
  *     return rc == NGX_OK ? ngx_rf_local_integer(l, 1) : rc;
  *
- * Elements that get() and walks return stay good until the lock is released or
- * breathe() is called, changes notwithstanding: copy them into replies.
+ * Elements that get() and walks return stay good until the collection is changed
+ * or breathe() is called: copy them into the reply before.
  *
  * An error reply after changes is fine: the dispatcher rolls them back.  So is
  * any return other than NGX_OK.

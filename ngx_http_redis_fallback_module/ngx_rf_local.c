@@ -30,7 +30,6 @@ static ngx_uint_t ngx_rf_local_changes(ngx_rf_local_t *l,
 static void ngx_rf_local_take(ngx_rf_local_t *l, ngx_rf_local_part_t *part,
     ngx_rf_local_t *one);
 static void ngx_rf_local_clear(ngx_rf_local_t *l);
-static ngx_rf_local_pt ngx_rf_local_handler(ngx_rf_command_e id);
 static ngx_int_t ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler);
 static ngx_int_t ngx_rf_local_write(ngx_rf_local_t *l,
     ngx_rf_local_pt handler);
@@ -341,7 +340,7 @@ ngx_rf_local_clear(ngx_rf_local_t *l)
 }
 
 
-static ngx_rf_local_pt
+ngx_rf_local_pt
 ngx_rf_local_handler(ngx_rf_command_e id)
 {
     ngx_rf_local_pt  handler;

@@ -1,7 +1,6 @@
 /*
  * Executes a command on the zone: the dispatcher over the rooms of the types
- * (ngx_rf_keyspace, ngx_rf_string, ...), and what memory learns from a command
- * that Redis executed.
+ * (ngx_rf_keyspace, ngx_rf_string, ...).
  *
  * Guarantees: one hold of the lock per command, so each is atomic; a return
  * other than NGX_OK leaves everything as it was; replies, errors and their
@@ -101,24 +100,11 @@ typedef struct {
 ngx_int_t ngx_rf_local_exec_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
     ngx_uint_t n);
 
-/*
- * Tells memory what Redis answered to the command (a non-error reply).  "seq"
- * is sh->seq of the time the command was sent: entries changed since then are
- * left alone (a read) or forgotten (a write).  "pttl" is the reply of the
- * PTTL sent along with a GET or INCR, or -3.  "sent" is the wall-clock ms when
- * it was sent: expiries are counted from there, so that nothing outlives its
- * TTL.
- * Never touches pending entries.  Out of memory just forgets.
- */
-void ngx_rf_local_learn(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
-    ngx_uint_t argc, ngx_str_t *argv, ngx_rf_reply_t *reply, int64_t pttl,
-    uint64_t seq, int64_t sent);
-
-
 /* the rooms of the types; called under the lock with scope already checked */
 
 typedef ngx_int_t (*ngx_rf_local_pt)(ngx_rf_local_t *l);
 
+ngx_rf_local_pt ngx_rf_local_handler(ngx_rf_command_e id);
 ngx_rf_local_pt ngx_rf_keyspace_handler(ngx_rf_command_e id);
 ngx_rf_local_pt ngx_rf_string_handler(ngx_rf_command_e id);
 ngx_rf_local_pt ngx_rf_hash_handler(ngx_rf_command_e id);

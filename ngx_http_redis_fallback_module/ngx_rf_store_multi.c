@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_resp.h"
 #include "ngx_rf_store.h"
@@ -260,9 +261,9 @@ ngx_rf_multi_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     for (i = 0; i < op->nparts; i++) {
         part = &w->parts[i];
 
-        ngx_rf_local_learn(&op->store->zone, part->command, part->argc,
-                           &op->argv[part->first], &reply->elts[i], -3,
-                           w->seq, w->sent);
+        ngx_rf_learn(&op->store->zone, op->pool, part->command, part->argc,
+                     &op->argv[part->first], &reply->elts[i], -3, w->seq,
+                     w->sent);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_redis.h"
 #include "ngx_rf_resp.h"
@@ -19,7 +20,6 @@
 
 
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
-static ngx_uint_t ngx_rf_work_learns(ngx_rf_command_e id);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
     ngx_str_t **reason);
@@ -85,7 +85,7 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
     call->ncommands = 1;
     call->repeat = ngx_rf_command_repeatable(op->command, op->argc, op->argv);
 
-    if (ngx_rf_work_learns(op->command->id)) {
+    if (ngx_rf_learn_pttl(op->command, op->argc, op->argv)) {
 
         /* the reply is the value, but not how long it lives: memory must not
          * outlive it */
@@ -95,27 +95,6 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
         w->commands[1].argc = 2;
         w->commands[1].argv = w->pttl;
         call->ncommands = 2;
-    }
-}
-
-
-/* commands whose reply is the key's value */
-
-static ngx_uint_t
-ngx_rf_work_learns(ngx_rf_command_e id)
-{
-    switch (id) {
-
-    case NGX_RF_CMD_GET:
-    case NGX_RF_CMD_INCR:
-    case NGX_RF_CMD_INCRBY:
-    case NGX_RF_CMD_INCRBYFLOAT:
-    case NGX_RF_CMD_DECR:
-    case NGX_RF_CMD_DECRBY:
-        return 1;
-
-    default:
-        return 0;
     }
 }
 
@@ -198,8 +177,8 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     pttl = (second && second->type == NGX_RF_REPLY_INTEGER) ? second->integer
                                                             : -3;
 
-    ngx_rf_local_learn(&op->store->zone, op->command, op->argc, op->argv,
-                       reply, pttl, w->seq, w->sent);
+    ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,
+                 reply, pttl, w->seq, w->sent);
 }
 
 

@@ -11,6 +11,7 @@
 #include "diff.h"
 #include "ngx_rf_command.h"
 #include "ngx_rf_keyspace.h"
+#include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_mode.h"
 
@@ -231,7 +232,8 @@ RF_UNIT(differential_replay)
 
         ttl = i == 3 ? d.epoch + 90000000 - ngx_rf_now() : -1;
 
-        ngx_rf_local_learn(&d.zone, ngx_rf_command_find(&argv[0]), 2, argv,
+        ngx_rf_learn(&d.zone, d.pool,
+                 ngx_rf_command_find(&argv[0]), 2, argv,
                            &value, ttl, d.zone.sh->seq, ngx_rf_now());
     }
 
@@ -432,8 +434,8 @@ diff_replay(diff_t *d, ngx_uint_t lose, uint64_t *last)
                     value.str.data = (u_char *) get->str;
                     value.str.len = get->len;
 
-                    ngx_rf_local_learn(&d->zone,
-                                       ngx_rf_command_find(&argv[0]), 2, argv,
+                    ngx_rf_learn(&d->zone, d->pool,
+                 ngx_rf_command_find(&argv[0]), 2, argv,
                                        &value, pttl->integer,
                                        d->zone.sh->seq, ngx_rf_now());
                 }

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include "rf_unit.h"
 #include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
 #include "sound.h"
 
@@ -375,7 +376,8 @@ salvage_learn(salvage_t *s)
     ngx_memzero(&reply, sizeof(ngx_rf_reply_t));
     reply.type = NGX_RF_REPLY_STATUS;
 
-    ngx_rf_local_learn(&s->zone, ngx_rf_command_find(&argv[0]), 3, argv,
+    ngx_rf_learn(&s->zone, s->pool,
+                 ngx_rf_command_find(&argv[0]), 3, argv,
                        &reply, -3, s->zone.sh->seq, ngx_rf_now());
 }
 

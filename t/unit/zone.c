@@ -5,6 +5,7 @@
 
 #include "rf_unit.h"
 #include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_mode.h"
 #include "sound.h"
@@ -1080,7 +1081,8 @@ zt_learn(zt_t *t, const char *line, const char *text, int64_t pttl,
         reply.integer = atoi(text + 1);
     }
 
-    ngx_rf_local_learn(&t->zone, ngx_rf_command_find(&argv[0]), argc, argv,
+    ngx_rf_learn(&t->zone, t->pool,
+                 ngx_rf_command_find(&argv[0]), argc, argv,
                        &reply, pttl, seq, ngx_rf_now());
 }
 

@@ -1,43 +1,22 @@
 /*
- * What memory learns from a command that Redis executed.
- *
- * Guarantees: an entry holds a value only if nothing else is known to have
- * happened to the key since that value was Redis'; in doubt it is forgotten.
- * Expiries are counted from when the command was sent, so no entry outlives
- * its key.  Pending entries are not touched.
+ * What memory learns from a command that Redis executed: strings, expiries, and
+ * which keys to forget.  Collections are in ngx_rf_learn_coll.c.
  */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_learn.h"
+#include "ngx_rf_learn_internal.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_local_op.h"
 
 
-/* a value may take this part of the zone: caching it must not cost the rest */
-#define NGX_RF_LEARN_PART       8
-
 #define NGX_RF_LEARN_SWEEP      2
 
 
-typedef struct {
-    ngx_rf_zone_t            *zone;
-    ngx_rf_command_e          id;
-    ngx_uint_t                argc;
-    ngx_str_t                *argv;
-    ngx_rf_reply_t           *reply;
-    int64_t                   pttl;
-    uint64_t                  seq;
-    int64_t                   sent;
-} ngx_rf_learn_t;
-
-typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
-
-
 static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
-static ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
 static void ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_str_t *value, int64_t expire);
-static void ngx_rf_learn_forget(ngx_rf_learn_t *ln);
 static void ngx_rf_learn_get(ngx_rf_learn_t *ln);
 static void ngx_rf_learn_mget(ngx_rf_learn_t *ln);
 static void ngx_rf_learn_compare(ngx_rf_learn_t *ln, ngx_str_t *key,
@@ -59,15 +38,18 @@ static void ngx_rf_learn_persist(ngx_rf_learn_t *ln);
 
 
 void
-ngx_rf_local_learn(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
-    ngx_uint_t argc, ngx_str_t *argv, ngx_rf_reply_t *reply, int64_t pttl,
-    uint64_t seq, int64_t sent)
+ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
+    const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,
+    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent)
 {
-    ngx_int_t        i, last;
     ngx_rf_learn_t   ln;
     ngx_rf_learn_pt  handler;
 
     handler = ngx_rf_learn_handler(command->id);
+
+    if (handler == NULL) {
+        handler = ngx_rf_learn_coll_handler(command->id);
+    }
 
     if (reply->type == NGX_RF_REPLY_ERROR
         || (handler == NULL && !(command->flags & NGX_RF_CMD_WRITE)))
@@ -76,6 +58,8 @@ ngx_rf_local_learn(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
     }
 
     ln.zone = zone;
+    ln.pool = pool;
+    ln.command = command;
     ln.id = command->id;
     ln.argc = argc;
     ln.argv = argv;
@@ -84,37 +68,72 @@ ngx_rf_local_learn(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
     ln.seq = seq;
     ln.sent = sent;
 
+    if (ngx_rf_learn_prepare(&ln) != NGX_OK) {
+        /* no memory, or more than memory is for */
+        handler = ngx_rf_learn_forget;
+    }
+
     ngx_rf_zone_lock(zone);
 
     ngx_rf_zone_sweep_locked(zone, ngx_rf_now(), NGX_RF_LEARN_SWEEP);
 
     if (handler) {
         handler(&ln);
-        goto done;
+
+    } else {
+        ngx_rf_learn_forget_keys(&ln);
     }
+
+    ngx_rf_zone_unlock(zone);
+}
+
+
+void
+ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln)
+{
+    ngx_int_t                i, last;
+    const ngx_rf_command_t  *command;
+
+    command = ln->command;
 
     if (command->first == 0) {
 
         if (command->flags & NGX_RF_CMD_KEYSPACE) {
             /* FLUSHALL and its like */
-            ngx_rf_zone_forget_all_locked(zone);
+            ngx_rf_zone_forget_all_locked(ln->zone);
         }
 
-        goto done;
+        return;
     }
 
-    last = command->last < 0 ? (ngx_int_t) argc + command->last
+    last = command->last < 0 ? (ngx_int_t) ln->argc + command->last
                              : command->last;
 
-    for (i = command->first; i <= last && i < (ngx_int_t) argc;
+    for (i = command->first; i <= last && i < (ngx_int_t) ln->argc;
          i += command->step)
     {
-        ngx_rf_zone_forget_key_locked(zone, &argv[i]);
+        ngx_rf_zone_forget_key_locked(ln->zone, &ln->argv[i]);
     }
+}
 
-done:
 
-    ngx_rf_zone_unlock(zone);
+ngx_uint_t
+ngx_rf_learn_pttl(const ngx_rf_command_t *command, ngx_uint_t argc,
+    ngx_str_t *argv)
+{
+    switch (command->id) {
+
+    case NGX_RF_CMD_GET:
+    case NGX_RF_CMD_INCR:
+    case NGX_RF_CMD_INCRBY:
+    case NGX_RF_CMD_INCRBYFLOAT:
+    case NGX_RF_CMD_DECR:
+    case NGX_RF_CMD_DECRBY:
+        return 1;
+
+    default:
+        return ngx_rf_learn_coll_pttl(command->id, argc, argv);
+    }
 }
 
 
@@ -176,7 +195,7 @@ ngx_rf_learn_handler(ngx_rf_command_e id)
 
 /* a complete entry that nothing has changed since the command was sent */
 
-static ngx_rf_entry_t *
+ngx_rf_entry_t *
 ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key)
 {
     ngx_rf_entry_t  *e;
@@ -253,7 +272,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 }
 
 
-static void
+void
 ngx_rf_learn_forget(ngx_rf_learn_t *ln)
 {
     ngx_rf_zone_forget_key_locked(ln->zone, &ln->argv[1]);

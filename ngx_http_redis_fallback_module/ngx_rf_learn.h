@@ -1,0 +1,43 @@
+/*
+ * What memory learns from a command that Redis executed.
+ *
+ * Guarantees: an entry holds a value only if nothing else is known to have
+ * happened to the key since that value was Redis'; in doubt it is forgotten.
+ * Expiries are counted from when the command was sent, so no entry outlives
+ * its key.  Pending entries are not touched.
+ *
+ * Of a collection memory may know some elements only, see "complete" of an
+ * entry: those that were read or written one by one.  It knows all of one that
+ * was read as a whole.
+ */
+
+#ifndef _NGX_RF_LEARN_H_INCLUDED_
+#define _NGX_RF_LEARN_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf.h"
+#include "ngx_rf_zone.h"
+
+
+/*
+ * Tells memory what Redis answered to the command (a non-error reply).  "seq"
+ * is sh->seq of the time the command was sent: entries changed since then are
+ * left alone (a read) or forgotten (a write).  "pttl" is the reply of the
+ * PTTL sent along, see below, or -3.  "sent" is the wall-clock ms when it was
+ * sent: expiries are counted from there, so that nothing outlives its TTL.
+ * "pool" is for what is needed meanwhile.
+ * Never touches pending entries.  Out of memory just forgets.
+ */
+void ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
+    const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,
+    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent);
+
+/* whether the reply is worth a PTTL of argv[1] that is sent along: it says the
+ * value or a part of it, but not how long it lives */
+ngx_uint_t ngx_rf_learn_pttl(const ngx_rf_command_t *command, ngx_uint_t argc,
+    ngx_str_t *argv);
+
+
+#endif /* _NGX_RF_LEARN_H_INCLUDED_ */

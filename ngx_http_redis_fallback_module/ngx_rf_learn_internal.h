@@ -1,0 +1,52 @@
+/* What the files of this room share. */
+
+#ifndef _NGX_RF_LEARN_INTERNAL_H_INCLUDED_
+#define _NGX_RF_LEARN_INTERNAL_H_INCLUDED_
+
+
+#include "ngx_rf_learn.h"
+#include "ngx_rf_tree.h"
+
+
+/* a value may take this part of the zone: caching it must not cost the rest */
+#define NGX_RF_LEARN_PART       8
+
+
+typedef struct {
+    ngx_rf_zone_t            *zone;
+    ngx_pool_t               *pool;
+    const ngx_rf_command_t   *command;
+    ngx_rf_command_e          id;
+    ngx_uint_t                argc;
+    ngx_str_t                *argv;
+    ngx_rf_reply_t           *reply;
+    int64_t                   pttl;
+    uint64_t                  seq;
+    int64_t                   sent;
+
+    ngx_rf_item_t            *items;    /* of a whole collection, sorted */
+    ngx_uint_t                nitems;
+} ngx_rf_learn_t;
+
+typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
+
+
+/* a complete entry that nothing has changed since the command was sent */
+ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
+
+/* argv[1], or all keys of the command */
+void ngx_rf_learn_forget(ngx_rf_learn_t *ln);
+void ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln);
+
+
+/* ngx_rf_learn_coll.c */
+
+ngx_rf_learn_pt ngx_rf_learn_coll_handler(ngx_rf_command_e id);
+ngx_uint_t ngx_rf_learn_coll_pttl(ngx_rf_command_e id, ngx_uint_t argc,
+    ngx_str_t *argv);
+/* work to be done before the lock is taken; NGX_DECLINED: the value is not for
+ * memory; NGX_ERROR */
+ngx_int_t ngx_rf_learn_prepare(ngx_rf_learn_t *ln);
+
+
+#endif /* _NGX_RF_LEARN_INTERNAL_H_INCLUDED_ */
