@@ -12,7 +12,7 @@
 
 /* the most that a reply repeats elements: Redis would go on until its memory
  * is full */
-#define NGX_RF_COLL_RANDOM_MAX  (1024 * 1024)
+#define NGX_RF_COLL_RANDOM_MAX  1000000
 
 
 /* less than n, which is not 0 */
