@@ -4,38 +4,20 @@
  * seen by diff_zset.c; here is what that cannot see.
  */
 
-#include "rf_unit.h"
-#include "ngx_rf_command.h"
-#include "ngx_rf_local.h"
+#include "exec.h"
 #include "sound.h"
 
 
-#define ZSET_ARGS   16
-#define ZSET_TEXT   4096
 #define ZSET_LARGE  20000
 
 
-typedef struct {
-    ngx_pool_t           *pool;         /* of the command */
-    ngx_log_t            *log;
-    ngx_rf_zone_t        *zone;
-    ngx_rf_reply_t       *reply;
-} zset_t;
-
-
-static void zset_init(zset_t *z, ngx_pool_t *pool, ngx_log_t *log,
-    size_t size);
-static ngx_int_t zset_exec(zset_t *z, const char *line);
-static void zset_is(zset_t *z, const char *line, const char *expected);
-static u_char *zset_text(u_char *p, u_char *last, ngx_rf_reply_t *reply);
-static ngx_uint_t zset_range(zset_t *z, const char *line, ngx_uint_t from,
+static ngx_uint_t zset_range(exec_t *e, const char *line, ngx_uint_t from,
     ngx_uint_t n, ngx_uint_t reverse);
-static void zset_told(zset_t *z, const char *key, const char *expected);
 
 
 RF_UNIT(zset_replies)
 {
-    zset_t       z;
+    exec_t       z;
     ngx_uint_t   i;
 
     static const char  *lines[][2] = {
@@ -111,10 +93,10 @@ RF_UNIT(zset_replies)
         { "type k", "zset" }
     };
 
-    zset_init(&z, pool, log, 8 * 1024 * 1024);
+    exec_init(&z, pool, log, 8 * 1024 * 1024);
 
     for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        zset_is(&z, lines[i][0], lines[i][1]);
+        exec_is(&z, lines[i][0], lines[i][1]);
     }
 
     ok(sound_zone(z.zone, 0), "the zone is sound");
@@ -127,24 +109,29 @@ RF_UNIT(zset_replies)
 RF_UNIT(zset_large)
 {
     char        line[128], name[8];
-    zset_t      z;
+    exec_t      z;
     ngx_str_t   key;
     ngx_uint_t  i, n, at, wrong;
 
-    zset_init(&z, pool, log, 32 * 1024 * 1024);
+    exec_init(&z, pool, log, 32 * 1024 * 1024);
 
     for (i = 0, wrong = 0; i < ZSET_LARGE; i++) {
-        n = i * 7919 % ZSET_LARGE;
-        sprintf(line, "zadd k %d m%05d", (int) n / 2 - 5000, (int) n);
+        z.pool = ngx_create_pool(1024, log);
 
-        wrong += zset_exec(&z, line) != NGX_OK || z.reply->integer != 1;
+        n = i * 7919 % ZSET_LARGE;
+        wrong += exec_line(&z, "zadd k %d m%05d", (int) n / 2 - 5000, (int) n)
+                 != NGX_OK
+                 || z.reply->integer != 1;
+
+        ngx_destroy_pool(z.pool);
     }
+
+    z.pool = pool;
 
     is_int(wrong, 0, "%d members are there", ZSET_LARGE);
 
     for (i = 0, wrong = 0; i < ZSET_LARGE && wrong < 5; i += 61) {
-        sprintf(line, "zrank k m%05d", (int) i);
-        wrong += zset_exec(&z, line) != NGX_OK
+        wrong += exec_line(&z, "zrank k m%05d", (int) i) != NGX_OK
                  || (ngx_uint_t) z.reply->integer != i;
 
         n = 1 + i % 300;
@@ -169,22 +156,22 @@ RF_UNIT(zset_large)
         n = at > 2 ? ngx_min(n, at - 2) : 0;
         wrong += !zset_range(&z, line, at - 3, n, 1);
 
-        sprintf(line, "zcount k -inf (%d", (int) at / 2 - 5000);
-        wrong += zset_exec(&z, line) != NGX_OK
+        wrong += exec_line(&z, "zcount k -inf (%d", (int) at / 2 - 5000)
+                 != NGX_OK
                  || (ngx_uint_t) z.reply->integer != at;
     }
 
     is_int(wrong, 0, "ranks and ranges are right");
 
-    zset_is(&z, "zremrangebyrank k 100 19899", "19800");
-    zset_is(&z, "zcard k", "200");
-    zset_is(&z, "zrange k 99 100", "[m00099 m19900]");
-    zset_is(&z, "zrank k m19900", "100");
-    zset_is(&z, "zscore k m19900", "4950");
-    zset_is(&z, "zscore k m10000", "nil");
+    exec_is(&z, "zremrangebyrank k 100 19899", "19800");
+    exec_is(&z, "zcard k", "200");
+    exec_is(&z, "zrange k 99 100", "[m00099 m19900]");
+    exec_is(&z, "zrank k m19900", "100");
+    exec_is(&z, "zscore k m19900", "4950");
+    exec_is(&z, "zscore k m10000", "nil");
 
     for (i = 0, wrong = 0; i < 50; i++) {
-        zset_exec(&z, "zpopmax k 2");
+        exec_line(&z, "zpopmax k 2");
         sprintf(name, "m%05d", (int) (ZSET_LARGE - 1 - 2 * i));
         key = z.reply->elts[0].str;
 
@@ -193,9 +180,9 @@ RF_UNIT(zset_large)
     }
 
     is_int(wrong, 0, "the greatest go first");
-    zset_is(&z, "zcard k", "100");
-    zset_is(&z, "zremrangebyscore k -inf inf", "100");
-    zset_is(&z, "exists k", "0");
+    exec_is(&z, "zcard k", "100");
+    exec_is(&z, "zremrangebyscore k -inf inf", "100");
+    exec_is(&z, "exists k", "0");
 
     ok(sound_zone(z.zone, 0), "the zone is sound");
 }
@@ -203,55 +190,55 @@ RF_UNIT(zset_large)
 
 RF_UNIT(zset_tells)
 {
-    zset_t  z;
+    exec_t  z;
 
-    zset_init(&z, pool, log, 8 * 1024 * 1024);
+    exec_init(&z, pool, log, 8 * 1024 * 1024);
 
     /* nothing is known of these keys: it merges with what Redis has */
 
-    zset_exec(&z, "zadd a 1 x");
-    zset_exec(&z, "zincrby a 5 x");
-    zset_told(&z, "a", "ZADD 6 x; ");
+    exec_line(&z, "zadd a 1 x");
+    exec_line(&z, "zincrby a 5 x");
+    exec_told(&z, "a", "ZADD 6 x; ");
 
-    zset_exec(&z, "zincrby b 1.5 x");
-    zset_exec(&z, "zadd b incr 2 x");
-    zset_told(&z, "b", "ZINCRBY 3.5 x; ");
+    exec_line(&z, "zincrby b 1.5 x");
+    exec_line(&z, "zadd b incr 2 x");
+    exec_told(&z, "b", "ZINCRBY 3.5 x; ");
 
-    zset_exec(&z, "zadd c gt 3 x");
-    zset_exec(&z, "zadd d lt 3 x");
-    zset_told(&z, "c", "ZADD GT 3 x; ");
-    zset_told(&z, "d", "ZADD LT 3 x; ");
+    exec_line(&z, "zadd c gt 3 x");
+    exec_line(&z, "zadd d lt 3 x");
+    exec_told(&z, "c", "ZADD GT 3 x; ");
+    exec_told(&z, "d", "ZADD LT 3 x; ");
 
-    zset_exec(&z, "zrem e x");
-    zset_told(&z, "e", "ZREM x; ");
+    exec_line(&z, "zrem e x");
+    exec_told(&z, "e", "ZREM x; ");
 
-    zset_exec(&z, "zadd f 3 x");
-    zset_exec(&z, "zpopmin f");
-    zset_told(&z, "f", "ZREM x; ");
+    exec_line(&z, "zadd f 3 x");
+    exec_line(&z, "zpopmin f");
+    exec_told(&z, "f", "ZREM x; ");
 
     /* a range of what is known in part */
 
-    zset_is(&z, "zremrangebyscore g (1 5", "0");
-    zset_told(&z, "g", "zremrangebyscore (1 5; ");
+    exec_is(&z, "zremrangebyscore g (1 5", "0");
+    exec_told(&z, "g", "zremrangebyscore (1 5; ");
 
-    zset_exec(&z, "zadd h 3 x");
-    zset_is(&z, "zremrangebyscore h 1 5", "1");
-    zset_exec(&z, "zadd h 7 y");
-    zset_is(&z, "zrange h 0 -1", "[y]");
-    zset_told(&z, "h", "ZADD 3 x; zremrangebyscore 1 5; ZADD 7 y; ");
+    exec_line(&z, "zadd h 3 x");
+    exec_is(&z, "zremrangebyscore h 1 5", "1");
+    exec_line(&z, "zadd h 7 y");
+    exec_is(&z, "zrange h 0 -1", "[y]");
+    exec_told(&z, "h", "ZADD 3 x; zremrangebyscore 1 5; ZADD 7 y; ");
 
     /* what replaces: Redis gets the members that are there */
 
-    zset_exec(&z, "del i");
-    zset_exec(&z, "zadd i 3 x 7 y");
-    zset_is(&z, "zremrangebyrank i 0 0", "1");
-    zset_told(&z, "i", "= y 7 ");
+    exec_line(&z, "del i");
+    exec_line(&z, "zadd i 3 x 7 y");
+    exec_is(&z, "zremrangebyrank i 0 0", "1");
+    exec_told(&z, "i", "= y 7");
 
     /* nothing to tell */
 
-    zset_is(&z, "zadd j xx 1 x", "0");
-    zset_is(&z, "zpopmax j", "[]");
-    zset_told(&z, "j", "");
+    exec_is(&z, "zadd j xx 1 x", "0");
+    exec_is(&z, "zpopmax j", "[]");
+    exec_told(&z, "j", "");
 
     ok(sound_zone(z.zone, 0), "the zone is sound");
 }
@@ -259,8 +246,7 @@ RF_UNIT(zset_tells)
 
 RF_UNIT(zset_random)
 {
-    char             line[64];
-    zset_t           z;
+    exec_t           z;
     u_char           seen[1000];
     ngx_int_t        m;
     ngx_uint_t       i, j, n, wrong, all;
@@ -268,17 +254,15 @@ RF_UNIT(zset_random)
 
     static const int  counts[] = { 1, 3, 99, 499, 500, 501, 990, 1000, 5000 };
 
-    zset_init(&z, pool, log, 8 * 1024 * 1024);
+    exec_init(&z, pool, log, 8 * 1024 * 1024);
 
     for (i = 0; i < 1000; i++) {
-        sprintf(line, "zadd k %d %d", (int) i * 2, (int) i);
-        zset_exec(&z, line);
+        exec_line(&z, "zadd k %d %d", (int) i * 2, (int) i);
     }
 
     for (i = 0, wrong = 0; i < sizeof(counts) / sizeof(int); i++) {
 
-        sprintf(line, "zrandmember k %d withscores", counts[i]);
-        zset_exec(&z, line);
+        exec_line(&z, "zrandmember k %d withscores", counts[i]);
 
         n = ngx_min(counts[i], 1000);
         wrong += z.reply->nelts != 2 * n;
@@ -299,7 +283,7 @@ RF_UNIT(zset_random)
 
     is_int(wrong, 0, "as many as were asked for, none of them twice");
 
-    zset_exec(&z, "zrandmember k -20000");
+    exec_line(&z, "zrandmember k -20000");
     is_int(z.reply->nelts, 20000, "some of them twice");
 
     ngx_memzero(seen, sizeof(seen));
@@ -320,17 +304,16 @@ RF_UNIT(zset_random)
 RF_UNIT(zset_scan)
 {
     char             line[64];
-    zset_t           z;
+    exec_t           z;
     u_char           seen[1000];
     ngx_int_t        m;
     ngx_uint_t       i, wrong, calls, all;
     ngx_rf_reply_t  *elts;
 
-    zset_init(&z, pool, log, 8 * 1024 * 1024);
+    exec_init(&z, pool, log, 8 * 1024 * 1024);
 
     for (i = 0; i < 1000; i++) {
-        sprintf(line, "zadd k %d %d", (int) i, (int) i);
-        zset_exec(&z, line);
+        exec_line(&z, "zadd k %d %d", (int) i, (int) i);
     }
 
     ngx_memzero(seen, sizeof(seen));
@@ -338,7 +321,7 @@ RF_UNIT(zset_scan)
     wrong = 0;
 
     for (calls = 0; calls < 2000; calls++) {
-        zset_exec(&z, line);
+        exec_line(&z, "%s", line);
         elts = z.reply->elts[1].elts;
 
         for (i = 0; i < z.reply->elts[1].nelts; i += 2) {
@@ -353,12 +336,9 @@ RF_UNIT(zset_scan)
             break;
         }
 
-        sprintf(line + 32, "zadd k %d x%d", (int) calls, (int) calls);
-        zset_exec(&z, line + 32);
-        sprintf(line + 32, "zrem k x%d", (int) calls - 3);
-        zset_exec(&z, line + 32);
-        sprintf(line + 32, "zincrby k 0.5 %d", (int) calls % 1000);
-        zset_exec(&z, line + 32);
+        exec_line(&z, "zadd k %d x%d", (int) calls, (int) calls);
+        exec_line(&z, "zrem k x%d", (int) calls - 3);
+        exec_line(&z, "zincrby k 0.5 %d", (int) calls % 1000);
     }
 
     for (i = 0, all = 0; i < 1000; i++) {
@@ -371,129 +351,11 @@ RF_UNIT(zset_scan)
 }
 
 
-static void
-zset_init(zset_t *z, ngx_pool_t *pool, ngx_log_t *log, size_t size)
-{
-    ngx_shm_zone_t  *shm;
-
-    ngx_time_update();
-
-    shm = rf_unit_shm(pool, log, size);
-    z->zone = ngx_pcalloc(pool, sizeof(ngx_rf_zone_t));
-    z->pool = pool;
-    z->log = log;
-
-    ngx_str_set(&z->zone->name, "app");
-    shm->data = z->zone;
-
-    ok(ngx_rf_zone_init(shm, NULL) == NGX_OK, "a zone");
-}
-
-
-/* words are separated by single blanks */
-
-static ngx_int_t
-zset_exec(zset_t *z, const char *line)
-{
-    ngx_int_t        rc;
-    ngx_str_t        argv[ZSET_ARGS];
-    ngx_uint_t       argc;
-    const char      *p;
-    ngx_rf_local_t   l;
-
-    ngx_memzero(&l, sizeof(ngx_rf_local_t));
-
-    for (argc = 0; argc < ZSET_ARGS; argc++) {
-        p = strchr(line, ' ');
-        p = p ? p : line + strlen(line);
-
-        /* out of the line's own memory: what is stored is a copy */
-
-        argv[argc].len = p - line;
-        argv[argc].data = ngx_pnalloc(z->pool, argv[argc].len + 1);
-        ngx_memcpy(argv[argc].data, line, argv[argc].len);
-
-        if (*p == '\0') {
-            argc++;
-            break;
-        }
-
-        line = p + 1;
-    }
-
-    l.zone = z->zone;
-    l.pool = z->pool;
-    l.now = ngx_rf_now();
-    l.scope = NGX_RF_SCOPE_ANY;
-    l.command = ngx_rf_command_find(&argv[0]);
-    l.argc = argc;
-    l.argv = argv;
-
-    rc = ngx_rf_local_exec(&l);
-    z->reply = l.reply;
-
-    return rc;
-}
-
-
-static void
-zset_is(zset_t *z, const char *line, const char *expected)
-{
-    u_char      buf[ZSET_TEXT];
-    ngx_int_t   rc;
-    ngx_str_t   text;
-
-    rc = zset_exec(z, line);
-
-    if (rc != NGX_OK) {
-        is_int(rc, NGX_OK, "%s", line);
-        return;
-    }
-
-    text.data = buf;
-    text.len = zset_text(buf, buf + sizeof(buf), z->reply) - buf;
-
-    is_str(&text, expected, strlen(expected), "%s", line);
-}
-
-
-static u_char *
-zset_text(u_char *p, u_char *last, ngx_rf_reply_t *reply)
-{
-    ngx_uint_t  i;
-
-    switch (reply->type) {
-
-    case NGX_RF_REPLY_NIL:
-        return ngx_slprintf(p, last, "nil");
-
-    case NGX_RF_REPLY_INTEGER:
-        return ngx_slprintf(p, last, "%L", reply->integer);
-
-    case NGX_RF_REPLY_ERROR:
-        return ngx_slprintf(p, last, "-%V", &reply->str);
-
-    case NGX_RF_REPLY_ARRAY:
-        p = ngx_slprintf(p, last, "[");
-
-        for (i = 0; i < reply->nelts; i++) {
-            p = ngx_slprintf(p, last, i ? " " : "");
-            p = zset_text(p, last, &reply->elts[i]);
-        }
-
-        return ngx_slprintf(p, last, "]");
-
-    default:
-        return ngx_slprintf(p, last, "%V", &reply->str);
-    }
-}
-
-
 /* whether these are the n members from number "from" on, and their scores
  * where the command says so */
 
 static ngx_uint_t
-zset_range(zset_t *z, const char *line, ngx_uint_t from, ngx_uint_t n,
+zset_range(exec_t *e, const char *line, ngx_uint_t from, ngx_uint_t n,
     ngx_uint_t reverse)
 {
     int             m;
@@ -503,7 +365,7 @@ zset_range(zset_t *z, const char *line, ngx_uint_t from, ngx_uint_t n,
 
     each = strstr(line, "withscores") ? 2 : 1;
 
-    if (zset_exec(z, line) != NGX_OK || z->reply->nelts != n * each) {
+    if (exec_line(e, "%s", line) != NGX_OK || e->reply->nelts != n * each) {
         printf("# %s: not %d elements\n", line, (int) n);
         return 0;
     }
@@ -511,7 +373,7 @@ zset_range(zset_t *z, const char *line, ngx_uint_t from, ngx_uint_t n,
     for (i = 0; i < n; i++) {
         m = (int) (reverse ? from - i : from + i);
 
-        str = &z->reply->elts[i * each].str;
+        str = &e->reply->elts[i * each].str;
         sprintf(text, "m%05d", m);
 
         if (str->len != 6 || ngx_memcmp(str->data, text, 6) != 0) {
@@ -524,7 +386,7 @@ zset_range(zset_t *z, const char *line, ngx_uint_t from, ngx_uint_t n,
             continue;
         }
 
-        str = &z->reply->elts[i * each + 1].str;
+        str = &e->reply->elts[i * each + 1].str;
         sprintf(text, "%d", m / 2 - 5000);
 
         if (str->len != strlen(text)
@@ -537,54 +399,4 @@ zset_range(zset_t *z, const char *line, ngx_uint_t from, ngx_uint_t n,
     }
 
     return 1;
-}
-
-
-/* the changes of the key as they are replayed, or "= " and what replaces it */
-
-static void
-zset_told(zset_t *z, const char *key, const char *expected)
-{
-    u_char           buf[ZSET_TEXT], *p;
-    ngx_str_t        text;
-    ngx_uint_t       i, j;
-    ngx_rf_record_t *rec, *next;
-
-    p = buf;
-    rec = ngx_rf_zone_replay_take(z->zone, 1000, 1 << 20, ngx_rf_now(), NULL);
-
-    for ( /* void */ ; rec; rec = next) {
-        next = rec->next;
-
-        if (rec->key.len == strlen(key)
-            && ngx_memcmp(rec->key.data, key, rec->key.len) == 0)
-        {
-            if (rec->pending == NGX_RF_REPLACE) {
-                p = ngx_cpymem(p, "= ", 2);
-            }
-
-            for (i = 0; rec->pending == NGX_RF_REPLACE && i < rec->nvalues;
-                 i++)
-            {
-                p = ngx_sprintf(p, "%V ", &rec->values[i]);
-            }
-
-            for (i = 0; i < rec->nchanges; i++) {
-                for (j = 0; j < rec->changes[i].argc; j++) {
-                    p = ngx_sprintf(p, j ? " %V" : "%V",
-                                    &rec->changes[i].argv[j]);
-                }
-
-                p = ngx_cpymem(p, "; ", 2);
-            }
-        }
-
-        ngx_rf_zone_replay_done(z->zone, rec, NGX_AGAIN, 0, ngx_rf_now());
-        free(rec);
-    }
-
-    text.data = buf;
-    text.len = p - buf;
-
-    is_str(&text, expected, strlen(expected), "Redis is told of %s", key);
 }
