@@ -7,12 +7,14 @@
 #include "rf_unit.h"
 #include "ngx_rf_command.h"
 #include "ngx_rf_local.h"
+#include "ngx_rf_zone_internal.h"
 #include "sound.h"
 
 
-#define MULTI_KEYS      5
+#define MULTI_TYPES     5
+#define MULTI_KEYS      (2 * MULTI_TYPES)
 #define MULTI_PARTS     12
-#define MULTI_ARGS      8
+#define MULTI_ARGS      10
 #define MULTI_ROUNDS    4000
 
 
@@ -26,6 +28,7 @@ typedef struct {
 static ngx_rf_zone_t *multi_zone(ngx_pool_t *pool, ngx_log_t *log);
 static ngx_uint_t multi_random(ngx_uint_t n);
 static void multi_make(multi_cmd_t *c);
+static void multi_fill(char *line, const char *text, ngx_uint_t type);
 static void multi_line(multi_cmd_t *c, const char *line);
 static void multi_prepare(ngx_rf_local_t *l, ngx_rf_zone_t *zone,
     ngx_pool_t *pool, int64_t now);
@@ -35,7 +38,10 @@ static ngx_uint_t multi_each(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     int64_t now, multi_cmd_t *c, ngx_uint_t n, ngx_rf_reply_t *together);
 static ngx_uint_t multi_same_reply(ngx_rf_reply_t *a, ngx_rf_reply_t *b);
 static ngx_uint_t multi_same(ngx_rf_zone_t *a, ngx_rf_zone_t *b);
+static ngx_uint_t multi_same_value(ngx_rf_entry_t *a, ngx_rf_entry_t *b);
+static ngx_uint_t multi_same_tree(ngx_rf_tree_t *a, ngx_rf_tree_t *b);
 static ngx_uint_t multi_same_changes(ngx_rf_entry_t *a, ngx_rf_entry_t *b);
+static ngx_uint_t multi_same_change(ngx_rf_zchange_t *a, ngx_rf_zchange_t *b);
 static void multi_replay(ngx_rf_zone_t *zone, ngx_int_t rc, ngx_uint_t keep,
     int64_t now);
 
@@ -59,6 +65,11 @@ RF_UNIT(multi_as_one_by_one)
 
     a = multi_zone(pool, log);
     b = multi_zone(pool, log);
+
+    /* members come in the same order */
+
+    ngx_memcpy(b->sh->seed, a->sh->seed, sizeof(a->sh->seed));
+
     used = ngx_rf_zone_used(a);
     wrong = 0;
     executed = 0;
@@ -75,7 +86,7 @@ RF_UNIT(multi_as_one_by_one)
         }
 
         if (at < n) {
-            multi_line(&c[at], "LPUSH k1 x");
+            multi_line(&c[at], "SETBIT k1 1 1");
         }
 
         rc = multi_all(a, temp, now, c, n, &reply);
@@ -91,8 +102,7 @@ RF_UNIT(multi_as_one_by_one)
             wrong = 1;
         }
 
-        wrong |= !multi_same(a, b)
-                 || !sound_zone(a, 0) || a->sh->nundo != 0;
+        wrong |= !multi_same(a, b) || !sound_zone(a, 0) || !sound_zone(b, 0);
 
         if (multi_random(8) == 0) {
             keep = multi_random(2);
@@ -111,10 +121,18 @@ RF_UNIT(multi_as_one_by_one)
     ok(executed > MULTI_ROUNDS / 4, "%lu were executed",
        (unsigned long) executed);
 
+    /* what came behind changes that were sent goes the next time */
+
+    multi_replay(a, NGX_OK, 0, ngx_rf_now());
     multi_replay(a, NGX_OK, 0, ngx_rf_now());
 
     ngx_rf_zone_lock(a);
     ngx_rf_zone_forget_all_locked(a);
+
+    while (ngx_rf_zone_trash(a, 1000)) {
+        /* void */
+    }
+
     ngx_rf_zone_unlock(a);
 
     is_int(ngx_rf_zone_used(a), used, "nothing is left in memory");
@@ -226,40 +244,94 @@ multi_random(ngx_uint_t n)
 static void
 multi_make(multi_cmd_t *c)
 {
-    char        line[128], key[8], other[8];
-    ngx_uint_t  n;
+    char        line[128];
+    ngx_uint_t  i, n, type;
 
-    static const char  *lines[] = {
-        "SET %s v%lu", "SET %s %lu", "SET %s v%lu PX 90000", "INCR %s",
-        "INCRBY %s %lu", "APPEND %s %lu", "DEL %s", "GETDEL %s",
-        "EXPIRE %s 1%lu", "PERSIST %s", "GET %s", "SETRANGE %s 2 %lu",
-        "INCRBYFLOAT %s %lu.5", "STRLEN %s", "SET %s %lu KEEPTTL",
-        "PEXPIRE %s -1%lu", "GETEX %s PERSIST", "GETSET %s %lu"
+    /* %k: a key that is likely to be of this type; %n: a number */
+
+    static const char  *lines[MULTI_TYPES][26] = {
+        { "SET %k v%n", "SET %k %n", "SET %k v%n PX 90000", "INCR %k",
+          "INCRBY %k %n", "APPEND %k %n", "DEL %k", "GETDEL %k",
+          "EXPIRE %k 1%n", "PERSIST %k", "GET %k", "SETRANGE %k 2 %n",
+          "INCRBYFLOAT %k %n.5", "STRLEN %k", "SET %k %n KEEPTTL",
+          "PEXPIRE %k -1%n", "GETEX %k PERSIST", "GETSET %k %n",
+          "MSET %k %n %k 7" },
+
+        { "HSET %k f%n %n", "HSET %k f%n v f%n w", "HDEL %k f%n f%n",
+          "HINCRBY %k f%n %n", "HINCRBYFLOAT %k f%n %n.5", "HSETNX %k f%n 1",
+          "HGET %k f%n", "HGETALL %k", "EXPIRE %k 1%n", "PERSIST %k",
+          "DEL %k", "HLEN %k", "HMGET %k f%n f%n" },
+
+        { "LPUSH %k e%n e%n", "RPUSH %k e%n", "LPOP %k", "RPOP %k",
+          "LPOP %k 2", "LREM %k 1 e%n", "LREM %k -2 e%n", "LREM %k 0 e%n",
+          "LTRIM %k 1 -2", "LTRIM %k 0 %n", "LSET %k 1 e%n",
+          "LINSERT %k BEFORE e%n x%n", "LMOVE %k %k LEFT RIGHT",
+          "LMOVE %k %k RIGHT LEFT", "RPOPLPUSH %k %k", "LRANGE %k 0 -1",
+          "RPUSHX %k e%n", "EXPIRE %k 1%n", "DEL %k", "LLEN %k" },
+
+        { "SADD %k m%n m%n", "SADD %k m%n", "SREM %k m%n m%n",
+          "SMOVE %k %k m%n", "SUNIONSTORE %k %k %k", "SINTERSTORE %k %k %k",
+          "SDIFFSTORE %k %k %k", "SISMEMBER %k m%n", "SMEMBERS %k",
+          "SUNION %k %k", "EXPIRE %k 1%n", "PERSIST %k", "SCARD %k",
+          "DEL %k" },
+
+        { "ZADD %k %n m%n %n m%n", "ZADD %k %n m%n", "ZADD %k GT %n m%n",
+          "ZADD %k LT CH %n m%n", "ZADD %k NX %n m%n", "ZADD %k XX %n m%n",
+          "ZADD %k INCR %n m%n", "ZADD %k GT INCR %n m%n",
+          "ZINCRBY %k %n m%n", "ZINCRBY %k -%n.25 m%n", "ZREM %k m%n m%n",
+          "ZREMRANGEBYRANK %k 0 1", "ZREMRANGEBYRANK %k 1 -2",
+          "ZREMRANGEBYSCORE %k 1%n (2%n", "ZPOPMIN %k", "ZPOPMAX %k 2",
+          "ZRANGE %k 0 -1 WITHSCORES", "ZSCORE %k m%n", "EXPIRE %k 1%n",
+          "DEL %k" }
     };
 
-    sprintf(key, "k%lu", (unsigned long) multi_random(MULTI_KEYS));
-    sprintf(other, "k%lu", (unsigned long) multi_random(MULTI_KEYS));
+    static const char  *any[] = {
+        "RENAME %k %k", "RENAMENX %k %k", "COPY %k %k REPLACE", "COPY %k %k",
+        "DEL %k %k", "TYPE %k", "PEXPIRE %k 5%n000"
+    };
 
-    switch (multi_random(10)) {
+    type = multi_random(MULTI_TYPES);
 
-    case 0:
-        sprintf(line, "MSET %s %s %s 7", key, other, other);
-        break;
+    if (multi_random(8) == 0) {
+        n = multi_random(sizeof(any) / sizeof(any[0]));
+        multi_fill(line, any[n], type);
 
-    case 1:
-        sprintf(line, "RENAME %s %s", key, other);
-        break;
+    } else {
 
-    case 2:
-        sprintf(line, "COPY %s %s REPLACE", key, other);
-        break;
+        for (i = 0; i < 26 && lines[type][i]; i++) { /* void */ }
 
-    default:
-        n = multi_random(sizeof(lines) / sizeof(lines[0]));
-        sprintf(line, lines[n], key, (unsigned long) multi_random(50));
+        multi_fill(line, lines[type][multi_random(i)], type);
     }
 
     multi_line(c, line);
+}
+
+
+static void
+multi_fill(char *line, const char *text, ngx_uint_t type)
+{
+    ngx_uint_t  n;
+
+    for ( /* void */ ; *text; text++) {
+
+        if (*text != '%') {
+            *line++ = *text;
+            continue;
+        }
+
+        text++;
+        n = multi_random(12);
+
+        if (*text == 'k') {
+            n = multi_random(6) ? type + MULTI_TYPES * multi_random(2)
+                                : multi_random(MULTI_KEYS);
+            *line++ = 'k';
+        }
+
+        line += sprintf(line, "%lu", (unsigned long) n);
+    }
+
+    *line = '\0';
 }
 
 
@@ -367,11 +439,25 @@ multi_each(ngx_rf_zone_t *zone, ngx_pool_t *pool, int64_t now, multi_cmd_t *c,
 static ngx_uint_t
 multi_same_reply(ngx_rf_reply_t *a, ngx_rf_reply_t *b)
 {
-    return a->type == b->type
-           && a->integer == b->integer
-           && a->str.len == b->str.len
-           && (a->str.len == 0
-               || ngx_memcmp(a->str.data, b->str.data, a->str.len) == 0);
+    ngx_uint_t  i;
+
+    if (a->type != b->type
+        || a->integer != b->integer
+        || a->nelts != b->nelts
+        || a->str.len != b->str.len
+        || (a->str.len
+            && ngx_memcmp(a->str.data, b->str.data, a->str.len) != 0))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < a->nelts; i++) {
+        if (!multi_same_reply(&a->elts[i], &b->elts[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -402,13 +488,9 @@ multi_same(ngx_rf_zone_t *a, ngx_rf_zone_t *b)
         if (x == NULL || y == NULL
             || x->type != y->type || x->pending != y->pending
             || x->expire != y->expire || x->complete != y->complete
+            || x->base != y->base || x->base_expires != y->base_expires
             || x->undo != 0
-            || (x->value == NULL) != (y->value == NULL)
-            || (x->value != NULL
-                && (x->value->len != y->value->len
-                    || ngx_memcmp(x->value->data, y->value->data,
-                                  x->value->len)
-                       != 0))
+            || !multi_same_value(x, y)
             || !multi_same_changes(x, y))
         {
             printf("# multi: key %s differs\n", text);
@@ -421,11 +503,64 @@ multi_same(ngx_rf_zone_t *a, ngx_rf_zone_t *b)
 
 
 static ngx_uint_t
+multi_same_value(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
+{
+    if (a->value == NULL || b->value == NULL) {
+        return a->value == b->value;
+    }
+
+    if (a->type == NGX_RF_STRING) {
+        return a->value->len == b->value->len
+               && ngx_memcmp(a->value->data, b->value->data, a->value->len)
+                  == 0;
+    }
+
+    return multi_same_tree(&ngx_rf_zone_content(a)->elts,
+                           &ngx_rf_zone_content(b)->elts)
+           && multi_same_tree(&ngx_rf_zone_content(a)->order,
+                              &ngx_rf_zone_content(b)->order);
+}
+
+
+static ngx_uint_t
+multi_same_tree(ngx_rf_tree_t *a, ngx_rf_tree_t *b)
+{
+    ngx_rf_elt_t   *x, *y;
+    ngx_rf_walk_t   one, other;
+
+    if (a->count != b->count || a->bytes != b->bytes) {
+        return 0;
+    }
+
+    x = ngx_rf_walk_from(&one, a, 0);
+    y = ngx_rf_walk_from(&other, b, 0);
+
+    while (x && y) {
+
+        if (x->key != y->key
+            || x->name_len != y->name_len
+            || x->value_len != y->value_len
+            || ngx_memcmp(x->data, y->data, x->name_len + x->value_len) != 0)
+        {
+            return 0;
+        }
+
+        x = ngx_rf_walk_next(&one);
+        y = ngx_rf_walk_next(&other);
+    }
+
+    return x == NULL && y == NULL;
+}
+
+
+static ngx_uint_t
 multi_same_changes(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
 {
     ngx_rf_zchange_t  *x, *y;
 
     if (a->nchanges != b->nchanges || a->nsent != b->nsent) {
+        printf("# multi: %lu and %lu changes\n", (unsigned long) a->nchanges,
+               (unsigned long) b->nchanges);
         return 0;
     }
 
@@ -434,9 +569,7 @@ multi_same_changes(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
 
     while (x && y) {
 
-        if (x->size != y->size
-            || ngx_memcmp(x->data, y->data, x->size) != 0)
-        {
+        if (!multi_same_change(x, y)) {
             return 0;
         }
 
@@ -445,6 +578,33 @@ multi_same_changes(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
     }
 
     return x == NULL && y == NULL;
+}
+
+
+static ngx_uint_t
+multi_same_change(ngx_rf_zchange_t *a, ngx_rf_zchange_t *b)
+{
+    ngx_uint_t        i;
+    ngx_rf_zdelta_t  *x, *y;
+
+    if (a->argc != b->argc || a->size != b->size) {
+        return 0;
+    }
+
+    x = ngx_rf_zone_delta(a);
+    y = ngx_rf_zone_delta(b);
+
+    if (x == NULL) {
+        return ngx_memcmp(a->data, b->data, a->size) == 0;
+    }
+
+    for (i = 0; i < 3; i++) {
+        if (!multi_same_tree(&x->tree[i], &y->tree[i])) {
+            return 0;
+        }
+    }
+
+    return x->type == y->type;
 }
 
 
