@@ -377,9 +377,13 @@ ngx_rf_list_pos_options(ngx_rf_local_t *l, ngx_rf_list_pos_t *pos)
 
     pos->backward = (pos->rank < 0);
 
-    if (pos->backward) {
-        /* the least number stays what it is, as in Redis */
-        pos->rank = (int64_t) (0 - (uint64_t) pos->rank);
+    if (pos->rank == INT64_MIN) {
+        /* in Redis it stays negative, so that all matches are beyond it, and
+         * more of them than any COUNT */
+        pos->count = ngx_min(pos->count, 0);
+
+    } else if (pos->backward) {
+        pos->rank = -pos->rank;
     }
 
     return NGX_OK;
