@@ -16,6 +16,7 @@
 #include "ngx_rf_zone.h"
 #include "sound.h"
 #include "zone_args.h"
+#include "zone_check.h"
 
 
 #define ZT_PARTS  12
@@ -42,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void zt_start(zt_t *t);
 static void zt_step(zt_t *t);
+static void zt_trace(const char *what, ngx_uint_t argc, ngx_str_t *argv);
 static void zt_finish(zt_t *t);
 static void zt_exec(zt_t *t, zone_args_t *c);
 static void zt_prepare(zt_t *t, ngx_rf_local_t *l);
@@ -57,6 +59,8 @@ static void zt_flush(zt_t *t);
 static void zt_flushed(zt_t *t);
 static void zt_learn(zt_t *t);
 static void zt_reply(zt_t *t, ngx_rf_reply_t *reply, ngx_uint_t depth);
+static void zt_reply_whole(zt_t *t, const ngx_rf_command_t *command,
+    ngx_rf_reply_t *reply);
 static void zt_forget(zt_t *t);
 static void zt_scope(zt_t *t);
 static void zt_lost(zt_t *t);
@@ -75,8 +79,15 @@ static zt_event_pt  zt_events[] = {
     zt_dead, zt_sound
 };
 
+static const char  *zt_names[] = {
+    "time", "multi", "replay", "replayed", "flush", "flushed", "learn",
+    "forget", "scope", "lost", "load", "reset", "hurry", "kill", "dead",
+    "sound"
+};
 
-static ngx_time_t  zt_clock;
+
+static ngx_time_t   zt_clock;
+static ngx_uint_t   zt_tracing;
 
 
 int
@@ -85,6 +96,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static zt_t  t;
 
     ngx_memzero(&t, sizeof(zt_t));
+    zt_tracing = (getenv("FUZZ_TRACE") != NULL);
 
     t.in.pos = data;
     t.in.last = data + size;
@@ -162,7 +174,42 @@ zt_step(zt_t *t)
 
     code = (code - ZONE_COMMANDS) % (sizeof(zt_events) / sizeof(zt_events[0]));
 
+    if (zt_tracing) {
+        fprintf(stderr, "%s, next byte %d\n", zt_names[code],
+                fuzz_left(&t->in) ? t->in.pos[0] : -1);
+    }
+
     zt_events[code](t);
+}
+
+
+/* with FUZZ_TRACE in the environment, to read a finding */
+
+static void
+zt_trace(const char *what, ngx_uint_t argc, ngx_str_t *argv)
+{
+    size_t      n;
+    ngx_uint_t  i;
+
+    if (!zt_tracing) {
+        return;
+    }
+
+    fprintf(stderr, "%s", what);
+
+    for (i = 0; i < argc; i++) {
+        fprintf(stderr, " \"");
+
+        for (n = 0; n < argv[i].len && n < 40; n++) {
+            fprintf(stderr, argv[i].data[n] < 0x20 || argv[i].data[n] > 0x7e
+                            ? "\\x%02x" : "%c", argv[i].data[n]);
+        }
+
+        fprintf(stderr, n < argv[i].len ? "\"(%d)" : "\"",
+                (int) argv[i].len);
+    }
+
+    fprintf(stderr, "\n");
 }
 
 
@@ -231,6 +278,7 @@ zt_exec(zt_t *t, zone_args_t *c)
     }
 
     zt_prepare(t, &l);
+    zt_trace("exec", c->argc, c->argv);
 
     l.command = command;
     l.argc = c->argc;
@@ -293,6 +341,10 @@ zt_run(zt_t *t, ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
     }
 
     fuzz_slab_kill(0, NULL);
+
+    if (zt_tracing) {
+        fprintf(stderr, "    %ld\n", (long) rc);
+    }
 
     switch (rc) {
 
@@ -396,6 +448,8 @@ zt_multi(zt_t *t)
         {
             continue;
         }
+
+        zt_trace("    part", c.argc, c.argv);
 
         part[parts].command = command;
         part[parts].argc = c.argc;
@@ -521,7 +575,7 @@ zt_learn(zt_t *t)
     int64_t                  pttl;
     uint64_t                 seq;
     ngx_str_t                err;
-    ngx_uint_t               b;
+    ngx_uint_t               b, n;
     zone_args_t              c;
     ngx_rf_reply_t           reply;
     const ngx_rf_command_t  *command;
@@ -535,10 +589,17 @@ zt_learn(zt_t *t)
     }
 
     zt_reply(t, &reply, 0);
+    zt_reply_whole(t, command, &reply);
 
     b = fuzz_byte(&t->in);
     pttl = b < 3 ? (int64_t) b - 3 : (int64_t) b * 100;
     seq = t->zone.sh->seq - (b & 1);
+
+    zt_trace("    learned", c.argc, c.argv);
+
+    for (n = 0; n < reply.nelts; n++) {
+        zt_trace("        element", 1, &reply.elts[n].str);
+    }
 
     ngx_rf_learn(&t->zone, t->pool, command, c.argc, c.argv, &reply, pttl, seq,
                  ngx_rf_now());
@@ -594,6 +655,57 @@ zt_reply(zt_t *t, ngx_rf_reply_t *reply, ngx_uint_t depth)
         for (i = 0; i < reply->nelts; i++) {
             zt_reply(t, &reply->elts[i], depth + 1);
         }
+    }
+}
+
+
+/* all of a collection: its elements are strings, and no name is there twice,
+ * which is what Redis vouches for */
+
+static void
+zt_reply_whole(zt_t *t, const ngx_rf_command_t *command,
+    ngx_rf_reply_t *reply)
+{
+    u_char      *p;
+    ngx_str_t   *str;
+    ngx_uint_t   i, base, step;
+
+    switch (command->id) {
+
+    case NGX_RF_CMD_HGETALL:
+    case NGX_RF_CMD_ZRANGE:
+        step = 2;
+        break;
+
+    case NGX_RF_CMD_SMEMBERS:
+    case NGX_RF_CMD_LRANGE:
+        step = 1;
+        break;
+
+    default:
+        return;
+    }
+
+    base = fuzz_byte(&t->in) & 0x3f;
+
+    for (i = 0; i < reply->nelts; i++) {
+        str = &reply->elts[i].str;
+
+        if (str->len
+            && (command->id == NGX_RF_CMD_LRANGE
+                || (command->id == NGX_RF_CMD_HGETALL && i % 2)))
+        {
+            reply->elts[i].type = NGX_RF_REPLY_STRING;
+            continue;
+        }
+
+        p = ngx_pnalloc(t->pool, NGX_INT_T_LEN);
+        fuzz_check(p != NULL);
+
+        ngx_memzero(&reply->elts[i], sizeof(ngx_rf_reply_t));
+        reply->elts[i].type = NGX_RF_REPLY_STRING;
+        str->data = p;
+        str->len = ngx_sprintf(p, "%ui", base + i / step) - p;
     }
 }
 
@@ -695,7 +807,13 @@ zt_load(zt_t *t)
     }
 
     for (i = 0; i < from.nvalues; i++) {
-        zone_arg(&values[i], &t->in, t->pool);
+
+        if (from.type == NGX_RF_ZSET && (i & 1)) {
+            zone_score(&values[i], &t->in, t->pool);
+
+        } else {
+            zone_arg(&values[i], &t->in, t->pool);
+        }
     }
 
     if (from.pending == NGX_RF_DELTA) {
@@ -710,6 +828,8 @@ zt_load(zt_t *t)
         from.nchanges = 1;
         from.changes = &change;
     }
+
+    zt_trace("    values", from.nvalues, values);
 
     rec = ngx_rf_codec_clone(&from);
     fuzz_check(rec != NULL);
@@ -771,6 +891,7 @@ static void
 zt_sound(zt_t *t)
 {
     fuzz_check(sound_zone(&t->zone, 0));
+    zone_check(&t->zone);
 }
 
 
