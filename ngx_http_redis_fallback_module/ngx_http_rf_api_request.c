@@ -168,7 +168,10 @@ ngx_http_rf_api_parse_raw(ngx_http_request_t *r, ngx_array_t *args,
 
         if ((size_t) (d - path) >= from) {
 
-            if (args->nelts == 0 && (size_t) (d - path) != from) {
+            if (args->nelts == 0
+                && ((size_t) (d - path) != from
+                    || ngx_memcmp(path, r->uri.data, from) != 0))
+            {
                 return NGX_DECLINED;
             }
 

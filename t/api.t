@@ -337,12 +337,13 @@ check('in subrequests and after a rewrite',
     location / { redis_fallback_api; }
     location /sub { mirror /set/api19/v; redis_fallback_command PING; }
     location /rw { rewrite ^/rw/(.*)$ /get/$1; }
-    location /bare { rewrite ^/bare/(.*)$ get/$1 break; redis_fallback_api; }',
+    location /bare { rewrite ^/bare/(.*)$ get/$1 break; redis_fallback_api; }
+    location /p/ { redis_fallback_api; }',
     requests => ["GET /sub", "GET /rw/api19", "GET /rw/a%2Fb", "GET /bare/api19", "GET /bare/api19/x",
- "GET /del/api19"],
-    codes => [200, 200, 400, 200, 400, 200],
+ "GET ///p//get/api19", "GET /del/api19"],
+    codes => [200, 200, 400, 200, 400, 200, 200],
     bodies => ["PONG", '{"result":"v"}', qr/wrong number of arguments/, '{"result":"v"}',
- qr/wrong number of arguments/, '{"result":1}'],
+ qr/wrong number of arguments/, '{"result":"v"}', '{"result":1}'],
     );
 
 done_testing;
