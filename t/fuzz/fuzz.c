@@ -57,6 +57,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 void
 fuzz_failed(const char *file, int line, const char *condition)
 {
+    fflush(stdout);         /* of what t/unit/sound.c has said */
     fprintf(stderr, "fuzz: %s:%d: not so: %s\n", file, line, condition);
     abort();
 }

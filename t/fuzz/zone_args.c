@@ -70,6 +70,9 @@ static const char  *zone_patterns[16] = {
 };
 
 
+ngx_uint_t  zone_tracing;
+
+
 ngx_int_t
 zone_args(zone_args_t *c, fuzz_input_t *in, ngx_pool_t *pool, ngx_uint_t code)
 {
@@ -210,6 +213,34 @@ zone_key(ngx_str_t *key, ngx_uint_t n)
     };
 
     zone_text(key, keys[n & 15]);
+}
+
+
+void
+zone_trace(const char *what, ngx_uint_t argc, ngx_str_t *argv)
+{
+    size_t      n;
+    ngx_uint_t  i;
+
+    if (!zone_tracing) {
+        return;
+    }
+
+    fprintf(stderr, "%s", what);
+
+    for (i = 0; i < argc; i++) {
+        fprintf(stderr, " \"");
+
+        for (n = 0; n < argv[i].len && n < 40; n++) {
+            fprintf(stderr, argv[i].data[n] < 0x20 || argv[i].data[n] > 0x7e
+                            ? "\\x%02x" : "%c", argv[i].data[n]);
+        }
+
+        fprintf(stderr, n < argv[i].len ? "\"(%d)" : "\"",
+                (int) argv[i].len);
+    }
+
+    fprintf(stderr, "\n");
 }
 
 

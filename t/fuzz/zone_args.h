@@ -31,5 +31,10 @@ void zone_score(ngx_str_t *arg, fuzz_input_t *in, ngx_pool_t *pool);
 /* a key, constant: one of four, seldom another */
 void zone_key(ngx_str_t *key, ngx_uint_t n);
 
+/* with FUZZ_TRACE in the environment, what happens is printed: to read a
+ * finding */
+extern ngx_uint_t  zone_tracing;
+void zone_trace(const char *what, ngx_uint_t argc, ngx_str_t *argv);
+
 
 #endif /* _ZONE_ARGS_H_INCLUDED_ */

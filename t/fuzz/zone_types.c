@@ -16,7 +16,6 @@
 #include "ngx_rf_zone.h"
 #include "sound.h"
 #include "zone_args.h"
-#include "zone_check.h"
 
 
 #define ZT_PARTS  12
@@ -43,7 +42,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void zt_start(zt_t *t);
 static void zt_step(zt_t *t);
-static void zt_trace(const char *what, ngx_uint_t argc, ngx_str_t *argv);
 static void zt_finish(zt_t *t);
 static void zt_exec(zt_t *t, zone_args_t *c);
 static void zt_prepare(zt_t *t, ngx_rf_local_t *l);
@@ -86,8 +84,7 @@ static const char  *zt_names[] = {
 };
 
 
-static ngx_time_t   zt_clock;
-static ngx_uint_t   zt_tracing;
+static ngx_time_t  zt_clock;
 
 
 int
@@ -96,7 +93,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static zt_t  t;
 
     ngx_memzero(&t, sizeof(zt_t));
-    zt_tracing = (getenv("FUZZ_TRACE") != NULL);
+    zone_tracing = (getenv("FUZZ_TRACE") != NULL);
 
     t.in.pos = data;
     t.in.last = data + size;
@@ -174,42 +171,12 @@ zt_step(zt_t *t)
 
     code = (code - ZONE_COMMANDS) % (sizeof(zt_events) / sizeof(zt_events[0]));
 
-    if (zt_tracing) {
+    if (zone_tracing) {
         fprintf(stderr, "%s, next byte %d\n", zt_names[code],
                 fuzz_left(&t->in) ? t->in.pos[0] : -1);
     }
 
     zt_events[code](t);
-}
-
-
-/* with FUZZ_TRACE in the environment, to read a finding */
-
-static void
-zt_trace(const char *what, ngx_uint_t argc, ngx_str_t *argv)
-{
-    size_t      n;
-    ngx_uint_t  i;
-
-    if (!zt_tracing) {
-        return;
-    }
-
-    fprintf(stderr, "%s", what);
-
-    for (i = 0; i < argc; i++) {
-        fprintf(stderr, " \"");
-
-        for (n = 0; n < argv[i].len && n < 40; n++) {
-            fprintf(stderr, argv[i].data[n] < 0x20 || argv[i].data[n] > 0x7e
-                            ? "\\x%02x" : "%c", argv[i].data[n]);
-        }
-
-        fprintf(stderr, n < argv[i].len ? "\"(%d)" : "\"",
-                (int) argv[i].len);
-    }
-
-    fprintf(stderr, "\n");
 }
 
 
@@ -278,7 +245,7 @@ zt_exec(zt_t *t, zone_args_t *c)
     }
 
     zt_prepare(t, &l);
-    zt_trace("exec", c->argc, c->argv);
+    zone_trace("exec", c->argc, c->argv);
 
     l.command = command;
     l.argc = c->argc;
@@ -342,7 +309,7 @@ zt_run(zt_t *t, ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
 
     fuzz_slab_kill(0, NULL);
 
-    if (zt_tracing) {
+    if (zone_tracing) {
         fprintf(stderr, "    %ld\n", (long) rc);
     }
 
@@ -449,7 +416,7 @@ zt_multi(zt_t *t)
             continue;
         }
 
-        zt_trace("    part", c.argc, c.argv);
+        zone_trace("    part", c.argc, c.argv);
 
         part[parts].command = command;
         part[parts].argc = c.argc;
@@ -595,10 +562,10 @@ zt_learn(zt_t *t)
     pttl = b < 3 ? (int64_t) b - 3 : (int64_t) b * 100;
     seq = t->zone.sh->seq - (b & 1);
 
-    zt_trace("    learned", c.argc, c.argv);
+    zone_trace("    learned", c.argc, c.argv);
 
     for (n = 0; n < reply.nelts; n++) {
-        zt_trace("        element", 1, &reply.elts[n].str);
+        zone_trace("        element", 1, &reply.elts[n].str);
     }
 
     ngx_rf_learn(&t->zone, t->pool, command, c.argc, c.argv, &reply, pttl, seq,
@@ -829,7 +796,7 @@ zt_load(zt_t *t)
         from.changes = &change;
     }
 
-    zt_trace("    values", from.nvalues, values);
+    zone_trace("    values", from.nvalues, values);
 
     rec = ngx_rf_codec_clone(&from);
     fuzz_check(rec != NULL);
@@ -891,7 +858,6 @@ static void
 zt_sound(zt_t *t)
 {
     fuzz_check(sound_zone(&t->zone, 0));
-    zone_check(&t->zone);
 }
 
 
