@@ -68,16 +68,15 @@ sub main {
                    client_body_buffer_size 1m;',
         server => 'location / { redis_fallback_api; }');
 
-    ok($nginx->wait_mode('fallback'), 'nginx has no Redis');
-
     $pair = DiffPair->new($nginx, $judge);
     $random = DiffCommands->new($seed);
     %is_key = map { $_ => 1 } $random->keys;
 
+    flush();
+    ok($nginx->wait_mode('fallback'), 'nginx has no Redis');
+
     my $start = RF::now();
     my $rounds = 0;
-
-    flush();
 
     while ($sent < $commands && $differences < $DIFFERENCES) {
         round();
@@ -210,9 +209,10 @@ sub judge {
 
         next if %dirty && $argv->[0] =~ /^(?:keys|scan|dbsize|randomkey)$/i;
 
-        if (!$base64) {
-            @theirs = map { DiffPair::plain($_) } @theirs;
-        }
+        # errors are never in base64
+
+        @theirs = map { !$base64 || defined && /^e/ ? DiffPair::plain($_) : $_
+                      } @theirs;
 
         if (!same($argv, $ours->[$i], @theirs)) {
             difference($argv, $ours->[$i], \@theirs, $how, @keys);
@@ -253,7 +253,8 @@ sub questions {
                 @members ? ['SREM', $key, @members] : ['PING']);
     }
 
-    # not those that have expired and were not noticed
+    # without those that have expired and were not noticed, which DBSIZE
+    # counts
 
     return ($argv, ['KEYS', '*'])
         if $verb eq 'randomkey' || $verb eq 'dbsize';
@@ -269,11 +270,15 @@ sub same {
     my $error = defined $theirs && $theirs =~ /^e/
                 || defined $ours && $ours =~ /^e/;
 
+    # a score of -0 is 0 here
+
+    $_ = positive($_) for $verb =~ /^z/ ? ($ours, $theirs, $also) : ();
+
     return equal($ours, $theirs) if $error;
 
     return same_popped($argv, $ours, $theirs, $also) if $verb eq 'spop';
     return same_random($argv, $ours, $theirs, $also) if $ALL{$verb};
-    return $ours eq 'i' . @$also if $verb eq 'dbsize';
+    return $ours eq 'i' . @$also || $ours eq $theirs if $verb eq 'dbsize';
     return same_choice($ours, $also) if $verb eq 'randomkey';
     return same_time($verb, $ours, $theirs) if $verb =~ /(?:ttl|time)$/;
 
@@ -282,6 +287,8 @@ sub same {
         if ($verb =~ /scan$/) {
             return 0 unless @$ours == 2 && equal($ours->[0], $theirs->[0]);
             ($ours, $theirs) = ($ours->[1], $theirs->[1]);
+            ($ours, $theirs) = (scores($ours), scores($theirs))
+                if $verb eq 'zscan';
             return same_sorted($PAIRS{$verb}, $ours, $theirs);
         }
 
@@ -326,6 +333,31 @@ sub units {
 
     return map { length($list->[2 * $_]) . ":$list->[2 * $_]$list->[2 * $_ + 1]"
                } 0 .. @$list / 2 - 1;
+}
+
+
+sub positive {
+    my ($value) = @_;
+
+    return [map { positive($_) } @$value] if ref $value;
+
+    return defined $value && $value eq 's-0' ? 's0' : $value;
+}
+
+
+# Redis' ZSCAN prints the score of 2**60 with or without an exponent, depending
+# on how it holds the set
+
+sub scores {
+    my ($list) = @_;
+
+    my @list = @{ positive($list) };
+
+    for my $i (0 .. @list / 2 - 1) {
+        $list[2 * $i + 1] =~ s/^s(-?\d{16,})$/sprintf 's%.17g', $1/e;
+    }
+
+    return \@list;
 }
 
 
@@ -416,6 +448,7 @@ sub difference {
     diag('    nginx   ' . clip(DiffPair::show($ours)));
     diag('    Redis   ' . join ' / ', map { clip(DiffPair::show($_)) }
                                       @$theirs);
+    show_rest($ours, $theirs->[0]);
 
     for my $key (unique(@keys)) {
         diag("  before, on $key:");
@@ -423,6 +456,32 @@ sub difference {
     }
 
     $dirty{$_} = 1 for @keys;
+}
+
+
+# of long replies, what only one has
+
+sub show_rest {
+    my ($ours, $theirs) = @_;
+
+    my @rest;
+
+    for my $pair ([nginx => $ours, $theirs], [Redis => $theirs, $ours]) {
+        my ($name, $list, $other) = @$pair;
+        return unless ref $list && ref $other && @$list && @$other;
+
+        ($list, $other) = ($list->[1], $other->[1])
+            if ref $list->[-1] && ref $other->[-1];
+        return if @$list < 10;
+
+        my %other;
+        $other{DiffPair::show($_)}++ for @$other;
+        my @more = grep { !$other{$_} || $other{$_}-- <= 0 }
+                   map { DiffPair::show($_) } @$list;
+        push @rest, "    only $name has: " . clip(join ', ', @more);
+    }
+
+    diag($_) for @rest;
 }
 
 
@@ -536,12 +595,13 @@ sub scan {
             return;
         }
 
+        $reply->[1] = scores($reply->[1]) if $verb eq 'ZSCAN';
         $seen{$_} = 1 for units($pairs, $reply->[1]);
         $cursor = substr $reply->[0], 1;
     } while ($cursor ne '0');
 
     my ($all) = $pair->redis(\@all);
-    my %all = map { $_ => 1 } units($pairs, $all);
+    my %all = map { $_ => 1 } units($pairs, $verb eq 'ZSCAN' ? scores($all) : $all);
 
     return if !grep { !$all{$_} } keys %seen and keys %all == keys %seen;
 

@@ -4,11 +4,12 @@
 use strict;
 use warnings;
 
+use Cwd ();
 use File::Basename ();
 
 $ENV{COMMANDS} = $ENV{RF_DIFFERENTIAL} || 5000;
 
-my $file = File::Basename::dirname(__FILE__)
+my $file = Cwd::abs_path(File::Basename::dirname(__FILE__))
            . '/../differential/differential.pl';
 
 defined do $file or die $@ || "$file: $!\n";
