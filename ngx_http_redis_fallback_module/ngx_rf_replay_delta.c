@@ -63,8 +63,13 @@ static ngx_uint_t ngx_rf_replay_bad(ngx_rf_replay_t *rp, ngx_uint_t n,
  * was acknowledged is not lost for that: an insertion whose pivot is gone goes
  * to the tail, and so does an element set at an index that is gone, or to the
  * head if it was counted from there.
+ *
+ * expiry(), when all are done: the last one that is among the changes counts,
+ * else the one that the key had.  Changes are compacted, so that a key may have
+ * been empty, and without an expiry, on the way, though it never was before.
  */
 #define NGX_RF_REPLAY_LUA_CHANGE                                              \
+    "local ttl, till = redis.call('PTTL', KEYS[1]), false "                   \
     "local function change(a, i, j) "                                         \
     "if j - i > 7000 then return {err = 'ERR too many arguments'} end "       \
     "local r = redis.pcall(a[i], KEYS[1], unpack(a, i + 1, j)) "              \
@@ -76,7 +81,13 @@ static ngx_uint_t ngx_rf_replay_bad(ngx_rf_replay_t *rp, ngx_uint_t n,
     "or string.find(r.err, 'index out of range', 1, true)) then "             \
     "v = tonumber(a[i + 1]) < 0 and 'LPUSH' or 'RPUSH' "                      \
     "return redis.pcall(v, KEYS[1], a[j]) end "                               \
-    "return r end "
+    "if v == 'PEXPIREAT' then till = a[i + 1] "                               \
+    "elseif v == 'PERSIST' then ttl = -1 till = false end "                   \
+    "return r end "                                                           \
+    "local function expiry() "                                                \
+    "if redis.call('PTTL', KEYS[1]) ~= -1 then return end "                   \
+    "if till then redis.pcall('PEXPIREAT', KEYS[1], till) "                   \
+    "elseif ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) end end "
 
 
 /*
@@ -96,6 +107,7 @@ static ngx_str_t  ngx_rf_replay_direct_script = ngx_string(
     "if type(r) == 'table' and r.err then "
     "bad[#bad + 1] = at err = err or r end "
     "at = at + 1 i = i + n + 1 end "
+    "expiry() "
     "if not err then return {1, r} end "
     "if #bad == at then redis.call('DEL', KEYS[2]) return err end "
     "v = table.concat(bad, ' ') .. ';' .. err.err "
@@ -149,6 +161,7 @@ static ngx_str_t  ngx_rf_replay_staged_script = ngx_string(
     "bad[#bad + 1] = at if err == '' then err = r.err end "
     "else good = good + 1 end "
     "at = at + 1 i = i + n + 1 end "
+    "expiry() "
     "bad = table.concat(bad, ' ') "
     "if redis.call('LLEN', s) > i then "
     "redis.call('LTRIM', s, i, -1) "

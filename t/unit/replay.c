@@ -578,6 +578,29 @@ RF_UNIT(replay_applies_changes_once)
     is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "a list that is gone");
     replay_is(&r, "LRANGE key 0 -1", "head A y tail", "nothing is lost");
 
+    /* expiries */
+
+    freeReplyObject(redisCommand(r.d.redis, "FLUSHALL"));
+    freeReplyObject(redisCommand(r.d.redis, "RPUSH key a"));
+    freeReplyObject(redisCommand(r.d.redis, "EXPIRE key 100"));
+    rec = replay_record(pool, NGX_RF_LIST, NGX_RF_DELTA, "");
+    replay_change(rec, pool, "LREM 1 a");
+    replay_change(rec, pool, "LPUSH b");
+    is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "empty on the way");
+    ok(replay_int(&r, "TTL key") > 90, "the expiry stays");
+
+    rec->id++;
+    replay_change(rec, pool, "PERSIST");
+    is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "PERSIST");
+    is_int(replay_int(&r, "TTL key"), -1, "it is gone");
+
+    freeReplyObject(redisCommand(r.d.redis, "FLUSHALL"));
+    rec = replay_record(pool, NGX_RF_LIST, NGX_RF_DELTA, "");
+    replay_change(rec, pool, "PEXPIREAT 99999999999999");
+    replay_change(rec, pool, "LPUSH b");
+    is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "an expiry comes first");
+    ok(replay_int(&r, "TTL key") > 90, "and stays");
+
     replay_stop(&r);
 }
 
