@@ -200,7 +200,7 @@ sub judge {
     for my $i (0 .. $#$batch) {
         my $argv = $batch->[$i];
         my @theirs = splice @answers, 0, $counts[$i];
-        my @keys = grep { $is_key{$_} } @$argv[1 .. $#$argv];
+        my @keys = unique(grep { $is_key{$_} } @$argv[1 .. $#$argv]);
 
         if (grep { $dirty{$_} } @keys) {
             $dirty{$_} = 1 for @keys;
@@ -450,7 +450,7 @@ sub difference {
                                       @$theirs);
     show_rest($ours, $theirs->[0]);
 
-    for my $key (unique(@keys)) {
+    for my $key (@keys) {
         diag("  before, on $key:");
         diag("    $_") for @{ $history{$key} || [] };
     }
