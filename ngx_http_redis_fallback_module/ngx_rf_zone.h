@@ -331,9 +331,12 @@ ngx_rf_entry_t *ngx_rf_zone_lookup_locked(ngx_rf_zone_t *zone,
 ngx_rf_entry_t *ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
     int64_t now);
 
-/* an entry that says something about its key: a value, or its absence */
+/* an entry that says something about its key: a value, or its absence; one that
+ * holds but changes for Redis says neither */
 #define ngx_rf_zone_known(e)                                                 \
-    ((e) != NULL && ((e)->pending != NGX_RF_CLEAN || (e)->complete))
+    ((e) != NULL                                                             \
+     && ((e)->complete                                                       \
+         || ((e)->pending != NGX_RF_CLEAN && (e)->type != NGX_RF_NONE)))
 
 /*
  * A command that changes up to n entries is put between begin(), which may
@@ -403,15 +406,6 @@ ngx_rf_zchange_t *ngx_rf_zone_change_locked(ngx_rf_zone_t *zone,
 ngx_rf_zchange_t *ngx_rf_zone_mergeable(ngx_rf_entry_t *e, ngx_uint_t compact);
 ngx_int_t ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n,
     ngx_str_t *str);
-
-/* as if nothing had been done to the key here: what Redis was to be told, it is
- * not.  The value is the caller's to take away */
-void ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
-
-/* a key that Redis was seen to hold more of than memory knows */
-#define ngx_rf_zone_partial(e)                                               \
-    ((e) != NULL && (e)->type != NGX_RF_NONE && !(e)->complete               \
-     && (e)->seen != 0)
 
 /* marks a clean entry as just seen in Redis: version, run, seen, LRU */
 void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,

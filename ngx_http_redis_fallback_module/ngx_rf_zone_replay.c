@@ -16,6 +16,7 @@
 #define NGX_RF_ZONE_SLICE       65536
 
 
+static ngx_uint_t ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_rf_record_t *ngx_rf_zone_fly(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_restore_take(ngx_rf_zone_t *zone,
@@ -27,6 +28,8 @@ static void ngx_rf_zone_restore_done(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_int_t rc, ngx_uint_t keep, int64_t now);
 static void ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, ngx_uint_t keep, int64_t now);
+static void ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_uint_t keep);
 static void ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
 
@@ -69,6 +72,10 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
             continue;
         }
 
+        if (ngx_rf_zone_prune(zone, e)) {
+            continue;
+        }
+
         rec = ngx_rf_zone_fly(zone, e);
         if (rec == NULL) {
             break;
@@ -89,6 +96,70 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     ngx_rf_zone_unlock(zone);
 
     return list;
+}
+
+
+/*
+ * Compacted changes that have come to nothing, as pushes that were popped, are
+ * dropped before they are sent: nothing can be sent under an id, nor be told
+ * from what is not sent yet.  1: there is nothing else to be sent, the key is
+ * not pending any more.
+ */
+
+static ngx_uint_t
+ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zdelta_t   *delta;
+    ngx_rf_zchange_t  *c, *next;
+
+    if (e->pending != NGX_RF_DELTA || e->nsent) {
+        return 0;
+    }
+
+    for (c = e->changes; c; c = next) {
+        next = c->next;
+        delta = ngx_rf_zone_delta(c);
+
+        if (delta == NULL || delta->tree[0].count || delta->tree[1].count
+            || delta->tree[2].count)
+        {
+            continue;
+        }
+
+        if (c->prev) {
+            c->prev->next = next;
+
+        } else {
+            e->changes = next;
+        }
+
+        if (next) {
+            next->prev = c->prev;
+
+        } else {
+            e->last_change = c->prev;
+        }
+
+        e->nchanges--;
+
+        ngx_memory_barrier();
+
+        ngx_rf_zone_free_change(zone, c);
+    }
+
+    if (e->nchanges) {
+        return 0;
+    }
+
+    ngx_rf_zone_unpend(zone, e);
+
+    if (!e->complete || e->seen == 0
+        || (e->type == NGX_RF_NONE && !ngx_rf_zone_has_file(e)))
+    {
+        ngx_rf_zone_forget_locked(zone, e);
+    }
+
+    return 1;
 }
 
 
@@ -283,34 +354,8 @@ static void
 ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, ngx_uint_t keep, int64_t now)
 {
-    ngx_uint_t         n;
-    ngx_rf_zchange_t  *c, *first;
-
     if (e->pending == NGX_RF_DELTA && e->nchanges > e->nsent) {
-
-        /* what came after the changes that were sent is still to go */
-
-        first = e->changes;
-
-        for (c = first, n = e->nsent; n > 1; n--) {
-            c = c->next;
-        }
-
-        e->changes = c->next;
-        e->changes->prev = NULL;
-        e->nchanges -= e->nsent;
-        e->nsent = 0;
-        e->id = ngx_rf_zone_next_id(e->id);
-        e->base = NGX_RF_BASE_UNKNOWN;
-
-        ngx_memory_barrier();
-
-        c->next = NULL;
-        ngx_rf_zone_free_changes(zone, first);
-
-        e->version = ++zone->sh->seq;
-        ngx_rf_zone_dirty(zone, e);
-
+        ngx_rf_zone_acknowledged_part(zone, e, keep);
         return;
     }
 
@@ -322,6 +367,48 @@ ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     ngx_rf_zone_seen_locked(zone, e, now);
+}
+
+
+/*
+ * What came after the changes that were sent is still to go.  The undo log
+ * makes it one step: under the old id Redis would not take it.
+ */
+
+static void
+ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_uint_t keep)
+{
+    ngx_uint_t         n;
+    ngx_rf_zchange_t  *c, *first;
+
+    first = e->changes;
+
+    for (c = first, n = e->nsent; n > 1; n--) {
+        c = c->next;
+    }
+
+    (void) ngx_rf_zone_begin_locked(zone, 1);
+    ngx_rf_zone_save(zone, e, 0);
+
+    e->changes = c->next;
+    e->nchanges -= e->nsent;
+    e->nsent = 0;
+    e->id = ngx_rf_zone_next_id(e->id);
+    e->base = NGX_RF_BASE_UNKNOWN;
+    e->version = ++zone->sh->seq;
+
+    if (!keep) {
+        e->seen = 0;
+    }
+
+    ngx_rf_zone_commit_locked(zone);
+
+    e->changes->prev = NULL;
+    c->next = NULL;
+    ngx_rf_zone_free_changes(zone, first);
+
+    ngx_rf_zone_dirty(zone, e);
 }
 
 

@@ -267,7 +267,15 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         }
     }
 
-    return n == e->nchanges;
+    if (n != e->nchanges && e->nsent) {
+        return 0;
+    }
+
+    /* one that said nothing was being dropped */
+
+    e->nchanges = n;
+
+    return 1;
 }
 
 
