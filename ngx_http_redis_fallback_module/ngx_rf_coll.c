@@ -232,7 +232,13 @@ ngx_rf_coll_move(ngx_rf_local_t *l, ngx_rf_entry_t *e, ngx_str_t *to)
 
     ngx_rf_zone_expire_locked(l->zone, c.entry, expire);
 
-    ngx_rf_zone_replaced_locked(l->zone, e, l->now);
+    if (e->complete) {
+        ngx_rf_zone_replaced_locked(l->zone, e, l->now);
+
+    } else {
+        ngx_rf_zone_cancel_locked(l->zone, e);
+    }
+
     ngx_rf_zone_publish_locked(l->zone, e, NGX_RF_NONE, NULL);
     ngx_rf_zone_expire_locked(l->zone, e, 0);
 

@@ -31,6 +31,8 @@ static ngx_uint_t ngx_rf_keyspace_expire_wanted(ngx_rf_entry_t *e,
     int64_t expire, ngx_uint_t options);
 static ngx_int_t ngx_rf_keyspace_persist(ngx_rf_local_t *l);
 static ngx_int_t ngx_rf_keyspace_rename(ngx_rf_local_t *l);
+static ngx_int_t ngx_rf_keyspace_move(ngx_rf_local_t *l, ngx_rf_entry_t *e,
+    ngx_str_t *to);
 static ngx_int_t ngx_rf_keyspace_copy(ngx_rf_local_t *l);
 static ngx_int_t ngx_rf_keyspace_copy_options(ngx_rf_local_t *l,
     ngx_uint_t *replace, ngx_uint_t *db);
@@ -397,22 +399,49 @@ ngx_rf_keyspace_rename(ngx_rf_local_t *l)
         return ngx_rf_local_integer(l, 0);
     }
 
-    if (e->complete && e->type != NGX_RF_STRING) {
-        rc = ngx_rf_coll_move(l, e, to);
-
-    } else {
-        rc = ngx_rf_keyspace_duplicate(l, e, to);
-
-        if (rc == NGX_OK) {
-            rc = ngx_rf_local_remove(l, from);
-        }
-    }
+    rc = ngx_rf_keyspace_move(l, e, to);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
     return nx ? ngx_rf_local_integer(l, 1) : ngx_rf_local_status(l, "OK");
+}
+
+
+/*
+ * Of a key that Redis may hold more of, what was put in here moves, and the rest
+ * stays where it is: Redis is not told of the old name.
+ */
+
+static ngx_int_t
+ngx_rf_keyspace_move(ngx_rf_local_t *l, ngx_rf_entry_t *e, ngx_str_t *to)
+{
+    ngx_int_t  rc;
+
+    if (ngx_rf_zone_partial(e) || (!e->complete && e->nsent)) {
+        return NGX_RF_NEED_REDIS;
+    }
+
+    if (e->type != NGX_RF_STRING) {
+        return ngx_rf_coll_move(l, e, to);
+    }
+
+    rc = ngx_rf_keyspace_duplicate(l, e, to);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (e->complete) {
+        return ngx_rf_local_remove(l, &l->argv[1]);
+    }
+
+    ngx_rf_zone_cancel_locked(l->zone, e);
+    ngx_rf_zone_set_locked(l->zone, e, NGX_RF_NONE, NULL);
+    ngx_rf_zone_expire_locked(l->zone, e, 0);
+
+    return NGX_OK;
 }
 
 
@@ -503,8 +532,7 @@ ngx_rf_keyspace_duplicate(ngx_rf_local_t *l, ngx_rf_entry_t *e, ngx_str_t *to)
 {
     ngx_str_t  data;
 
-    if (!e->complete) {
-        /* what is known of it is not all */
+    if (ngx_rf_zone_partial(e)) {
         return NGX_RF_NEED_REDIS;
     }
 

@@ -336,7 +336,7 @@ ngx_rf_set_source(ngx_rf_set_algebra_t *a, ngx_str_t *key)
         return rc;
     }
 
-    if (ngx_rf_local_exists(c.entry) && !c.complete) {
+    if (ngx_rf_zone_partial(c.entry)) {
         a->partial = 1;
     }
 

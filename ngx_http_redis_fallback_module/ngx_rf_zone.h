@@ -407,6 +407,15 @@ ngx_rf_zchange_t *ngx_rf_zone_mergeable(ngx_rf_entry_t *e, ngx_uint_t compact);
 ngx_int_t ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n,
     ngx_str_t *str);
 
+/* as if nothing had been done to the key here: what Redis was to be told, it is
+ * not.  The value is the caller's to take away */
+void ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+/* a key that Redis was seen to hold more of than memory knows */
+#define ngx_rf_zone_partial(e)                                               \
+    ((e) != NULL && (e)->type != NGX_RF_NONE && !(e)->complete               \
+     && (e)->seen != 0)
+
 /* marks a clean entry as just seen in Redis: version, run, seen, LRU */
 void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);

@@ -242,9 +242,15 @@ ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
 
     if (u->fresh) {
         ngx_rf_zone_remove(zone, e);
+        return;
+    }
 
-    } else if (pending != e->pending) {
+    if (pending != e->pending) {
         ngx_rf_zone_requeue(zone, e);
+    }
+
+    if (saved->dirty) {
+        ngx_rf_zone_dirty(zone, e);
     }
 }
 
@@ -628,6 +634,28 @@ ngx_rf_zone_delta_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     ngx_rf_zone_changed(zone, e, now);
+}
+
+
+void
+ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zone_save(zone, e, 0);
+
+    if (e->pending != NGX_RF_CLEAN) {
+        e->pending = NGX_RF_CLEAN;
+        zone->sh->npending--;
+
+        ngx_rf_zone_drop_changes(zone, e);
+    }
+
+    e->base = NGX_RF_BASE_UNKNOWN;
+    e->complete = 0;
+    e->version = ++zone->sh->seq;
+
+    ngx_rf_zone_undirty(zone, e);
+    ngx_rf_zone_requeue(zone, e);
+    ngx_rf_zone_dirty(zone, e);
 }
 
 

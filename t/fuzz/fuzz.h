@@ -75,13 +75,13 @@ void fuzz_random(ngx_uint_t seed);
 /* a slab pool at shm.addr, of shm.size bytes */
 void fuzz_slab_init(ngx_shm_zone_t *shm);
 /* blocks that are allocated */
-ngx_uint_t fuzz_slab_blocks(void);
+ngx_uint_t fuzz_slab_blocks(ngx_slab_pool_t *pool);
 /* the n-th call of the allocator from now on jumps to *where instead, as if a
  * worker was killed there; n 0: none does */
 void fuzz_slab_kill(ngx_uint_t n, jmp_buf *where);
 /* all of it may be read, until the pool is made anew: for those who look at
  * what a killed worker left */
-void fuzz_slab_open(void);
+void fuzz_slab_open(ngx_slab_pool_t *pool);
 
 
 #endif /* _FUZZ_H_INCLUDED_ */

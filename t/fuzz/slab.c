@@ -4,7 +4,7 @@
  * nginx's ngx_slab.c is built without the sanitizer, and sees nothing of it;
  * what it calls memset() is fuzz_slab_memset().
  *
- * One pool at a time.
+ * Two pools at a time.
  */
 
 #include <sanitizer/asan_interface.h>
@@ -12,8 +12,15 @@
 
 
 /* the largest pool, and the shortest slot */
-#define FUZZ_SLAB_MAX   (4 * 1024 * 1024)
+#define FUZZ_SLAB_MAX   (1024 * 1024)
 #define FUZZ_SLAB_SLOT  8
+
+
+typedef struct {
+    ngx_slab_pool_t  *pool;
+    ngx_uint_t        blocks;
+    uint32_t          size[FUZZ_SLAB_MAX / FUZZ_SLAB_SLOT];
+} fuzz_slab_t;
 
 
 void __real_ngx_slab_init(ngx_slab_pool_t *pool);
@@ -28,12 +35,11 @@ void __wrap_ngx_slab_free_locked(ngx_slab_pool_t *pool, void *p);
 
 static void fuzz_slab_call(void);
 static void *fuzz_slab_made(ngx_slab_pool_t *pool, void *p, size_t size);
+static fuzz_slab_t *fuzz_slab_of(ngx_slab_pool_t *pool);
+static uint32_t *fuzz_slab_size(fuzz_slab_t *slab, void *p);
 
 
-static uint32_t     fuzz_slab_size[FUZZ_SLAB_MAX / FUZZ_SLAB_SLOT];
-static u_char      *fuzz_slab_begin;
-static u_char      *fuzz_slab_end;
-static ngx_uint_t   fuzz_slab_count;
+static fuzz_slab_t  fuzz_slabs[2];
 static ngx_uint_t   fuzz_slab_calls;
 static jmp_buf     *fuzz_slab_where;
 
@@ -61,9 +67,9 @@ fuzz_slab_init(ngx_shm_zone_t *shm)
 
 
 ngx_uint_t
-fuzz_slab_blocks(void)
+fuzz_slab_blocks(ngx_slab_pool_t *pool)
 {
-    return fuzz_slab_count;
+    return fuzz_slab_of(pool)->blocks;
 }
 
 
@@ -85,10 +91,9 @@ fuzz_slab_call(void)
 
 
 void
-fuzz_slab_open(void)
+fuzz_slab_open(ngx_slab_pool_t *pool)
 {
-    ASAN_UNPOISON_MEMORY_REGION(fuzz_slab_begin,
-                                fuzz_slab_end - fuzz_slab_begin);
+    ASAN_UNPOISON_MEMORY_REGION(pool->start, pool->end - pool->start);
 }
 
 
@@ -126,15 +131,17 @@ fuzz_slab_memset(void *p, int ch, size_t n)
 void
 __wrap_ngx_slab_init(ngx_slab_pool_t *pool)
 {
+    fuzz_slab_t  *slab;
+
     ASAN_UNPOISON_MEMORY_REGION(pool, pool->end - (u_char *) pool);
 
     __real_ngx_slab_init(pool);
 
-    fuzz_slab_begin = pool->start;
-    fuzz_slab_end = pool->end;
-    fuzz_slab_count = 0;
-    ngx_memzero(fuzz_slab_size, (pool->end - pool->start) / FUZZ_SLAB_SLOT
-                                * sizeof(uint32_t));
+    slab = fuzz_slab_of(pool);
+
+    slab->blocks = 0;
+    ngx_memzero(slab->size, (pool->end - pool->start) / FUZZ_SLAB_SLOT
+                            * sizeof(uint32_t));
 
     ASAN_POISON_MEMORY_REGION(pool->start, pool->end - pool->start);
 }
@@ -170,14 +177,16 @@ __wrap_ngx_slab_alloc_locked(ngx_slab_pool_t *pool, size_t size)
 static void *
 fuzz_slab_made(ngx_slab_pool_t *pool, void *p, size_t size)
 {
+    fuzz_slab_t  *slab;
+
     if (p == NULL) {
         return NULL;
     }
 
-    fuzz_check(pool->start == fuzz_slab_begin);
+    slab = fuzz_slab_of(pool);
+    slab->blocks++;
 
-    fuzz_slab_size[((u_char *) p - pool->start) / FUZZ_SLAB_SLOT] = size;
-    fuzz_slab_count++;
+    *fuzz_slab_size(slab, p) = size;
 
     ASAN_UNPOISON_MEMORY_REGION(p, size);
 
@@ -188,22 +197,54 @@ fuzz_slab_made(ngx_slab_pool_t *pool, void *p, size_t size)
 void
 __wrap_ngx_slab_free_locked(ngx_slab_pool_t *pool, void *p)
 {
-    uint32_t  *size;
+    uint32_t     *size;
+    fuzz_slab_t  *slab;
 
     fuzz_slab_call();
 
-    fuzz_check((u_char *) p >= fuzz_slab_begin && (u_char *) p < fuzz_slab_end);
-    fuzz_check(((u_char *) p - fuzz_slab_begin) % FUZZ_SLAB_SLOT == 0);
-
-    size = &fuzz_slab_size[((u_char *) p - fuzz_slab_begin) / FUZZ_SLAB_SLOT];
+    slab = fuzz_slab_of(pool);
+    size = fuzz_slab_size(slab, p);
 
     /* freed twice, or never allocated */
     fuzz_check(*size != 0);
 
-    fuzz_slab_count--;
+    slab->blocks--;
 
     __real_ngx_slab_free_locked(pool, p);
 
     ASAN_POISON_MEMORY_REGION(p, *size);
     *size = 0;
+}
+
+
+/* the pool's, or one that nobody has */
+
+static fuzz_slab_t *
+fuzz_slab_of(ngx_slab_pool_t *pool)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < 2; i++) {
+
+        if (fuzz_slabs[i].pool == NULL || fuzz_slabs[i].pool == pool) {
+            fuzz_slabs[i].pool = pool;
+            return &fuzz_slabs[i];
+        }
+    }
+
+    fuzz_failed(__FILE__, __LINE__, "a pool that is known");
+}
+
+
+static uint32_t *
+fuzz_slab_size(fuzz_slab_t *slab, void *p)
+{
+    u_char  *start;
+
+    start = slab->pool->start;
+
+    fuzz_check((u_char *) p >= start && (u_char *) p < slab->pool->end);
+    fuzz_check(((u_char *) p - start) % FUZZ_SLAB_SLOT == 0);
+
+    return &slab->size[((u_char *) p - start) / FUZZ_SLAB_SLOT];
 }

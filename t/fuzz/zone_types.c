@@ -41,6 +41,7 @@ typedef void (*zt_event_pt)(zt_t *t);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void zt_start(zt_t *t);
+static void zt_memory(ngx_shm_zone_t *shm, ngx_uint_t n);
 static void zt_step(zt_t *t);
 static void zt_finish(zt_t *t);
 static void zt_exec(zt_t *t, zone_args_t *c);
@@ -68,19 +69,21 @@ static void zt_hurry(zt_t *t);
 static void zt_kill(zt_t *t);
 static void zt_dead(zt_t *t);
 static void zt_sound(zt_t *t);
+static void zt_copy(zt_t *t);
+static void zt_repath(zt_t *t);
 static void zt_drop(ngx_rf_record_t **list);
 
 
 static zt_event_pt  zt_events[] = {
     zt_time, zt_multi, zt_replay, zt_replayed, zt_flush, zt_flushed, zt_learn,
     zt_forget, zt_scope, zt_lost, zt_load, zt_reset, zt_hurry, zt_kill,
-    zt_dead, zt_sound
+    zt_dead, zt_sound, zt_copy, zt_repath
 };
 
 static const char  *zt_names[] = {
     "time", "multi", "replay", "replayed", "flush", "flushed", "learn",
     "forget", "scope", "lost", "load", "reset", "hurry", "kill", "dead",
-    "sound"
+    "sound", "copy", "repath"
 };
 
 
@@ -121,13 +124,6 @@ zt_start(zt_t *t)
 {
     ngx_uint_t  flags;
 
-    static u_char  *memory;
-    static size_t   sizes[] = { 1 << 18, 1 << 19, 1 << 20, 1 << 20 };
-
-    if (memory == NULL) {
-        fuzz_check(posix_memalign((void **) &memory, 4096, 1 << 20) == 0);
-    }
-
     fuzz_random(1);
     fuzz_slab_kill(0, NULL);
 
@@ -137,12 +133,9 @@ zt_start(zt_t *t)
 
     flags = fuzz_byte(&t->in);
 
-    t->shm.shm.addr = memory;
-    t->shm.shm.size = sizes[flags & 3];
-    t->shm.shm.log = &fuzz_log;
     t->shm.data = &t->zone;
 
-    fuzz_slab_init(&t->shm);
+    zt_memory(&t->shm, flags & 3);
 
     ngx_str_set(&t->zone.name, "app");
     t->zone.files = (flags & 4) ? 1 : 0;
@@ -150,6 +143,28 @@ zt_start(zt_t *t)
     fuzz_check(ngx_rf_zone_init(&t->shm, NULL) == NGX_OK);
 
     t->zone.sh->files_ready = (flags & 8) ? 1 : 0;
+}
+
+
+/* the one of two that is not in use, with a slab pool */
+
+static void
+zt_memory(ngx_shm_zone_t *shm, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    static u_char  *memory[2];
+    static size_t   sizes[] = { 1 << 18, 1 << 19, 1 << 20, 1 << 20 };
+
+    for (i = 0; i < 2 && memory[i] == NULL; i++) {
+        fuzz_check(posix_memalign((void **) &memory[i], 4096, 1 << 20) == 0);
+    }
+
+    shm->shm.addr = (shm->shm.addr == memory[0]) ? memory[1] : memory[0];
+    shm->shm.size = sizes[n];
+    shm->shm.log = &fuzz_log;
+
+    fuzz_slab_init(shm);
 }
 
 
@@ -226,7 +241,7 @@ zt_finish(zt_t *t)
     fuzz_check(t->zone.sh->entries == 0);
 
     /* the zone's header */
-    fuzz_check(fuzz_slab_blocks() == 1);
+    fuzz_check(fuzz_slab_blocks(t->zone.shpool) == 1);
 }
 
 
@@ -345,7 +360,7 @@ zt_die(zt_t *t)
     ngx_uint_t  rebuilds;
 
     fuzz_slab_kill(0, NULL);
-    fuzz_slab_open();
+    fuzz_slab_open(t->zone.shpool);
 
     rebuilds = t->zone.sh->rebuilds;
 
@@ -858,6 +873,60 @@ static void
 zt_sound(zt_t *t)
 {
     fuzz_check(sound_zone(&t->zone, 0));
+}
+
+
+/* a reload with another size: a new zone, and records of the old one are lost
+ * with those who have them */
+
+static void
+zt_copy(zt_t *t)
+{
+    ngx_uint_t        b, ready;
+    ngx_rf_zone_t     zone;
+    ngx_shm_zone_t    shm;
+    ngx_rf_record_t  *left;
+
+    b = fuzz_byte(&t->in);
+
+    zt_drop(&t->flying);
+    zt_drop(&t->writing);
+
+    ngx_memzero(&zone, sizeof(ngx_rf_zone_t));
+    zone.name = t->zone.name;
+    zone.files = (b >> 2) & 1;
+
+    shm = t->shm;
+    shm.data = &zone;
+
+    zt_memory(&shm, b & 3);
+    fuzz_check(ngx_rf_zone_init(&shm, NULL) == NGX_OK);
+
+    (void) ngx_rf_zone_copy(&t->zone, &zone, &left);
+    zt_drop(&left);
+
+    ready = t->zone.sh->files_ready;
+
+    t->shm = shm;
+    t->shm.data = &t->zone;
+    t->zone.files = zone.files;
+    t->files = 0;
+
+    fuzz_check(ngx_rf_zone_init(&t->shm, t) == NGX_OK);
+
+    t->zone.sh->files_ready = ready && zone.files;
+
+    zt_sound(t);
+}
+
+
+static void
+zt_repath(zt_t *t)
+{
+    t->zone.files = fuzz_byte(&t->in) & 1;
+    t->files = 0;
+
+    ngx_rf_zone_repath(&t->zone);
 }
 
 

@@ -98,10 +98,10 @@ answers('/pipeline', [['SET', 'p', ''],
         'a pipeline in order');
 
 answers('/pipeline', [['SET', 'a', 5], ['XADD', 's', '*', 'f', 'v'],
-                      ['DECR', 'a'], ['LPUSH', 'a', 'x']], 200,
+                      ['DECR', 'a'], ['SETBIT', 'a', 1, 1]], 200,
         results('OK', { error => "FALLBACK 'xadd' needs Redis, which is "
                                  . 'unreachable' }, 4,
-                { error => "FALLBACK 'lpush' needs Redis, which is "
+                { error => "FALLBACK 'setbit' needs Redis, which is "
                            . 'unreachable' }),
         'what needs Redis is refused by name');
 

@@ -90,10 +90,10 @@ sub let_in {
 }
 
 
-# keys that nginx knows completely: made by it
+# keys that nginx knows completely: made by it, or by somebody else and read
 
 sub make {
-    my ($key, $type) = @_;
+    my ($key, $type, $run) = @_;
 
     my %make = (
         count  => [ SET => $key, any(100) ],
@@ -107,9 +107,21 @@ sub make {
         list   => [ RPUSH => $key, map { "$key-$_" } 0 .. any(9) ],
     );
 
-    api('DEL', $key);
-    api(@{ $make{$type} });
-    api('EXPIRE', $key, 10000 + any(1000)) if any(4) == 0;
+    $run->('DEL', $key);
+    $run->(@{ $make{$type} });
+    $run->('EXPIRE', $key, 10000 + any(1000)) if any(4) == 0;
+}
+
+
+sub look {
+    my ($key, $type) = @_;
+
+    my %read = (hash => [ 'HGETALL' ], set => [ 'SMEMBERS' ],
+                zset => [ 'ZRANGE', 0, -1, 'WITHSCORES' ],
+                list => [ 'LRANGE', 0, -1 ]);
+    my ($verb, @args) = @{ $read{$type} || [ 'GET' ] };
+
+    return api($verb, $key, @args);
 }
 
 
@@ -144,19 +156,14 @@ sub same {
 sub remembered {
     my ($keys, $name) = @_;
 
-    my %read = (hash => [ 'HGETALL' ], set => [ 'SMEMBERS' ],
-                zset => [ 'ZRANGE', 0, -1, 'WITHSCORES' ],
-                list => [ 'LRANGE', 0, -1 ]);
-    my (%is, %want, $known);
+    my (%is, %want);
 
     for my $key (sort keys %$keys) {
         my $type = $keys->{$key};
-        my ($verb, @args) = @{ $read{$type} || [ 'GET' ] };
-        my $reply = api($verb, $key, @args);
+        my $reply = look($key, $type);
 
         next if !defined $reply || ref $reply && !@$reply;
 
-        $known++;
         $is{$key} = Merge::content($type, $reply);
         $want{$key} = [ Merge::text($redis, $key, $type) =~ s/, until \d+$//r ];
     }
@@ -175,13 +182,18 @@ sub round {
     # known completely, and not at all
 
     for my $type (@types) {
-        for my $i (1, 2) {
-            $keys{"$type:$round:known$i"} = $type;
-        }
+        $keys{"$type:$round:made"} = $type;
+        make("$type:$round:made", $type, \&api);
     }
 
-    make($_, $keys{$_}) for sort keys %keys;
     let_in("$name, made");
+
+    for my $type (@types) {
+        $keys{"$type:$round:read"} = $type;
+        make("$type:$round:read", $type, sub { $redis->cmd(@_) });
+        look("$type:$round:read", $type);
+    }
+
     cut_off();
 
     $merge->know($_, $keys{$_}, $redis) for sort keys %keys;

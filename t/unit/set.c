@@ -352,6 +352,60 @@ RF_UNIT(set_random)
 }
 
 
+/* what finds no room leaves all as it was */
+
+RF_UNIT(set_room)
+{
+    exec_t      e;
+    ngx_int_t   rc;
+    ngx_uint_t  i, n, left;
+
+    exec_init(&e, pool, log, 512 * 1024);
+    exec_line(&e, "del s d");
+    exec_line(&e, "sadd d x y");
+
+    for (n = 0; n < 100000; n++) {
+        rc = exec_line(&e, "sadd s member%06d other%06d", (int) n, (int) n);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+    }
+
+    is_int(rc, NGX_RF_NEED_ROOM, "there is room for %d members", (int) n * 2);
+
+    rc = exec_line(&e, "sunionstore d s d");
+    is_int(rc, NGX_RF_NEED_ROOM, "and not for their union with others");
+
+    exec_is_any(&e, "smembers d", 1, "[x y]");
+    exec_line(&e, "scard s");
+    is_int(e.reply->integer, n * 2, "all are there");
+
+    /* what removes copies nodes as well, and may find no room for them */
+
+    for (i = 0, left = n * 2; i < 1000; i++) {
+        rc = exec_line(&e, i % 10 ? "spop s" : "spop s 100");
+
+        if (rc == NGX_OK) {
+            left -= e.reply->nelts ? e.reply->nelts : 1;
+
+        } else if (rc != NGX_RF_NEED_ROOM) {
+            break;
+        }
+    }
+
+    is_int(i, 1000, "members are popped, or there is no room for that");
+
+    exec_line(&e, "scard s");
+    is_int(e.reply->integer, left, "the others are there");
+
+    is_int(exec_line(&e, "del s"), NGX_OK, "all of them can go");
+    is_int(exec_line(&e, "sunionstore s d"), NGX_OK, "for new ones");
+
+    ok(sound_zone(e.zone, 0), "the zone is sound");
+}
+
+
 /* two with one hash are never parted, and none comes twice */
 
 RF_UNIT(set_scan)

@@ -636,7 +636,7 @@ RF_UNIT(zone_scope)
 
     t->scope = NGX_RF_SCOPE_ANY;
     is_reply(t, "SET p 1", "+OK");
-    is_reply(t, "HGET p f", "NEED_REDIS");
+    is_reply(t, "GETBIT p 1", "NEED_REDIS");
 
     t->scope = NGX_RF_SCOPE_PENDING;
     is_reply(t, "GET a", "NEED_REDIS");
@@ -644,8 +644,8 @@ RF_UNIT(zone_scope)
     is_reply(t, "SET p 2", "+OK");
     is_reply(t, "MGET a p", "NEED_WAIT");
     is_int(t->l.need, 2, "for the one that is pending");
-    is_reply(t, "HGET p f", "NEED_WAIT");
-    is_reply(t, "HGET q f", "NEED_REDIS");
+    is_reply(t, "GETBIT p 1", "NEED_WAIT");
+    is_reply(t, "GETBIT q 1", "NEED_REDIS");
     is_reply(t, "COPY p p2 DB 3", "NEED_WAIT");
     is_reply(t, "PING", "+PONG");
 }
