@@ -143,7 +143,8 @@ RF_UNIT(set_replies)
 
 RF_UNIT(set_tells)
 {
-    exec_t  e;
+    exec_t     e;
+    ngx_str_t  key;
 
     exec_init(&e, pool, log, 8 * 1024 * 1024);
 
@@ -165,9 +166,22 @@ RF_UNIT(set_tells)
     exec_told(&e, "d", "SREM x; ");
     exec_told(&e, "e", "SADD x; ");
 
-    is_int(exec_line(&e, "sunionstore f e"), NGX_RF_NEED_REDIS,
-           "a set that is known in part cannot be stored");
-    exec_told(&e, "f", "");
+    /* a set that began here is what is known of it; one that Redis was seen to
+     * hold more of is not */
+
+    exec_is(&e, "sunionstore f e", "1");
+    exec_told(&e, "f", "= x");
+
+    exec_line(&e, "sadd k x");
+
+    ngx_str_set(&key, "k");
+    ngx_rf_zone_lock(e.zone);
+    ngx_rf_zone_lookup_locked(e.zone, &key)->seen = ngx_rf_now();
+    ngx_rf_zone_unlock(e.zone);
+
+    is_int(exec_line(&e, "sunionstore l e k"), NGX_RF_NEED_REDIS,
+           "what is known in part cannot be stored");
+    exec_told(&e, "l", "");
 
     /* what replaces */
 
