@@ -263,7 +263,11 @@ ngx_rf_local_remove(ngx_rf_local_t *l, ngx_str_t *key)
 
     e = ngx_rf_local_find(l, key);
 
-    if (e != NULL && e->type == NGX_RF_NONE && ngx_rf_zone_known(e)) {
+    /* a DELTA that has lost all that is known of it may have more in Redis */
+
+    if (e != NULL && e->type == NGX_RF_NONE && ngx_rf_zone_known(e)
+        && (e->pending != NGX_RF_DELTA || e->complete))
+    {
         return NGX_OK;
     }
 
