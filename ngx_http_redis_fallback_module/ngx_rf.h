@@ -232,6 +232,10 @@ struct ngx_rf_record_s {
                                            id, acknowledged or not; 0: none */
     ngx_uint_t            nsent;
 
+    uint32_t              group;        /* replay: of those that go in one
+                                           transaction, side by side in the
+                                           list; 0: alone */
+
     ngx_rf_base_e         base;         /* REPLACE: for on_conflict remote */
     u_char                base_sha1[20];
 

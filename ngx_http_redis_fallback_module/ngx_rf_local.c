@@ -131,6 +131,7 @@ ngx_rf_local_allowed(ngx_rf_local_t *l)
 static ngx_int_t
 ngx_rf_local_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
 {
+    uint64_t         seq;
     ngx_int_t        rc;
     ngx_uint_t       i, due;
     ngx_rf_reply_t  *elts;
@@ -164,6 +165,8 @@ ngx_rf_local_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
         return rc;
     }
 
+    seq = l->zone->sh->seq;
+
     for (i = 0; i < n; i++) {
         ngx_rf_zone_savepoint_locked(l->zone);
 
@@ -180,6 +183,7 @@ ngx_rf_local_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
         }
     }
 
+    ngx_rf_zone_group_locked(l->zone, seq);
     ngx_rf_zone_commit_locked(l->zone);
 
     return NGX_OK;

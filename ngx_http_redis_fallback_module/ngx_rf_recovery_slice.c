@@ -28,6 +28,14 @@ typedef struct {
     ngx_rf_slice_t           *slice;
 } ngx_rf_slice_item_t;
 
+/* records that are one transaction */
+
+typedef struct {
+    ngx_rf_call_t             call;
+    ngx_rf_slice_item_t      *items;
+    ngx_uint_t                n;
+} ngx_rf_slice_group_t;
+
 struct ngx_rf_slice_s {
     ngx_rf_recovery_t        *r;
     ngx_pool_t               *pool;
@@ -39,8 +47,16 @@ struct ngx_rf_slice_s {
 };
 
 
+static void ngx_rf_recovery_group(ngx_rf_slice_item_t *end);
+static ngx_int_t ngx_rf_recovery_send_group(ngx_rf_slice_item_t *items,
+    ngx_uint_t n);
+static void ngx_rf_recovery_group_replied(ngx_rf_call_t *call,
+    ngx_uint_t outcome);
 static void ngx_rf_recovery_step(ngx_rf_slice_item_t *item,
     ngx_rf_reply_t *reply);
+static void ngx_rf_recovery_go(ngx_rf_slice_item_t *item, ngx_int_t rc);
+static void ngx_rf_recovery_failed(ngx_rf_slice_item_t *item,
+    ngx_str_t *reason);
 static ngx_int_t ngx_rf_recovery_send(ngx_rf_slice_item_t *item);
 static void ngx_rf_recovery_later(ngx_rf_slice_item_t *item);
 static ngx_uint_t ngx_rf_recovery_not_now(ngx_rf_reply_t *reply);
@@ -102,7 +118,17 @@ ngx_rf_recovery_slice(ngx_rf_recovery_t *r, ngx_rf_record_t *records,
         slice->left++;
 
         ngx_rf_replay_init(&item->replay, rec, r->conf.remote, same_run);
-        ngx_rf_recovery_step(item++, NULL);
+
+        if (rec->group == 0) {
+            ngx_rf_recovery_step(item++, NULL);
+            continue;
+        }
+
+        item++;
+
+        if (rec->next == NULL || rec->next->group != rec->group) {
+            ngx_rf_recovery_group(item);
+        }
     }
 
     if (--slice->left == 0) {
@@ -128,18 +154,160 @@ failed:
 }
 
 
+/*
+ * The items before "end" that are of one group: MULTI and EXEC around their
+ * commands, where each has just one.  Others go by themselves.
+ */
+
+static void
+ngx_rf_recovery_group(ngx_rf_slice_item_t *end)
+{
+    ngx_int_t             *rc;
+    ngx_uint_t             i, n, together;
+    ngx_rf_slice_t        *slice;
+    ngx_rf_slice_item_t   *items;
+
+    slice = end[-1].slice;
+
+    for (n = 1, items = end - 1;
+         items->rec != slice->records
+         && items[-1].rec->group == items->rec->group;
+         n++)
+    {
+        items--;
+    }
+
+    rc = ngx_palloc(slice->pool, n * sizeof(ngx_int_t));
+    together = (rc != NULL);
+
+    for (i = 0; i < n && rc != NULL; i++) {
+        rc[i] = ngx_rf_replay_next(&items[i].replay, slice->pool,
+                                   ngx_rf_now(), NULL);
+
+        together &= (rc[i] == NGX_AGAIN
+                     && items[i].replay.temp.len == 0
+                     && !items[i].replay.uploaded);
+    }
+
+    if (together && ngx_rf_recovery_send_group(items, n) == NGX_OK) {
+        return;
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_rf_recovery_go(&items[i], rc ? rc[i] : NGX_ERROR);
+    }
+}
+
+
+static ngx_int_t
+ngx_rf_recovery_send_group(ngx_rf_slice_item_t *items, ngx_uint_t n)
+{
+    ngx_uint_t              i;
+    ngx_pool_t             *pool;
+    ngx_rf_call_command_t  *commands;
+    ngx_rf_slice_group_t   *group;
+
+    static ngx_str_t        words[] = { ngx_string("MULTI"),
+                                        ngx_string("EXEC") };
+
+    pool = items->slice->pool;
+
+    group = ngx_pcalloc(pool, sizeof(ngx_rf_slice_group_t));
+    commands = ngx_pcalloc(pool, (n + 2) * sizeof(ngx_rf_call_command_t));
+
+    if (group == NULL || commands == NULL) {
+        return NGX_ERROR;
+    }
+
+    commands[0].argc = 1;
+    commands[0].argv = &words[0];
+    commands[n + 1].argc = 1;
+    commands[n + 1].argv = &words[1];
+
+    for (i = 0; i < n; i++) {
+        commands[i + 1].argc = items[i].replay.argc;
+        commands[i + 1].argv = items[i].replay.argv;
+    }
+
+    group->items = items;
+    group->n = n;
+
+    group->call.ncommands = n + 2;
+    group->call.commands = commands;
+    group->call.pool = pool;
+    group->call.handler = ngx_rf_recovery_group_replied;
+    group->call.data = group;
+    group->call.once = 1;
+
+    return ngx_rf_redis_call(items->slice->r->conf.redis, &group->call)
+           == NGX_AGAIN ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_rf_recovery_group_replied(ngx_rf_call_t *call, ngx_uint_t outcome)
+{
+    ngx_uint_t             i;
+    ngx_rf_reply_t        *exec, *reply;
+    ngx_rf_slice_item_t   *item;
+    ngx_rf_slice_group_t  *group;
+
+    group = call->data;
+    exec = call->commands[group->n + 1].reply;
+
+    for (i = 0; i < group->n; i++) {
+        item = &group->items[i];
+
+        if (outcome != NGX_RF_CALL_DONE) {
+            ngx_rf_recovery_failed(item, NULL);
+            continue;
+        }
+
+        /* without MULTI, which a user may not be allowed, each was executed by
+         * itself; and so it goes after one of them was not even queued */
+
+        reply = call->commands[i + 1].reply;
+
+        if (exec->type == NGX_RF_REPLY_ARRAY && exec->nelts == group->n) {
+            reply = &exec->elts[i];
+
+        } else if (call->commands[0].reply->type != NGX_RF_REPLY_ERROR
+                   && reply->type != NGX_RF_REPLY_ERROR)
+        {
+            ngx_rf_recovery_go(item, NGX_AGAIN);
+            continue;
+        }
+
+        if (ngx_rf_recovery_not_now(reply)) {
+            ngx_rf_recovery_failed(item, &reply->str);
+
+        } else {
+            ngx_rf_recovery_step(item, reply);
+        }
+    }
+}
+
+
 /* a record's next command, or its end */
 
 static void
 ngx_rf_recovery_step(ngx_rf_slice_item_t *item, ngx_rf_reply_t *reply)
 {
-    ngx_int_t         rc;
+    ngx_rf_recovery_go(item, ngx_rf_replay_next(&item->replay,
+                                                item->slice->pool,
+                                                ngx_rf_now(), reply));
+}
+
+
+/* "rc" as of ngx_rf_replay_next() */
+
+static void
+ngx_rf_recovery_go(ngx_rf_slice_item_t *item, ngx_int_t rc)
+{
     ngx_rf_slice_t   *slice;
     static ngx_str_t  type = ngx_string("a type that cannot be replayed");
 
     slice = item->slice;
-
-    rc = ngx_rf_replay_next(&item->replay, slice->pool, ngx_rf_now(), reply);
 
     if (rc == NGX_AGAIN) {
 
@@ -235,26 +403,39 @@ ngx_rf_recovery_not_now(ngx_rf_reply_t *reply)
 static void
 ngx_rf_recovery_replied(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
-    ngx_str_t            *reason;
     ngx_rf_reply_t       *reply;
-    ngx_rf_slice_t       *slice;
     ngx_rf_slice_item_t  *item;
 
     item = call->data;
-    slice = item->slice;
     reply = item->command.reply;
 
-    if (outcome == NGX_RF_CALL_DONE && !ngx_rf_recovery_not_now(reply)) {
+    if (outcome != NGX_RF_CALL_DONE) {
+        ngx_rf_recovery_failed(item, NULL);
+
+    } else if (ngx_rf_recovery_not_now(reply)) {
+        ngx_rf_recovery_failed(item, &reply->str);
+
+    } else {
         ngx_rf_recovery_step(item, reply);
-        return;
     }
+}
+
+
+/* "reason" is Redis' own; NULL: there was no answer */
+
+static void
+ngx_rf_recovery_failed(ngx_rf_slice_item_t *item, ngx_str_t *reason)
+{
+    ngx_rf_slice_t  *slice;
+
+    slice = item->slice;
 
     if (!slice->failed) {
         slice->failed = 1;
 
-        reason = (outcome == NGX_RF_CALL_DONE)
-                 ? &reply->str
-                 : ngx_rf_redis_failure(slice->r->conf.redis);
+        if (reason == NULL) {
+            reason = ngx_rf_redis_failure(slice->r->conf.redis);
+        }
 
         slice->reason.data = ngx_pstrdup(slice->pool, reason);
         slice->reason.len = slice->reason.data ? reason->len : 0;

@@ -470,6 +470,8 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_rf_zone_remember(zone, e->hash, e->version);
 
+    ngx_rf_zone_ungroup(e);
+
     while (e->undo) {
         ngx_rf_zone_settle(zone, &sh->undo[e->undo - 1]);
     }

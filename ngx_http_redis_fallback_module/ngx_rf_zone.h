@@ -93,7 +93,7 @@ struct ngx_rf_zchange_s {
 
 typedef struct ngx_rf_entry_s  ngx_rf_entry_t;
 
-/* ordered so that the header takes 212 bytes: with a key of up to 44 bytes an
+/* ordered so that the header takes 220 bytes: with a key of up to 36 bytes an
  * entry fits a slab slot of 256 */
 
 struct ngx_rf_entry_s {
@@ -110,6 +110,9 @@ struct ngx_rf_entry_s {
     int64_t               seen;         /* last seen in Redis, ms; 0: never */
     uint64_t              id;           /* see ngx_rf_record_t */
 
+    ngx_rf_entry_t       *peer;         /* ring of the entries that one
+                                           transaction has changed; NULL:
+                                           alone */
     ngx_rf_zchange_t     *changes;
     ngx_rf_zchange_t     *last_change;
     ngx_rf_blob_t        *value;        /* NGX_RF_STRING: its bytes; other
@@ -159,6 +162,9 @@ typedef struct {
 } ngx_rf_undo_t;
 
 #define NGX_RF_ZONE_UNDO        16      /* without an allocation */
+
+/* entries that are replayed in one transaction, at most */
+#define NGX_RF_ZONE_GROUP       64
 
 
 typedef struct {
@@ -354,6 +360,11 @@ void ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_savepoint_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_rollback_to_locked(ngx_rf_zone_t *zone);
 
+/* before the commit of a transaction: what it has changed since "seq" (sh->seq
+ * of before) is to be replayed in one, as long as not too many keys hang
+ * together by that */
+void ngx_rf_zone_group_locked(ngx_rf_zone_t *zone, uint64_t seq);
+
 /* an entry that the command holds pointers into is not evicted before its end;
  * it counts as one that changes */
 void ngx_rf_zone_keep_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
@@ -497,7 +508,8 @@ void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
  * by one if it was a spilled key's.  The record stays the caller's.
  *
  * replay_take(): up to n pending entries, marked as flying, as malloc()ed
- * records (id and nsent set for a DELTA); with sh->restore also clean entries
+ * records (id and nsent set for a DELTA; those of one group side by side, which
+ * may make it a few more); with sh->restore also clean entries
  * of an older run, as REPLACE records with "base" ABSENT and version 0, in
  * which case *restored counts them.  replay_done(): one record back: NGX_OK
  * acknowledged (a DELTA with further changes stays pending), NGX_DECLINED set

@@ -19,6 +19,7 @@
 
 
 static void ngx_rf_zone_end(ngx_rf_zone_t *zone);
+static void ngx_rf_zone_join(ngx_rf_entry_t *a, ngx_rf_entry_t *b);
 static void ngx_rf_zone_unwind(ngx_rf_zone_t *zone, ngx_uint_t to);
 static void ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
 static void ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
@@ -132,6 +133,88 @@ void
 ngx_rf_zone_keep_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     ngx_rf_zone_save(zone, e, 0);
+}
+
+
+void
+ngx_rf_zone_group_locked(ngx_rf_zone_t *zone, uint64_t seq)
+{
+    ngx_uint_t         i;
+    ngx_rf_entry_t    *e, *first;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    first = NULL;
+
+    for (i = 0; i < sh->nundo; i++) {
+        e = sh->undo[i].entry;
+
+        if (e == NULL || e->version <= seq || e->pending == NGX_RF_CLEAN) {
+            continue;
+        }
+
+        if (first == NULL) {
+            first = e;
+
+        } else {
+            ngx_rf_zone_join(first, e);
+        }
+    }
+}
+
+
+/* two rings become one where each lets go at one place */
+
+static void
+ngx_rf_zone_join(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
+{
+    ngx_uint_t       n;
+    ngx_rf_entry_t  *e, *next;
+
+    n = 0;
+
+    for (e = a; n == 0 || e != a; e = e->peer) {
+
+        if (e == b) {
+            return;
+        }
+
+        n++;
+
+        if (e->peer == NULL) {
+            break;
+        }
+    }
+
+    for (e = b->peer, n++; e != NULL && e != b; e = e->peer) {
+        n++;
+    }
+
+    if (n > NGX_RF_ZONE_GROUP) {
+        return;
+    }
+
+    next = a->peer ? a->peer : a;
+    a->peer = b->peer ? b->peer : b;
+    b->peer = next;
+}
+
+
+void
+ngx_rf_zone_ungroup(ngx_rf_entry_t *e)
+{
+    ngx_rf_entry_t  *p;
+
+    if (e->peer == NULL) {
+        return;
+    }
+
+    for (p = e->peer; p->peer != e; p = p->peer) {
+        /* void */
+    }
+
+    p->peer = (e->peer == p) ? NULL : e->peer;
+    e->peer = NULL;
 }
 
 

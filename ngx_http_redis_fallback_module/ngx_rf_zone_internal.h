@@ -72,6 +72,8 @@ ngx_uint_t ngx_rf_zone_valid_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
 void ngx_rf_zone_undo_fields(ngx_rf_undo_t *u);
 void ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_uint_t fresh);
+/* out of its group */
+void ngx_rf_zone_ungroup(ngx_rf_entry_t *e);
 /* frees what the entry no longer uses and ends its undo */
 void ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
 void ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);

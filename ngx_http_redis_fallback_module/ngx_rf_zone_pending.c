@@ -25,6 +25,8 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     e->pending = NGX_RF_CLEAN;
     zone->sh->npending--;
 
+    ngx_rf_zone_ungroup(e);
+
     ngx_memory_barrier();
 
     ngx_rf_zone_drop_changes(zone, e);

@@ -17,6 +17,8 @@
 
 
 static ngx_uint_t ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_rf_record_t ***last, int64_t now, size_t *size);
 static ngx_rf_record_t *ngx_rf_zone_fly(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_restore_take(ngx_rf_zone_t *zone,
@@ -86,6 +88,11 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 
         size += e->key_len + ngx_rf_zone_weight(e);
         i++;
+
+        if (e->peer) {
+            i += ngx_rf_zone_fly_peers(zone, e, &last, now, &size);
+            next = ngx_queue_head(&sh->pending_queue);
+        }
     }
 
     if (sh->restore && i < n && size < bytes) {
@@ -160,6 +167,58 @@ ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     }
 
     return 1;
+}
+
+
+/* the others of its group, behind it in the list; returns how many */
+
+static ngx_uint_t
+ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t ***last, int64_t now, size_t *size)
+{
+    uint32_t          group;
+    ngx_uint_t        i, n, flown;
+    ngx_rf_entry_t   *p, *peers[NGX_RF_ZONE_GROUP];
+    ngx_rf_record_t  *rec, *first;
+
+    first = (ngx_rf_record_t *) ((u_char *) *last
+                                 - offsetof(ngx_rf_record_t, next));
+    group = (uint32_t) first->version | 1;
+    flown = 0;
+    n = 0;
+
+    /* some may leave the ring on the way */
+
+    for (p = e->peer; p != e && n < NGX_RF_ZONE_GROUP; p = p->peer) {
+        peers[n++] = p;
+    }
+
+    for (i = 0; i < n; i++) {
+        p = peers[i];
+
+        if (p->pending == NGX_RF_CLEAN || p->flying
+            || (p->expire && p->expire <= now)
+            || ngx_rf_zone_prune(zone, p))
+        {
+            continue;
+        }
+
+        rec = ngx_rf_zone_fly(zone, p);
+        if (rec == NULL) {
+            break;
+        }
+
+        first->group = group;
+        rec->group = group;
+
+        **last = rec;
+        *last = &rec->next;
+
+        *size += p->key_len + ngx_rf_zone_weight(p);
+        flown++;
+    }
+
+    return flown;
 }
 
 
@@ -403,6 +462,8 @@ ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     ngx_rf_zone_commit_locked(zone);
+
+    ngx_rf_zone_ungroup(e);
 
     e->changes->prev = NULL;
     c->next = NULL;
