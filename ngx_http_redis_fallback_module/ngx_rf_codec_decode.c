@@ -9,6 +9,7 @@
 #include "ngx_rf_codec.h"
 #include "ngx_rf_codec_parts.h"
 #include <cjson/cJSON.h>
+#include <math.h>
 
 
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
 } ngx_rf_codec_ctx_t;
 
 
+static ngx_int_t ngx_rf_codec_check_scores(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_parse(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_get_head(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_get_type(ngx_rf_codec_ctx_t *ctx);
@@ -129,6 +131,10 @@ ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
         }
     }
 
+    if (rc == NGX_OK && ctx.rec->type == NGX_RF_ZSET) {
+        rc = ngx_rf_codec_check_scores(&ctx);
+    }
+
     cJSON_Delete(ctx.root);
     free(ctx.text);
 
@@ -141,6 +147,43 @@ ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
     *rec = ctx.rec;
 
     return NGX_OK;
+}
+
+
+/* what a sorted set can be sorted by, an infinite number among it */
+
+static ngx_int_t
+ngx_rf_codec_check_scores(ngx_rf_codec_ctx_t *ctx)
+{
+    char         text[NGX_RF_CODEC_NUMBER], *end;
+    double       score;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    for (i = 1; i < ctx->rec->nvalues; i += 2) {
+        value = &ctx->rec->values[i];
+
+        if (value->len == 0 || value->len >= sizeof(text)) {
+            goto bad;
+        }
+
+        ngx_memcpy(text, value->data, value->len);
+        text[value->len] = '\0';
+
+        score = strtod(text, &end);
+
+        if (end != text + value->len || isnan(score)) {
+            goto bad;
+        }
+    }
+
+    return NGX_OK;
+
+bad:
+
+    ctx->why = "a score is no number";
+
+    return NGX_DECLINED;
 }
 
 

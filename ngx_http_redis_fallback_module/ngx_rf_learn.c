@@ -193,18 +193,35 @@ ngx_rf_learn_handler(ngx_rf_command_e id)
 }
 
 
-/* a complete entry that nothing has changed since the command was sent */
+/* looked up first: one in flight that has expired would not be found, but is
+ * there */
+
+ngx_int_t
+ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t **e)
+{
+    *e = ngx_rf_zone_lookup_locked(ln->zone, key);
+
+    if (*e != NULL && (*e)->flying) {
+        return NGX_DECLINED;
+    }
+
+    *e = ngx_rf_zone_find_locked(ln->zone, key, ngx_rf_now());
+
+    if (*e != NULL && (*e)->pending != NGX_RF_CLEAN) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
 
 ngx_rf_entry_t *
 ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key)
 {
     ngx_rf_entry_t  *e;
 
-    e = ngx_rf_zone_find_locked(ln->zone, key, ngx_rf_now());
-
-    if (!ngx_rf_local_exists(e)
-        || e->pending != NGX_RF_CLEAN
-        || e->flying
+    if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK
+        || !ngx_rf_local_exists(e)
         || !e->complete
         || ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq))
     {
@@ -227,9 +244,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
     zone = ln->zone;
     limit = (zone->shpool->end - zone->shpool->start) / NGX_RF_LEARN_PART;
 
-    e = ngx_rf_zone_find_locked(zone, key, ngx_rf_now());
-
-    if (e != NULL && (e->pending != NGX_RF_CLEAN || e->flying)) {
+    if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK) {
         return;
     }
 

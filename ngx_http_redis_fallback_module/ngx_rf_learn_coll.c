@@ -226,6 +226,12 @@ ngx_rf_learn_prepare(ngx_rf_learn_t *ln)
         return NGX_ERROR;
     }
 
+    for (i = 0; i < ln->nitems * step; i++) {
+        if (elts[i].type != NGX_RF_REPLY_STRING) {
+            return NGX_DECLINED;
+        }
+    }
+
     for (i = 0; i < ln->nitems; i++) {
         item = &ln->items[i];
         name = &elts[i * step].str;
@@ -252,6 +258,14 @@ ngx_rf_learn_prepare(ngx_rf_learn_t *ln)
     if (type == NGX_RF_HASH || type == NGX_RF_SET) {
         ngx_qsort(ln->items, ln->nitems, sizeof(ngx_rf_item_t),
                   ngx_rf_learn_compare_items);
+
+        for (i = 1; i < ln->nitems; i++) {
+            if (ngx_rf_learn_compare_items(&ln->items[i - 1], &ln->items[i])
+                == 0)
+            {
+                return NGX_DECLINED;
+            }
+        }
     }
 
     return NGX_OK;
@@ -295,9 +309,7 @@ ngx_rf_learn_whole(ngx_rf_learn_t *ln)
         return;
     }
 
-    e = ngx_rf_zone_find_locked(ln->zone, key, ngx_rf_now());
-
-    if ((e != NULL && (e->pending != NGX_RF_CLEAN || e->flying))
+    if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK
         || ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq))
     {
         return;
@@ -387,9 +399,7 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
     key = &ln->argv[1];
     write = ln->command->flags & NGX_RF_CMD_WRITE;
 
-    e = ngx_rf_zone_find_locked(ln->zone, key, ngx_rf_now());
-
-    if (e != NULL && (e->pending != NGX_RF_CLEAN || e->flying)) {
+    if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK) {
         return;
     }
 
@@ -724,10 +734,12 @@ ngx_rf_learn_push(ngx_rf_learn_t *ln)
     ngx_rf_entry_t  *e;
 
     key = &ln->argv[1];
-    e = ngx_rf_zone_find_locked(ln->zone, key, ngx_rf_now());
+
+    if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK) {
+        return;
+    }
 
     if (ln->reply->integer != (int64_t) ln->argc - 2
-        || (e != NULL && (e->pending != NGX_RF_CLEAN || e->flying))
         || ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq)
         || ln->argc > NGX_RF_LEARN_ELTS)
     {

@@ -31,6 +31,11 @@ typedef struct {
 typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
 
 
+/* the entry of a key, or NULL; NGX_DECLINED: it is pending or in flight, so what
+ * Redis says does not matter */
+ngx_int_t ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key,
+    ngx_rf_entry_t **e);
+
 /* a complete entry that nothing has changed since the command was sent */
 ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
 

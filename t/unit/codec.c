@@ -407,6 +407,10 @@ RF_UNIT(codec_declines)
         "{\"version\":\"1\",\"key\":\"k\",\"type\":\"set\",\"data\":[[]],"
             "\"timestamp\":1}",
         "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
+            "[[\"a\",\"nan\"]],\"timestamp\":1}",
+        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
+            "[[\"a\",\"1x\"]],\"timestamp\":1}",
+        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
             "[[\"a\"]],\"timestamp\":1}",
         "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
             "[[1,\"a\"]],\"timestamp\":1}",
