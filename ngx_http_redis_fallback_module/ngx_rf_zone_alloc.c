@@ -69,6 +69,11 @@ ngx_rf_zone_alloc_locked(ngx_rf_zone_t *zone, size_t size,
             }
         }
 
+        if (n == 0 && zone->sh->npins) {
+            /* one that was left behind would cost all the cache */
+            ngx_rf_zone_pins_look(zone);
+        }
+
         if (ngx_rf_zone_trash(zone, NGX_RF_ZONE_TRASH) != 0) {
             continue;
         }

@@ -51,6 +51,8 @@ void ngx_rf_zone_heap_init(ngx_rf_zone_t *zone);
 /* frees n nodes of the trash, as far as nobody may read them; returns how
  * many */
 ngx_uint_t ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n);
+/* takes the pins of processes that have died */
+void ngx_rf_zone_pins_look(ngx_rf_zone_t *zone);
 /* a value with all that belongs to it; and the trees of one that a command does
  * without, which may still be undone */
 void ngx_rf_zone_free_value(ngx_rf_zone_t *zone, ngx_rf_type_e type,

@@ -20,7 +20,6 @@
 static void *ngx_rf_zone_node_alloc(void *ctx, size_t size);
 static void ngx_rf_zone_node_free(void *ctx, ngx_rf_node_t *node);
 static void ngx_rf_zone_trash_tree(ngx_rf_zone_t *zone, ngx_rf_tree_t *tree);
-static void ngx_rf_zone_pins_look(ngx_rf_zone_t *zone);
 
 
 void
@@ -68,7 +67,9 @@ ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     sh = zone->sh;
 
-    if (sh->npins && !ngx_queue_empty(&sh->trash)) {
+    if (sh->npins && !ngx_queue_empty(&sh->trash)
+        && ngx_time() - sh->pins_looked >= NGX_RF_ZONE_PINS_LOOK)
+    {
         ngx_rf_zone_pins_look(zone);
     }
 
@@ -196,17 +197,13 @@ ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone)
 }
 
 
-static void
+void
 ngx_rf_zone_pins_look(ngx_rf_zone_t *zone)
 {
     ngx_uint_t         i;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
-
-    if (ngx_time() - sh->pins_looked < NGX_RF_ZONE_PINS_LOOK) {
-        return;
-    }
 
     sh->pins_looked = ngx_time();
 

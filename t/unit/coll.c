@@ -10,6 +10,7 @@
  * many commands.
  */
 
+#include <sys/wait.h>
 #include "rf_unit.h"
 #include "ngx_rf_codec.h"
 #include "ngx_rf_command.h"
@@ -262,6 +263,68 @@ RF_UNIT(coll_delta_without_room)
 }
 
 
+/* a reader that was killed without the lock has left its pin: what it may have
+ * read is freed as soon as memory is short */
+
+RF_UNIT(coll_pin_of_the_dead)
+{
+    int          status;
+    char         line[64];
+    pid_t        pid;
+    coll_t      *t;
+    ngx_uint_t   i, n;
+
+    t = coll_start(pool, log, COLL_SMALL);
+
+    coll_fill_up(t);
+
+    for (n = 0; n < 1000; n++) {
+        sprintf(line, "DEL fill%d", (int) n);
+
+        if (coll_entry(t->local, line + 4) == NULL) {
+            break;
+        }
+
+        coll_run(t, t->local, line);
+    }
+
+    for (i = 0; i < 1000; i++) {
+        sprintf(line, "SADD one member%d", (int) i);
+        coll_run(t, t->local, line);
+    }
+
+    pid = fork();
+
+    if (pid == 0) {
+        ngx_pid = getpid();
+
+        ngx_rf_zone_lock(t->local);
+        (void) ngx_rf_zone_pin_locked(t->local);
+        ngx_rf_zone_unlock(t->local);
+
+        _exit(0);
+    }
+
+    (void) waitpid(pid, &status, 0);
+
+    is_int(t->local->sh->npins, 1, "a pin is left");
+    t->local->sh->pins_looked = ngx_time();
+
+    for (n = 0; n < 50; n++) {
+        coll_run(t, t->local, "DEL one");
+
+        for (i = 0; i < 200; i++) {
+            sprintf(line, "SADD one member%d", (int) i);
+            coll_run(t, t->local, line);
+        }
+    }
+
+    is_int(t->wrong, 0, "there is room again");
+    is_int(t->local->sh->npins, 0, "the pin is gone");
+    ok(sound_zone(t->local, 0), "the zone is sound");
+}
+
+
 static coll_t *
 coll_start(ngx_pool_t *pool, ngx_log_t *log, size_t size)
 {
@@ -481,7 +544,8 @@ coll_known(coll_t *t)
           "ZREMRANGEBYSCORE %k %n (1%n", "ZPOPMIN %k", "ZPOPMAX %k 2",
           "ZREMRANGEBYRANK %k -1 -1", "ZREMRANGEBYLEX %k [m%n [m%n",
           "ZADD %k %n %v",
-          "ZREM %k %v", "ZADD %k inf m%n", "ZADD %k -0 m%n", "ZADD %k -inf m%n",
+          "ZREM %k %v", "ZADD %k inf m%n", "ZADD %k -0 m%n",
+          "ZADD %k -inf m%n",
           "ZRANGE %k 0 -1 WITHSCORES", "EXPIRE %k 1%n", "PERSIST %k" }
     };
 
