@@ -58,6 +58,8 @@ static ngx_uint_t ngx_http_rf_api_json_is(ngx_http_rf_api_parser_t *p,
     u_char ch);
 static ngx_int_t ngx_http_rf_api_json_error(ngx_http_rf_api_parser_t *p,
     const char *what);
+static ngx_int_t ngx_http_rf_api_json_limit(ngx_http_rf_api_parser_t *p,
+    const char *what, ngx_uint_t max);
 static ngx_int_t ngx_http_rf_api_json_commands(ngx_http_rf_api_parser_t *p,
     ngx_http_rf_api_t *api);
 
@@ -116,7 +118,7 @@ ngx_http_rf_api_json_batch(ngx_http_rf_api_parser_t *p)
 
     do {
         if (p->counts.nelts == p->max) {
-            return ngx_http_rf_api_json_error(p, "too many commands");
+            return ngx_http_rf_api_json_limit(p, "commands", p->max);
         }
 
         rc = ngx_http_rf_api_json_command(p, NGX_HTTP_RF_API_BATCH_EXPECTED);
@@ -198,7 +200,8 @@ ngx_http_rf_api_json_value(ngx_http_rf_api_parser_t *p)
     ngx_str_t  *value;
 
     if (p->args.nelts == NGX_HTTP_RF_API_ARGS) {
-        return ngx_http_rf_api_json_error(p, "too many arguments");
+        return ngx_http_rf_api_json_limit(p, "arguments",
+                                          NGX_HTTP_RF_API_ARGS);
     }
 
     value = ngx_array_push(&p->args);
@@ -560,6 +563,29 @@ ngx_http_rf_api_json_error(ngx_http_rf_api_parser_t *p, const char *what)
 
     end = ngx_snprintf(p->err->data, size, "ERR malformed JSON at byte %uz: %s",
                        (size_t) (p->pos - p->start), what);
+
+    p->err->len = end - p->err->data;
+
+    return NGX_DECLINED;
+}
+
+
+/* what goes on after "max" of them */
+
+static ngx_int_t
+ngx_http_rf_api_json_limit(ngx_http_rf_api_parser_t *p, const char *what,
+    ngx_uint_t max)
+{
+    u_char  *end;
+
+    p->err->data = ngx_pnalloc(p->pool, NGX_HTTP_RF_API_ERROR);
+    if (p->err->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    end = ngx_snprintf(p->err->data, NGX_HTTP_RF_API_ERROR,
+                       "ERR too many %s: a request has at most %ui of them "
+                       "here", what, max);
 
     p->err->len = end - p->err->data;
 

@@ -327,8 +327,22 @@ check('large bodies, in a file or in memory, and too large ones',
  "POST /multi-exec\n[" . join(',', ('["GET","a"]') x 1001) . "]",
  "POST /\n" . '["SET","api18","' . 'x' x 310000 . '"]', "GET /mget/api18b", "GET /del/api18/api18b"],
     codes => [200, 200, 200, 200, 200, 400, 400, 413, 200, 200],
-    bodies => [qr/OK/, qr/:200000\}/, qr/400000/, qr/"xxyy"/, qr/"result":10000\}\]/, qr/too many commands/,
- qr/too many commands/, qr/413/, qr/"10000"/, qr/2/],
+    bodies => [qr/OK/, qr/:200000\}/, qr/400000/, qr/"xxyy"/, qr/"result":10000\}\]/, qr/too many commands: .* at most 10000 /,
+ qr/too many commands: .* at most 1000 /, qr/413/, qr/"10000"/, qr/2/],
+    );
+
+
+check('too many arguments, and too deep',
+    config => '
+    client_max_body_size 8m;
+    location / { redis_fallback_api; }',
+    requests => ["POST /\n" . '["DEL"' . ',"api20"' x 1048575 . ']',
+ "POST /\n" . '["DEL"' . ',1' x 1048576 . ']',
+ "POST /pipeline\n[" . '["DEL"' . ',1' x 600000 . '],["DEL"' . ',1' x 600000 . ']]',
+ "POST /\n" . '["SET","a",' . '[' x 1000000, "POST /pipeline\n" . '[' x 1000000, "POST /\n" . '["SET","a",{"b":1}]'],
+    codes => [200, 400, 400, 400, 400, 400],
+    bodies => ['{"result":0}', (qr/"ERR too many arguments: .* at most 1048576 /) x 2,
+ qr/byte 11: nested too deeply/, qr/byte 2: nested too deeply/, qr/nested too deeply/],
     );
 
 
