@@ -237,6 +237,11 @@ ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
     u->entry = NULL;
     e->undo = u->saved.undo;
 
+    if (e->pending == NGX_RF_CLEAN) {
+        /* a rollback could not have put it back into its ring */
+        ngx_rf_zone_ungroup(e);
+    }
+
     if (u->saved.value != value) {
         /* of a collection only this: its trees have been dealt with */
         ngx_rf_zone_free_locked(zone, u->saved.value);

@@ -188,22 +188,6 @@ zone_arg(ngx_str_t *arg, fuzz_input_t *in, ngx_pool_t *pool)
 
 
 void
-zone_score(ngx_str_t *arg, fuzz_input_t *in, ngx_pool_t *pool)
-{
-    ngx_uint_t  b;
-
-    b = fuzz_byte(in);
-
-    if (b < 8) {
-        zone_text(arg, zone_scores[b]);
-        return;
-    }
-
-    zone_number(arg, pool, (int64_t) b - 100);
-}
-
-
-void
 zone_key(ngx_str_t *key, ngx_uint_t n)
 {
     static const char  *keys[] = {

@@ -26,8 +26,6 @@ ngx_int_t zone_args(zone_args_t *c, fuzz_input_t *in, ngx_pool_t *pool,
     ngx_uint_t code);
 /* one argument */
 void zone_arg(ngx_str_t *arg, fuzz_input_t *in, ngx_pool_t *pool);
-/* a score as Redis writes one */
-void zone_score(ngx_str_t *arg, fuzz_input_t *in, ngx_pool_t *pool);
 /* a key, constant: one of four, seldom another */
 void zone_key(ngx_str_t *key, ngx_uint_t n);
 

@@ -53,13 +53,12 @@ static void zt_look(ngx_rf_reply_t *reply);
 static void zt_time(zt_t *t);
 static void zt_multi(zt_t *t);
 static void zt_replay(zt_t *t);
+static void zt_groups(ngx_rf_record_t *list);
 static void zt_replayed(zt_t *t);
 static void zt_flush(zt_t *t);
 static void zt_flushed(zt_t *t);
 static void zt_learn(zt_t *t);
 static void zt_reply(zt_t *t, ngx_rf_reply_t *reply, ngx_uint_t depth);
-static void zt_reply_whole(zt_t *t, const ngx_rf_command_t *command,
-    ngx_rf_reply_t *reply);
 static void zt_forget(zt_t *t);
 static void zt_scope(zt_t *t);
 static void zt_lost(zt_t *t);
@@ -477,9 +476,34 @@ zt_replay(zt_t *t)
     list = ngx_rf_zone_replay_take(&t->zone, 1 + b % 8, 1 << 20, ngx_rf_now(),
                                    (b & 0x80) ? &b : NULL);
 
+    zt_groups(list);
+
     for (last = &t->flying; *last; last = &(*last)->next) { /* void */ }
 
     *last = list;
+}
+
+
+/* none is alone, and none is larger than a group may be */
+
+static void
+zt_groups(ngx_rf_record_t *list)
+{
+    ngx_uint_t        n;
+    ngx_rf_record_t  *rec;
+
+    n = 1;
+
+    for (rec = list; rec; rec = rec->next) {
+
+        if (rec->group && rec->next && rec->next->group == rec->group) {
+            n++;
+            continue;
+        }
+
+        fuzz_check(n <= NGX_RF_ZONE_GROUP && (n > 1 || rec->group == 0));
+        n = 1;
+    }
 }
 
 
@@ -571,7 +595,6 @@ zt_learn(zt_t *t)
     }
 
     zt_reply(t, &reply, 0);
-    zt_reply_whole(t, command, &reply);
 
     b = fuzz_byte(&t->in);
     pttl = b < 3 ? (int64_t) b - 3 : (int64_t) b * 100;
@@ -637,57 +660,6 @@ zt_reply(zt_t *t, ngx_rf_reply_t *reply, ngx_uint_t depth)
         for (i = 0; i < reply->nelts; i++) {
             zt_reply(t, &reply->elts[i], depth + 1);
         }
-    }
-}
-
-
-/* all of a collection: its elements are strings, and no name is there twice,
- * which is what Redis vouches for */
-
-static void
-zt_reply_whole(zt_t *t, const ngx_rf_command_t *command,
-    ngx_rf_reply_t *reply)
-{
-    u_char      *p;
-    ngx_str_t   *str;
-    ngx_uint_t   i, base, step;
-
-    switch (command->id) {
-
-    case NGX_RF_CMD_HGETALL:
-    case NGX_RF_CMD_ZRANGE:
-        step = 2;
-        break;
-
-    case NGX_RF_CMD_SMEMBERS:
-    case NGX_RF_CMD_LRANGE:
-        step = 1;
-        break;
-
-    default:
-        return;
-    }
-
-    base = fuzz_byte(&t->in) & 0x3f;
-
-    for (i = 0; i < reply->nelts; i++) {
-        str = &reply->elts[i].str;
-
-        if (str->len
-            && (command->id == NGX_RF_CMD_LRANGE
-                || (command->id == NGX_RF_CMD_HGETALL && i % 2)))
-        {
-            reply->elts[i].type = NGX_RF_REPLY_STRING;
-            continue;
-        }
-
-        p = ngx_pnalloc(t->pool, NGX_INT_T_LEN);
-        fuzz_check(p != NULL);
-
-        ngx_memzero(&reply->elts[i], sizeof(ngx_rf_reply_t));
-        reply->elts[i].type = NGX_RF_REPLY_STRING;
-        str->data = p;
-        str->len = ngx_sprintf(p, "%ui", base + i / step) - p;
     }
 }
 
@@ -789,13 +761,7 @@ zt_load(zt_t *t)
     }
 
     for (i = 0; i < from.nvalues; i++) {
-
-        if (from.type == NGX_RF_ZSET && (i & 1)) {
-            zone_score(&values[i], &t->in, t->pool);
-
-        } else {
-            zone_arg(&values[i], &t->in, t->pool);
-        }
+        zone_arg(&values[i], &t->in, t->pool);
     }
 
     if (from.pending == NGX_RF_DELTA) {

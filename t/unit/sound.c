@@ -25,6 +25,8 @@ typedef struct {
 
 
 static void sound_entry(sound_t *s, ngx_rf_entry_t *e);
+static void sound_group(sound_t *s, ngx_rf_entry_t *e);
+static ngx_uint_t sound_in_table(sound_t *s, ngx_rf_entry_t *e);
 static void sound_value(sound_t *s, ngx_rf_entry_t *e);
 static void sound_zset(sound_t *s, ngx_rf_content_t *content);
 static void sound_changes(sound_t *s, ngx_rf_entry_t *e);
@@ -98,8 +100,71 @@ sound_entry(sound_t *s, ngx_rf_entry_t *e)
         sound_wrong(s, "entry in the undo log");
     }
 
+    sound_group(s, e);
     sound_value(s, e);
     sound_changes(s, e);
+}
+
+
+/* its ring comes back to it, and all in it is pending */
+
+static void
+sound_group(sound_t *s, ngx_rf_entry_t *e)
+{
+    ngx_uint_t       n;
+    ngx_rf_entry_t  *p;
+
+    if (e->peer == NULL) {
+        return;
+    }
+
+    n = 0;
+    p = e;
+
+    do {
+        p = p->peer;
+
+        if (p == NULL || !sound_in_table(s, p)) {
+            sound_wrong(s, "group: a member that is in no table");
+            return;
+        }
+
+        if (p->pending == NGX_RF_CLEAN) {
+            sound_wrong(s, "group: a member that is not pending");
+        }
+
+        if (++n > NGX_RF_ZONE_GROUP) {
+            sound_wrong(s, "group: too many, or another's ring");
+            return;
+        }
+
+    } while (p != e);
+
+    if (n == 1) {
+        sound_wrong(s, "group of one");
+    }
+}
+
+
+static ngx_uint_t
+sound_in_table(sound_t *s, ngx_rf_entry_t *e)
+{
+    ngx_rf_entry_t    *p;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = s->zone->sh;
+
+    if (!ngx_rf_zone_valid(s->zone, e, ngx_rf_entry_size(0))) {
+        return 0;
+    }
+
+    for (p = sh->buckets[e->hash & (sh->nbuckets - 1)]; p; p = p->next) {
+        if (p == e) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
