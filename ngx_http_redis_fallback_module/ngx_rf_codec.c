@@ -59,7 +59,7 @@ ngx_rf_codec_clone(ngx_rf_record_t *from)
         }
     }
 
-    rec = ngx_rf_codec_alloc(from, nargs, size, &p);
+    rec = ngx_rf_codec_record(from, nargs, size, &p);
     if (rec == NULL) {
         return NULL;
     }
@@ -88,7 +88,7 @@ ngx_rf_codec_clone(ngx_rf_record_t *from)
 /* scalars and counts are taken from head; the strings are the caller's */
 
 ngx_rf_record_t *
-ngx_rf_codec_alloc(ngx_rf_record_t *head, ngx_uint_t nargs, size_t size,
+ngx_rf_codec_record(ngx_rf_record_t *head, ngx_uint_t nargs, size_t size,
     u_char **p)
 {
     u_char           *block;

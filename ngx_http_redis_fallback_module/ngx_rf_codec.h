@@ -43,5 +43,10 @@ ngx_int_t ngx_rf_codec_version(u_char *head, size_t len, uint64_t *version);
  */
 ngx_rf_record_t *ngx_rf_codec_clone(ngx_rf_record_t *from);
 
+/* a block for head's values and changes, "nargs" arguments and "size" bytes of
+ * strings, which begin at *p; scalars and counts are head's; NULL: no memory */
+ngx_rf_record_t *ngx_rf_codec_record(ngx_rf_record_t *head, ngx_uint_t nargs,
+    size_t size, u_char **p);
+
 
 #endif /* _NGX_RF_CODEC_H_INCLUDED_ */

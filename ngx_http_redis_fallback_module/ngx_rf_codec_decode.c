@@ -120,7 +120,7 @@ ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
     }
 
     if (rc == NGX_OK) {
-        ctx.rec = ngx_rf_codec_alloc(&ctx.head, ctx.nargs, ctx.size, &ctx.p);
+        ctx.rec = ngx_rf_codec_record(&ctx.head, ctx.nargs, ctx.size, &ctx.p);
 
         if (ctx.rec == NULL) {
             rc = NGX_ERROR;

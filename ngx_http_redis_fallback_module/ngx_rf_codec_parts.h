@@ -29,11 +29,6 @@
 /* the names of types, by ngx_rf_type_e */
 extern const char  *ngx_rf_codec_types[];
 
-/* a block for head's values and changes, "nargs" arguments and "size" bytes of
- * strings, which begin at *p; scalars and counts are head's; NULL: no memory */
-ngx_rf_record_t *ngx_rf_codec_alloc(ngx_rf_record_t *head, ngx_uint_t nargs,
-    size_t size, u_char **p);
-
 /* a string to *p, which moves on */
 void ngx_rf_codec_copy(u_char **p, ngx_str_t *to, ngx_str_t *from);
 

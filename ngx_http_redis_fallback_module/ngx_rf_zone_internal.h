@@ -84,8 +84,12 @@ void ngx_rf_zone_free_changes(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
 
 /* ngx_rf_zone_record.c */
 
-/* a malloc()ed copy; NULL: no memory */
-ngx_rf_record_t *ngx_rf_zone_record(ngx_rf_entry_t *e);
+/* a malloc()ed copy; NULL: no memory.  record_slowly() gives the lock away
+ * meanwhile if it is a large one: NGX_OK; NGX_ERROR; NGX_AGAIN: the zone was
+ * made anew, no entry is what it was */
+ngx_rf_record_t *ngx_rf_zone_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+ngx_int_t ngx_rf_zone_record_slowly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t **rec);
 /* the record's value; NULL: no room */
 void *ngx_rf_zone_pack(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep);

@@ -12,8 +12,8 @@
 #include "ngx_rf_zone_internal.h"
 
 
-static ngx_rf_record_t *ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone,
-    ngx_rf_entry_t *e);
+static ngx_int_t ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_rf_record_t **rec);
 static void ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone,
     ngx_rf_record_t *rec);
 static void ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
@@ -42,6 +42,7 @@ ngx_rf_record_t *
 ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 {
     size_t             size;
+    ngx_int_t          rc;
     ngx_queue_t       *q;
     ngx_rf_entry_t    *e;
     ngx_rf_record_t   *list, **last, *rec;
@@ -65,22 +66,27 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
         q = ngx_queue_head(&sh->dirty);
         e = ngx_queue_data(q, ngx_rf_entry_t, disk);
 
-        rec = ngx_rf_zone_dirty_record(zone, e);
-        if (rec == NULL) {
-            break;
-        }
-
         ngx_rf_zone_undirty(zone, e);
 
         e->writer = ngx_pid;
         ngx_queue_insert_tail(&sh->writing, &e->disk);
         sh->nwriting++;
 
-        *last = rec;
-        last = &rec->next;
-
         size += e->key_len + ngx_rf_zone_weight(e);
         n--;
+
+        rc = ngx_rf_zone_dirty_record(zone, e, &rec);
+
+        if (rc == NGX_ERROR && e->writer == ngx_pid) {
+            ngx_rf_zone_release(zone, e);
+        }
+
+        if (rc != NGX_OK) {
+            break;
+        }
+
+        *last = rec;
+        last = &rec->next;
     }
 
     ngx_rf_zone_unlock(zone);
@@ -89,10 +95,14 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 }
 
 
-static ngx_rf_record_t *
-ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+/* as ngx_rf_zone_record_slowly() */
+
+static ngx_int_t
+ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t **rec)
 {
-    ngx_rf_record_t  remove, *rec;
+    ngx_int_t        rc;
+    ngx_rf_record_t  remove;
 
     if (e->pending == NGX_RF_CLEAN) {
         ngx_memzero(&remove, sizeof(ngx_rf_record_t));
@@ -102,13 +112,9 @@ ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         remove.version = e->version;
         remove.remove = 1;
 
-        rec = ngx_rf_codec_clone(&remove);
+        *rec = ngx_rf_codec_clone(&remove);
 
-        if (rec) {
-            rec->remove = 1;
-        }
-
-        return rec;
+        return *rec ? NGX_OK : NGX_ERROR;
     }
 
     if (e->pending == NGX_RF_DELTA) {
@@ -122,13 +128,15 @@ ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         ngx_rf_zone_identify(zone->sh, e);
     }
 
-    rec = ngx_rf_zone_record(e);
+    rc = ngx_rf_zone_record_slowly(zone, e, rec);
 
-    if (rec && e->pending == NGX_RF_DELTA && e->nsent == 0) {
-        rec->nsent = rec->nchanges;
+    if (rc == NGX_OK && (*rec)->pending == NGX_RF_DELTA
+        && (*rec)->nsent == 0)
+    {
+        (*rec)->nsent = (*rec)->nchanges;
     }
 
-    return rec;
+    return rc;
 }
 
 

@@ -2,7 +2,8 @@
  * Records out of the zone and back into it.
  *
  * A record is written twice by the same functions: first they only count what
- * it takes, then they fill it in.
+ * it takes, then they fill it in.  For a large one the lock is given away now
+ * and then: it is of the moment when it was begun.
  */
 
 #include <ngx_config.h>
@@ -15,26 +16,52 @@
 /* elements in one change: Redis' scripts take some thousand arguments */
 #define NGX_RF_RECORD_ELTS      400
 
-/* a score as text */
+/* a score as text: 17 digits, sign, point, exponent */
 #define NGX_RF_RECORD_SCORE     32
 
+/* elements between two offers of the lock; so many in all make it worth it */
+#define NGX_RF_RECORD_BREATH    2048
+#define NGX_RF_RECORD_HEAVY     8192
+
+
+/*
+ * What an entry held when its record was begun.  Where the lock is given away
+ * meanwhile, the changes are copies, and a pin keeps the trees.
+ */
 
 typedef struct {
-    ngx_uint_t            count;        /* nothing is written yet */
-    ngx_uint_t            nstr;
-    ngx_str_t            *str;
-    ngx_uint_t            nchanges;
-    ngx_rf_change_t      *changes;
-    ngx_uint_t            ntext;
-    u_char               *text;
+    ngx_rf_zone_t        *zone;
+    ngx_rf_entry_t       *entry;
+    ngx_rf_type_e         type;
+    ngx_rf_tree_t         elts;
+    ngx_rf_zchange_t     *changes;
+    ngx_uint_t            nsent;        /* of them */
 
+    unsigned              breathes:1;
+    unsigned              lost:1;       /* the zone was made anew */
+    ngx_uint_t            breath;
+
+    /* counted first, then filled */
+    ngx_rf_record_t       head;
+    ngx_rf_record_t      *rec;          /* NULL: nothing is written yet */
+    ngx_uint_t            nargs;
+    size_t                size;
+    u_char               *p;
+    ngx_str_t            *str;          /* the next one */
+    ngx_uint_t            nchanges;
     ngx_uint_t            open;         /* elements in the last change */
 } ngx_rf_writer_t;
 
 
-static void ngx_rf_record_values(ngx_rf_writer_t *w, ngx_rf_entry_t *e);
-static void ngx_rf_record_changes(ngx_rf_writer_t *w, ngx_rf_entry_t *e,
-    ngx_uint_t *nsent);
+static void ngx_rf_record_begin(ngx_rf_writer_t *w, ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
+static ngx_int_t ngx_rf_record_hold(ngx_rf_writer_t *w);
+static void ngx_rf_record_let_go(ngx_rf_writer_t *w);
+static ngx_uint_t ngx_rf_record_weight(ngx_rf_writer_t *w);
+static void ngx_rf_record_breathe(ngx_rf_writer_t *w);
+static ngx_rf_record_t *ngx_rf_record_write(ngx_rf_writer_t *w);
+static void ngx_rf_record_values(ngx_rf_writer_t *w);
+static void ngx_rf_record_changes(ngx_rf_writer_t *w);
 static void ngx_rf_record_delta(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta);
 static void ngx_rf_record_delta_list(ngx_rf_writer_t *w,
     ngx_rf_zdelta_t *delta);
@@ -42,7 +69,7 @@ static void ngx_rf_record_delta_how(ngx_rf_writer_t *w,
     ngx_rf_zdelta_t *delta, ngx_rf_delta_e how);
 static void ngx_rf_record_element(ngx_rf_writer_t *w, ngx_rf_type_e type,
     ngx_rf_delta_e how, ngx_rf_elt_t *elt);
-static void ngx_rf_record_begin(ngx_rf_writer_t *w, const char *verb);
+static void ngx_rf_record_change(ngx_rf_writer_t *w, const char *verb);
 static void ngx_rf_record_str(ngx_rf_writer_t *w, void *data, size_t len);
 static void ngx_rf_record_score(ngx_rf_writer_t *w, void *data);
 static ngx_rf_content_t *ngx_rf_zone_pack_coll(ngx_rf_zone_t *zone,
@@ -70,95 +97,251 @@ static const char  *ngx_rf_record_verbs[][NGX_RF_DELTA_LT + 1] = {
 
 
 ngx_rf_record_t *
-ngx_rf_zone_record(ngx_rf_entry_t *e)
+ngx_rf_zone_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    u_char           *p;
-    ngx_uint_t        nsent;
-    ngx_rf_record_t   rec, *copy;
-    ngx_rf_writer_t   w;
+    ngx_rf_writer_t  w;
 
-    ngx_memzero(&rec, sizeof(ngx_rf_record_t));
+    ngx_rf_record_begin(&w, zone, e);
 
-    rec.key.data = e->key;
-    rec.key.len = e->key_len;
-    rec.type = e->type;
-    rec.pending = e->pending;
-    rec.version = e->version;
-    rec.changed = e->changed;
-    rec.expire = e->expire;
-    rec.id = e->id;
-    rec.base = e->base;
-    ngx_memcpy(rec.base_sha1, e->base_sha1, 20);
-    rec.base_expires = e->base_expires;
-    rec.complete = e->complete;
-    rec.foreign = e->foreign;
+    return ngx_rf_record_write(&w);
+}
 
-    ngx_memzero(&w, sizeof(ngx_rf_writer_t));
-    w.count = 1;
 
-    ngx_rf_record_values(&w, e);
-    rec.nvalues = w.nstr;
+ngx_int_t
+ngx_rf_zone_record_slowly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t **rec)
+{
+    ngx_uint_t       pinned;
+    ngx_rf_writer_t  w;
 
-    ngx_rf_record_changes(&w, e, &nsent);
-    rec.nchanges = w.nchanges;
-    rec.nsent = nsent;
+    ngx_rf_record_begin(&w, zone, e);
 
-    p = malloc(w.nchanges * sizeof(ngx_rf_change_t)
-               + w.nstr * sizeof(ngx_str_t)
-               + w.ntext * NGX_RF_RECORD_SCORE + 1);
-    if (p == NULL) {
-        return NULL;
+    pinned = 0;
+
+    if (ngx_rf_record_weight(&w) > NGX_RF_RECORD_HEAVY) {
+        pinned = ngx_rf_zone_pin_locked(zone);
+
+        if (pinned && ngx_rf_record_hold(&w) != NGX_OK) {
+            ngx_rf_zone_unpin_locked(zone);
+            *rec = NULL;
+            return NGX_ERROR;
+        }
+
+        w.breathes = pinned;
     }
 
-    rec.changes = (ngx_rf_change_t *) (void *) p;
-    rec.values = (ngx_str_t *) (rec.changes + w.nchanges);
+    *rec = ngx_rf_record_write(&w);
 
-    w.changes = rec.changes;
-    w.text = (u_char *) (rec.values + w.nstr);
-    w.str = rec.values;
-    w.count = 0;
-    w.nstr = 0;
-    w.nchanges = 0;
-    w.ntext = 0;
-    w.open = 0;
+    if (pinned) {
+        ngx_rf_record_let_go(&w);
+    }
 
-    ngx_rf_record_values(&w, e);
-    ngx_rf_record_changes(&w, e, &nsent);
+    if (w.lost) {
+        free(*rec);
+        *rec = NULL;
+        return NGX_AGAIN;
+    }
 
-    copy = ngx_rf_codec_clone(&rec);
+    if (pinned) {
+        ngx_rf_zone_unpin_locked(zone);
+    }
 
-    free(p);
-
-    return copy;
+    return *rec ? NGX_OK : NGX_ERROR;
 }
 
 
 static void
-ngx_rf_record_values(ngx_rf_writer_t *w, ngx_rf_entry_t *e)
+ngx_rf_record_begin(ngx_rf_writer_t *w, ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_record_t  *head;
+
+    ngx_memzero(w, sizeof(ngx_rf_writer_t));
+
+    w->zone = zone;
+    w->entry = e;
+    w->type = e->value ? e->type : NGX_RF_NONE;
+    w->changes = e->changes;
+    w->nsent = e->nsent;
+
+    if (ngx_rf_zone_is_coll(w->type)) {
+        w->elts = ngx_rf_zone_content(e)->elts;
+    }
+
+    head = &w->head;
+
+    head->key.data = e->key;
+    head->key.len = e->key_len;
+    head->type = e->type;
+    head->pending = e->pending;
+    head->version = e->version;
+    head->changed = e->changed;
+    head->expire = e->expire;
+    head->id = e->id;
+    head->base = e->base;
+    ngx_memcpy(head->base_sha1, e->base_sha1, 20);
+    head->base_expires = e->base_expires;
+    head->complete = e->complete;
+    head->foreign = e->foreign;
+}
+
+
+static ngx_uint_t
+ngx_rf_record_weight(ngx_rf_writer_t *w)
+{
+    ngx_uint_t         i, n;
+    ngx_rf_zdelta_t   *delta;
+    ngx_rf_zchange_t  *c;
+
+    n = w->elts.count;
+
+    for (c = w->changes; c; c = c->next) {
+        delta = ngx_rf_zone_delta(c);
+        n += 1 + c->argc;
+
+        for (i = 0; delta != NULL && i < 3; i++) {
+            n += delta->tree[i].count;
+        }
+    }
+
+    return n;
+}
+
+
+/* copies of the changes and of the key: only trees are kept by a pin */
+
+static ngx_int_t
+ngx_rf_record_hold(ngx_rf_writer_t *w)
+{
+    u_char            *key;
+    ngx_rf_zchange_t  *c, *copy, **last;
+
+    key = malloc(w->head.key.len + 1);
+    if (key == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(key, w->head.key.data, w->head.key.len);
+    w->head.key.data = key;
+
+    c = w->changes;
+    w->changes = NULL;
+    last = &w->changes;
+
+    for ( /* void */ ; c; c = c->next) {
+        copy = malloc(ngx_rf_zchange_size(c->size));
+
+        if (copy == NULL) {
+            ngx_rf_record_let_go(w);
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(copy, c, ngx_rf_zchange_size(c->size));
+        copy->next = NULL;
+
+        *last = copy;
+        last = &copy->next;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_rf_record_let_go(ngx_rf_writer_t *w)
+{
+    ngx_rf_zchange_t  *c, *next;
+
+    for (c = w->changes; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+
+    free(w->head.key.data);
+}
+
+
+static void
+ngx_rf_record_breathe(ngx_rf_writer_t *w)
+{
+    ngx_uint_t  rebuilds;
+
+    if (!w->breathes || ++w->breath < NGX_RF_RECORD_BREATH) {
+        return;
+    }
+
+    w->breath = 0;
+    rebuilds = w->zone->sh->rebuilds;
+
+    ngx_rf_zone_unlock(w->zone);
+    ngx_rf_zone_lock(w->zone);
+
+    w->lost |= (w->zone->sh->rebuilds != rebuilds);
+}
+
+
+static ngx_rf_record_t *
+ngx_rf_record_write(ngx_rf_writer_t *w)
+{
+    w->size = w->head.key.len;
+
+    ngx_rf_record_values(w);
+    w->head.nvalues = w->nargs;
+    w->nargs = 0;
+
+    ngx_rf_record_changes(w);
+    w->head.nchanges = w->nchanges;
+
+    if (w->lost) {
+        return NULL;
+    }
+
+    w->rec = ngx_rf_codec_record(&w->head, w->nargs, w->size, &w->p);
+    if (w->rec == NULL) {
+        return NULL;
+    }
+
+    w->nchanges = 0;
+
+    w->str = &w->rec->key;
+    ngx_rf_record_str(w, w->head.key.data, w->head.key.len);
+
+    w->str = w->rec->values;
+
+    ngx_rf_record_values(w);
+    ngx_rf_record_changes(w);
+
+    return w->rec;
+}
+
+
+static void
+ngx_rf_record_values(ngx_rf_writer_t *w)
 {
     ngx_rf_elt_t   *elt;
     ngx_rf_walk_t   walk;
 
-    if (e->type == NGX_RF_NONE || e->value == NULL) {
+    if (w->type == NGX_RF_STRING) {
+        ngx_rf_record_str(w, w->entry->value->data, w->entry->value->len);
         return;
     }
 
-    if (e->type == NGX_RF_STRING) {
-        ngx_rf_record_str(w, e->value->data, e->value->len);
-        return;
-    }
-
-    for (elt = ngx_rf_walk_from(&walk, &ngx_rf_zone_content(e)->elts, 0);
-         elt != NULL;
+    for (elt = ngx_rf_walk_from(&walk, &w->elts, 0);
+         elt != NULL && !w->lost;
          elt = ngx_rf_walk_next(&walk))
     {
         ngx_rf_record_str(w, ngx_rf_elt_name(elt), elt->name_len);
 
-        if (e->type == NGX_RF_HASH) {
+        if (w->type == NGX_RF_HASH) {
             ngx_rf_record_str(w, ngx_rf_elt_value(elt), elt->value_len);
 
-        } else if (e->type == NGX_RF_ZSET) {
+        } else if (w->type == NGX_RF_ZSET) {
             ngx_rf_record_score(w, ngx_rf_elt_value(elt));
+        }
+
+        ngx_rf_record_breathe(w);
+
+        if (w->lost) {
+            return;
         }
     }
 }
@@ -168,22 +351,21 @@ ngx_rf_record_values(ngx_rf_writer_t *w, ngx_rf_entry_t *e)
  * become */
 
 static void
-ngx_rf_record_changes(ngx_rf_writer_t *w, ngx_rf_entry_t *e, ngx_uint_t *nsent)
+ngx_rf_record_changes(ngx_rf_writer_t *w)
 {
     ngx_str_t          str;
     ngx_uint_t         i, n;
     ngx_rf_zchange_t  *c;
 
     n = 0;
-    *nsent = 0;
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = w->changes; c && !w->lost; c = c->next) {
 
         if (c->argc == 0) {
             ngx_rf_record_delta(w, ngx_rf_zone_delta(c));
 
         } else {
-            ngx_rf_record_begin(w, NULL);
+            ngx_rf_record_change(w, NULL);
 
             for (i = 0; i < c->argc; i++) {
                 if (ngx_rf_zone_change_str(c, i, &str) != NGX_OK) {
@@ -194,8 +376,8 @@ ngx_rf_record_changes(ngx_rf_writer_t *w, ngx_rf_entry_t *e, ngx_uint_t *nsent)
             }
         }
 
-        if (++n == e->nsent) {
-            *nsent = w->nchanges;
+        if (++n == w->nsent) {
+            w->head.nsent = w->nchanges;
         }
     }
 }
@@ -225,29 +407,29 @@ ngx_rf_record_delta_list(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta)
     ngx_rf_elt_t   *elt;
     ngx_rf_walk_t   walk;
 
-    for (elt = ngx_rf_walk_from(&walk, &delta->tree[0], 0);
-         elt != NULL;
-         elt = ngx_rf_walk_next(&walk))
-    {
-        /* popped there: the first one that is equal, seen from that end */
-
-        ngx_rf_record_begin(w, "LREM");
-        ngx_rf_record_str(w, elt->key ? "-1" : "1", elt->key ? 2 : 1);
-        ngx_rf_record_str(w, ngx_rf_elt_name(elt), elt->name_len);
-    }
-
-    for (i = 1; i < 3; i++) {
+    for (i = 0; i < 3 && !w->lost; i++) {
         w->open = 0;
 
         for (elt = ngx_rf_walk_from(&walk, &delta->tree[i], 0);
              elt != NULL;
              elt = ngx_rf_walk_next(&walk))
         {
-            if (w->open++ % NGX_RF_RECORD_ELTS == 0) {
-                ngx_rf_record_begin(w, i == 1 ? "LPUSH" : "RPUSH");
+            if (i == 0) {
+                /* popped there: the first that is equal, seen from that end */
+
+                ngx_rf_record_change(w, "LREM");
+                ngx_rf_record_str(w, elt->key ? "-1" : "1", elt->key ? 2 : 1);
+
+            } else if (w->open++ % NGX_RF_RECORD_ELTS == 0) {
+                ngx_rf_record_change(w, i == 1 ? "LPUSH" : "RPUSH");
             }
 
             ngx_rf_record_str(w, ngx_rf_elt_name(elt), elt->name_len);
+            ngx_rf_record_breathe(w);
+
+            if (w->lost) {
+                return;
+            }
         }
     }
 }
@@ -260,6 +442,10 @@ ngx_rf_record_delta_how(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta,
     ngx_rf_elt_t   *elt;
     ngx_rf_walk_t   walk;
 
+    if (w->lost) {
+        return;
+    }
+
     w->open = 0;
 
     for (elt = ngx_rf_walk_from(&walk, &delta->tree[0], 0);
@@ -268,6 +454,12 @@ ngx_rf_record_delta_how(ngx_rf_writer_t *w, ngx_rf_zdelta_t *delta,
     {
         if (ngx_rf_elt_value(elt)[0] == how) {
             ngx_rf_record_element(w, delta->type, how, elt);
+        }
+
+        ngx_rf_record_breathe(w);
+
+        if (w->lost) {
+            return;
         }
     }
 }
@@ -284,7 +476,7 @@ ngx_rf_record_element(ngx_rf_writer_t *w, ngx_rf_type_e type,
     one = (how == NGX_RF_DELTA_INCR || how == NGX_RF_DELTA_INCRFLOAT);
 
     if (one || w->open++ % NGX_RF_RECORD_ELTS == 0) {
-        ngx_rf_record_begin(w, ngx_rf_record_verbs[type][how]);
+        ngx_rf_record_change(w, ngx_rf_record_verbs[type][how]);
 
         if (how == NGX_RF_DELTA_GT) {
             ngx_rf_record_str(w, "GT", 2);
@@ -309,11 +501,11 @@ ngx_rf_record_element(ngx_rf_writer_t *w, ngx_rf_type_e type,
 /* a change, whose arguments follow */
 
 static void
-ngx_rf_record_begin(ngx_rf_writer_t *w, const char *verb)
+ngx_rf_record_change(ngx_rf_writer_t *w, const char *verb)
 {
-    if (!w->count) {
-        w->changes[w->nchanges].argc = 0;
-        w->changes[w->nchanges].argv = &w->str[w->nstr];
+    if (w->rec) {
+        w->rec->changes[w->nchanges].argc = 0;
+        w->rec->changes[w->nchanges].argv = w->str;
     }
 
     w->nchanges++;
@@ -327,16 +519,23 @@ ngx_rf_record_begin(ngx_rf_writer_t *w, const char *verb)
 static void
 ngx_rf_record_str(ngx_rf_writer_t *w, void *data, size_t len)
 {
-    if (!w->count) {
-        w->str[w->nstr].data = data;
-        w->str[w->nstr].len = len;
-
-        if (w->nchanges) {
-            w->changes[w->nchanges - 1].argc++;
-        }
+    if (w->rec == NULL) {
+        w->nargs++;
+        w->size += len;
+        return;
     }
 
-    w->nstr++;
+    w->str->data = w->p;
+    w->str->len = len;
+    w->str++;
+
+    if (len) {
+        w->p = ngx_cpymem(w->p, data, len);
+    }
+
+    if (w->nchanges) {
+        w->rec->changes[w->nchanges - 1].argc++;
+    }
 }
 
 
@@ -345,21 +544,13 @@ ngx_rf_record_str(ngx_rf_writer_t *w, void *data, size_t len)
 static void
 ngx_rf_record_score(ngx_rf_writer_t *w, void *data)
 {
-    int      len;
-    char    *text;
-    double   score;
+    int     len;
+    char    text[NGX_RF_RECORD_SCORE];
+    double  score;
 
-    len = 0;
-    text = NULL;
+    ngx_memcpy(&score, data, sizeof(double));
 
-    if (!w->count) {
-        ngx_memcpy(&score, data, sizeof(double));
-
-        text = (char *) w->text + w->ntext * NGX_RF_RECORD_SCORE;
-        len = snprintf(text, NGX_RF_RECORD_SCORE, "%.17g", score);
-    }
-
-    w->ntext++;
+    len = snprintf(text, NGX_RF_RECORD_SCORE, "%.17g", score);
 
     ngx_rf_record_str(w, text, len);
 }

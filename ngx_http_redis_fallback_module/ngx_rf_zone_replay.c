@@ -18,7 +18,8 @@
 
 static ngx_uint_t ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone,
-    ngx_rf_entry_t *e, ngx_rf_record_t ***last, int64_t now, size_t *size);
+    ngx_rf_entry_t *e, ngx_rf_record_t *first, ngx_rf_record_t ***last,
+    int64_t now, size_t *size);
 static ngx_rf_record_t *ngx_rf_zone_fly(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_restore_take(ngx_rf_zone_t *zone,
@@ -41,7 +42,6 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 {
     size_t             size;
     ngx_uint_t         i;
-    ngx_queue_t       *q, *next;
     ngx_rf_entry_t    *e;
     ngx_rf_record_t   *list, **last, *rec;
     ngx_rf_zone_sh_t  *sh;
@@ -59,18 +59,14 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 
     i = 0;
 
-    for (q = ngx_queue_head(&sh->pending_queue);
-         q != ngx_queue_sentinel(&sh->pending_queue)
-             && i < n && size < bytes;
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+    while (!ngx_queue_empty(&sh->pending_queue) && i < n && size < bytes) {
+
+        e = ngx_queue_data(ngx_queue_head(&sh->pending_queue),
+                           ngx_rf_entry_t, queue);
 
         if (e->expire && e->expire <= now) {
             /* gone, or a tombstone at the tail now */
             ngx_rf_zone_expired(zone, e, now);
-            next = ngx_queue_head(&sh->pending_queue);
             continue;
         }
 
@@ -80,7 +76,7 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 
         rec = ngx_rf_zone_fly(zone, e);
         if (rec == NULL) {
-            break;
+            goto done;
         }
 
         *last = rec;
@@ -90,8 +86,7 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
         i++;
 
         if (e->peer) {
-            i += ngx_rf_zone_fly_peers(zone, e, &last, now, &size);
-            next = ngx_queue_head(&sh->pending_queue);
+            i += ngx_rf_zone_fly_peers(zone, e, rec, &last, now, &size);
         }
     }
 
@@ -99,6 +94,8 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
         ngx_rf_zone_restore_take(zone, &last, n - i, bytes - size, now,
                                  restored);
     }
+
+done:
 
     ngx_rf_zone_unlock(zone);
 
@@ -174,42 +171,43 @@ ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
 static ngx_uint_t
 ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
-    ngx_rf_record_t ***last, int64_t now, size_t *size)
+    ngx_rf_record_t *first, ngx_rf_record_t ***last, int64_t now,
+    size_t *size)
 {
-    uint32_t          group;
-    ngx_uint_t        i, n, flown;
-    ngx_rf_entry_t   *p, *peers[NGX_RF_ZONE_GROUP];
-    ngx_rf_record_t  *rec, *first;
+    ngx_uint_t        flown;
+    ngx_rf_entry_t   *p;
+    ngx_rf_record_t  *rec;
 
-    first = (ngx_rf_record_t *) ((u_char *) *last
-                                 - offsetof(ngx_rf_record_t, next));
-    group = (uint32_t) first->version | 1;
     flown = 0;
-    n = 0;
 
-    /* some may leave the ring on the way */
+    for ( ;; ) {
 
-    for (p = e->peer; p != e && n < NGX_RF_ZONE_GROUP; p = p->peer) {
-        peers[n++] = p;
-    }
+        /* from the beginning each time: some leave the ring on the way, and
+         * others may while the lock is given away */
 
-    for (i = 0; i < n; i++) {
-        p = peers[i];
+        for (p = e->peer; p != NULL && p != e; p = p->peer) {
+            if (p->pending != NGX_RF_CLEAN && !p->flying
+                && (p->expire == 0 || p->expire > now))
+            {
+                break;
+            }
+        }
 
-        if (p->pending == NGX_RF_CLEAN || p->flying
-            || (p->expire && p->expire <= now)
-            || ngx_rf_zone_prune(zone, p))
-        {
+        if (p == NULL || p == e) {
+            return flown;
+        }
+
+        if (ngx_rf_zone_prune(zone, p)) {
             continue;
         }
 
         rec = ngx_rf_zone_fly(zone, p);
         if (rec == NULL) {
-            break;
+            return flown;
         }
 
-        first->group = group;
-        rec->group = group;
+        first->group = (uint32_t) first->version | 1;
+        rec->group = first->group;
 
         **last = rec;
         *last = &rec->next;
@@ -217,14 +215,17 @@ ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         *size += p->key_len + ngx_rf_zone_weight(p);
         flown++;
     }
-
-    return flown;
 }
 
+
+/* in flight first: it does not change then, also where the lock is given away;
+ * NULL: no memory, or the zone was made anew */
 
 static ngx_rf_record_t *
 ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
+    ngx_int_t         rc;
+    ngx_uint_t        restore;
     ngx_rf_record_t  *rec;
 
     if (e->pending == NGX_RF_DELTA && e->nsent == 0) {
@@ -233,21 +234,28 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         e->nsent = e->nchanges;
     }
 
-    rec = ngx_rf_zone_record(e);
+    restore = (zone->sh->restore
+               && e->pending == NGX_RF_DELTA
+               && e->nsent == e->nchanges
+               && e->complete
+               && e->type != NGX_RF_NONE
+               && e->run != zone->sh->run);
 
-    if (rec != NULL) {
-        rec->restore = (zone->sh->restore
-                        && e->pending == NGX_RF_DELTA
-                        && e->nsent == e->nchanges
-                        && e->complete
-                        && e->type != NGX_RF_NONE
-                        && e->run != zone->sh->run);
+    e->flying = 1;
+    ngx_rf_zone_requeue(zone, e);
 
-        e->flying = 1;
-        ngx_rf_zone_requeue(zone, e);
+    rc = ngx_rf_zone_record_slowly(zone, e, &rec);
+
+    if (rc == NGX_OK) {
+        rec->restore = restore;
+        return rec;
     }
 
-    return rec;
+    if (rc == NGX_ERROR) {
+        ngx_rf_zone_land(zone, e);
+    }
+
+    return NULL;
 }
 
 
@@ -304,6 +312,9 @@ ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
                 goto done;
             }
 
+            /* the lock may have been given away */
+            next = sh->buckets[sh->restore_at];
+
             **last = rec;
             *last = &rec->next;
 
@@ -325,21 +336,26 @@ done:
 static ngx_rf_record_t *
 ngx_rf_zone_restore_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
+    ngx_int_t         rc;
     ngx_rf_record_t  *rec;
 
-    rec = ngx_rf_zone_record(e);
+    e->flying = 1;
+    zone->sh->nrestoring++;
+    ngx_rf_zone_requeue(zone, e);
 
-    if (rec == NULL) {
+    rc = ngx_rf_zone_record_slowly(zone, e, &rec);
+
+    if (rc == NGX_ERROR) {
+        ngx_rf_zone_land(zone, e);
+    }
+
+    if (rc != NGX_OK) {
         return NULL;
     }
 
     rec->pending = NGX_RF_REPLACE;
     rec->base = NGX_RF_BASE_ABSENT;
     rec->version = 0;
-
-    e->flying = 1;
-    zone->sh->nrestoring++;
-    ngx_rf_zone_requeue(zone, e);
 
     return rec;
 }

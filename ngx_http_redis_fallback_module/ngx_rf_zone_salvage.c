@@ -34,7 +34,8 @@ static ngx_uint_t ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_valid_content(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
-static ngx_rf_salvage_t *ngx_rf_zone_rescue(ngx_rf_entry_t *e);
+static ngx_rf_salvage_t *ngx_rf_zone_rescue(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
 static void ngx_rf_zone_rebuild(ngx_rf_zone_t *zone);
 static ngx_int_t ngx_rf_zone_put_back(ngx_rf_zone_t *zone,
     ngx_rf_salvage_t *s);
@@ -146,7 +147,7 @@ ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
                 continue;
             }
 
-            s = ngx_rf_zone_rescue(e);
+            s = ngx_rf_zone_rescue(zone, e);
 
             if (s == NULL) {
                 (*lost)++;
@@ -280,7 +281,7 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
 
 static ngx_rf_salvage_t *
-ngx_rf_zone_rescue(ngx_rf_entry_t *e)
+ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     ngx_rf_salvage_t  *s;
 
@@ -289,7 +290,7 @@ ngx_rf_zone_rescue(ngx_rf_entry_t *e)
         return NULL;
     }
 
-    s->record = ngx_rf_zone_record(e);
+    s->record = ngx_rf_zone_record(zone, e);
 
     if (s->record == NULL) {
         free(s);
@@ -510,7 +511,7 @@ ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
                 continue;
             }
 
-            s = ngx_rf_zone_rescue(e);
+            s = ngx_rf_zone_rescue(from, e);
 
             if (s == NULL) {
                 ngx_log_error(NGX_LOG_ALERT, from->log, ngx_errno,
@@ -569,7 +570,7 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
         return NGX_DECLINED;
     }
 
-    rec = ngx_rf_zone_record(e);
+    rec = ngx_rf_zone_record(to, e);
     if (rec == NULL) {
         return NGX_DECLINED;
     }

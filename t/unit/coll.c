@@ -954,7 +954,7 @@ coll_files(coll_t *t)
                 continue;
             }
 
-            rec = ngx_rf_zone_record(e);
+            rec = ngx_rf_zone_record(t->local, e);
             coll_file(t, rec);
             free(rec);
         }
@@ -990,7 +990,7 @@ coll_file(coll_t *t, ngx_rf_record_t *rec)
     if (rc == NGX_OK) {
         ngx_rf_zone_lock(t->loaded);
         e = ngx_rf_zone_lookup_locked(t->loaded, &rec->key);
-        taken = e ? ngx_rf_zone_record(e) : NULL;
+        taken = e ? ngx_rf_zone_record(t->loaded, e) : NULL;
         ngx_rf_zone_unlock(t->loaded);
     }
 

@@ -1168,7 +1168,7 @@ salvage_told(salvage_t *s, ngx_pool_t *pool, ngx_uint_t i)
     ngx_rf_zone_lock(&s->zone);
 
     e = ngx_rf_zone_lookup_locked(&s->zone, &key);
-    rec = e ? ngx_rf_zone_record(e) : NULL;
+    rec = e ? ngx_rf_zone_record(&s->zone, e) : NULL;
 
     ngx_rf_zone_unlock(&s->zone);
 
