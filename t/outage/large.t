@@ -1,4 +1,4 @@
-# Large values and keys, bodies in pieces and in temporary files.
+# Large values, collections and keys, bodies in pieces and in temporary files.
 
 use strict;
 use warnings;
@@ -8,6 +8,7 @@ use RF;
 use Outage;
 
 my $MB = 1024 * 1024;
+my $many = 100000;
 
 
 # bytes of all values, never the same twice
@@ -219,11 +220,237 @@ sub keys_of {
 }
 
 
+# Collections of 100,000 elements, 10 MB each.  One is built by a single
+# request; its elements are plain text, so that JSON need not be decoded here.
+
+my %kinds = (
+    hash => { add => 'HSET',  get => 'HGETALL',  pairs => 1 },
+    list => { add => 'RPUSH', get => 'LRANGE',   more => [ 0, -1 ] },
+    set  => { add => 'SADD',  get => 'SMEMBERS' },
+    zset => { add => 'ZADD',  get => 'ZRANGE',
+              more => [ 0, -1, 'WITHSCORES' ], pairs => 1 },
+);
+
+
+# its arguments, and what a read of it answers
+
+sub elements {
+    my ($kind, $n, $seed) = @_;
+
+    my $text = 'x' x 78;
+    my @names = map { sprintf "%s-%08d-%s", $seed, $_, $text } 1 .. $n;
+
+    return (\@names, \@names) if !$kinds{$kind}{pairs};
+
+    return ([ map { ($_, $names[$_ - 1]) } 1 .. $n ],
+            [ map { ($names[$_ - 1], $_) } 1 .. $n ]) if $kind eq 'zset';
+
+    my @pairs = map { (substr($_, 0, 20), substr $_, 20) } @names;
+
+    return (\@pairs, \@pairs);
+}
+
+
+sub api {
+    my ($t, @argv) = @_;
+
+    return $t->nginx->post('/api', '["' . join('","', @argv) . '"]',
+                           timeout => slow(30));
+}
+
+
+# the elements of an answer that is JSON, in an order that is always the same
+
+sub sorted {
+    my ($kind, @elts) = @_;
+
+    return join "\n", @elts if $kind eq 'list' || $kind eq 'zset';
+    return join "\n", sort @elts if $kind eq 'set';
+
+    my %pairs = @elts;
+
+    return join "\n", map { ($_, $pairs{$_}) } sort keys %pairs;
+}
+
+
+sub answered {
+    my ($kind, $res) = @_;
+
+    my ($list) = $res->{body} =~ /\["(.*)"\]/s
+        or return 'no array: ' . substr $res->{body}, 0, 200;
+
+    return sorted($kind, split /","/, $list);
+}
+
+
+# by the api, and by other ways; the time that the api took
+
+sub reads_back {
+    my ($t, $kind, $key, $elts, $name, @ways) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $expect = sorted($kind, @$elts);
+    my $more = $kinds{$kind}{more} || [];
+    my $res = api($t, $kinds{$kind}{get}, $key, @$more);
+    my $elapsed = $res->{elapsed};
+
+    ok(answered($kind, $res) eq $expect, "$name: the api");
+
+    for my $way (@ways) {
+        $res = $t->nginx->get("/$way/$kind?k=$key", timeout => slow(30));
+        ok(answered($kind, $res) eq $expect, "$name: a $way");
+    }
+
+    return $elapsed;
+}
+
+
+# KB of memory that is a worker's own, which the zone is not
+
+sub own_memory {
+    my ($t) = @_;
+
+    my $sum = 0;
+
+    for my $pid ($t->nginx->workers) {
+        my ($kb) = RF::slurp("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m;
+        $sum += $kb;
+    }
+
+    return $sum;
+}
+
+
+# what 10 MB take, to what 1 MB took: no more than half as much again for each
+# byte, and what a busy machine adds
+
+sub linear {
+    my ($small, $large, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    note(sprintf '%s: %.0f and %.0f ms', $name, 1000 * $small, 1000 * $large);
+    cmp_ok($large, '<', 15 * $small + slow(0.5), "$name: time is linear");
+}
+
+
+sub collections {
+    my $redis = RF::Redis->new;
+    my $server = "location /api { redis_fallback_api app; }\n";
+
+    for my $kind (sort keys %kinds) {
+        my $command = join ' ', $kinds{$kind}{get}, '$arg_k',
+                      @{ $kinds{$kind}{more} || [] };
+        $server .= <<END;
+    location = /command/$kind { redis_fallback_command $command; }
+    location = /variable/$kind {
+        redis_fallback_set \$reply $command;
+        return 200 "\$reply";
+    }
+END
+    }
+
+    # an arena of malloc() for each of the threads that write files would hide
+    # what is not freed
+
+    local $ENV{MALLOC_ARENA_MAX} = 1;
+
+    my $t = Outage->new(redis => $redis, server => $server,
+                        store => { zone => '256m', timeout => '10s',
+                                   write_interval => '100ms' });
+    my (%elts, %took);
+    my $used = own_memory($t);
+    my $kept = sub {
+        my $kb = own_memory($t) - $used;
+        return 1 if $RF::SANITIZE || $kb < $_[0] * $MB / 1024;
+        diag("$kb KB");
+        return 0;
+    };
+
+    for my $mode (qw(normal fallback)) {
+        $redis->kill if $mode eq 'fallback';
+
+        for my $kind (sort keys %kinds) {
+            for my $n ($many / 10, $many) {
+                my ($args, $elts) = elements($kind, $n, $mode);
+                my $key = "$kind:$n";
+                my $name = "$mode, $kind of $n";
+
+                api($t, 'DEL', $key);
+
+                my $res = api($t, $kinds{$kind}{add}, $key, @$args);
+                is($res->{body}, "{\"result\":$n}", "$name: written")
+                    or diag(substr $res->{body} || $res->{error}, 0, 500);
+
+                $took{"$mode write $kind"}{$n} = $res->{elapsed};
+                $took{"$mode read $kind"}{$n}
+                    = reads_back($t, $kind, $key, $elts, $name,
+                                 $n == $many ? qw(command variable) : ());
+                $elts{$key} = $elts;
+            }
+        }
+
+        ok($kept->(40), "$mode: the memory that this took is given back");
+    }
+
+    linear(@{ $took{$_} }{$many / 10, $many}, $_) for sort keys %took;
+
+    # changes of keys of which nobody knows what Redis holds
+
+    for my $kind (sort keys %kinds) {
+        my ($args, $elts) = elements($kind, $many, 'delta');
+        my $res = api($t, $kinds{$kind}{add}, "delta:$kind", @$args);
+        is($res->{body}, "{\"result\":$many}", "$kind: changes")
+            or diag(substr $res->{body} || $res->{error}, 0, 500);
+        $elts{"delta:$kind"} = $elts;
+    }
+
+    # to files and back
+
+    ok($t->nginx->stop, 'nginx stops');
+    $t->nginx->start;
+
+    my $kind_of = sub { return $_[0] =~ /(hash|list|zset|set)/ ? $1 : die };
+
+    for my $key (sort keys %elts) {
+        my $time = reads_back($t, $kind_of->($key), $key, $elts{$key},
+                              "$key of a file");
+        note(sprintf '%s: %.0f ms', $key, 1000 * $time);
+    }
+
+    is($t->status->{pending}, 12, 'all of them are pending');
+
+    my $start = now();
+    $redis->start;
+    ok($t->wait_normal(60), 'normal again') or diag(explain($t->status));
+    note(sprintf 'recovery: %.1f s', now() - $start);
+    is($t->status->{recovery}{failed}, 0, 'nothing was refused');
+
+    for my $key (sort keys %elts) {
+        my $kind = $kind_of->($key);
+        my $more = $kinds{$kind}{more} || [];
+        my $reply = $redis->cmd($kinds{$kind}{get}, $key, @$more);
+
+        ok(sorted($kind, @$reply) eq sorted($kind, @{ $elts{$key} }),
+           "Redis has $key");
+        reads_back($t, $kind, $key, $elts{$key}, "$key after it");
+    }
+
+    ok($kept->(150), 'recovery: the memory that this took is given back');
+
+    ok($t->nginx->stop, 'it stops');
+    $t->nginx->check_logs;
+}
+
+
 for my $workers (1, 4) {
     values_of($workers, '1k');
     values_of($workers, '8m', durability => 'disk') if $workers == 4;
     values_of($workers, '8m', cache => '1h') if $workers == 1;
     keys_of($workers);
 }
+
+collections();
 
 done_testing;
