@@ -52,6 +52,15 @@ run_client('fallback');
 $redis->start;
 ok($nginx->wait_mode('normal', 20), 'recovered');
 is($redis->cmd('GET', 'm'), 'x', 'with what the client wrote');
+is_deeply($redis->cmd('LRANGE', 'ml', 0, -1), [2, 3, 1], 'a list');
+is_deeply($redis->cmd('HGETALL', 'mh'), ['a', '{"b":1}'], 'a hash');
+is_deeply($redis->cmd('SMEMBERS', 'ms'), ['y'], 'a set');
+is_deeply($redis->cmd('ZRANGE', 'any:z', 8, 9, 'WITHSCORES'),
+          ["\xf0\x9f\x98\x80" . join("\xe2\x80\x8d",
+               ("\xf0\x9f\x91\xa9") x 2, "\xf0\x9f\x91\xa7"), 8,
+           "\xe2\x80\xa8", 9], 'a sorted set');
+is($redis->cmd('HGET', 'bin:h', 'field'), join('', map { chr } 0 .. 255),
+   'all bytes');
 
 run_client('normal');
 
