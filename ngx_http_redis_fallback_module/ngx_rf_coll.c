@@ -25,10 +25,13 @@
 static ngx_int_t ngx_rf_coll_copy_tree(ngx_rf_local_t *l, ngx_rf_tree_t *to,
     ngx_rf_tree_t *from);
 static void ngx_rf_coll_notes(ngx_rf_local_t *l, ngx_rf_coll_t *c);
+static ngx_int_t ngx_rf_coll_settle(ngx_rf_local_t *l, ngx_rf_coll_t *c);
 static ngx_int_t ngx_rf_coll_entry(ngx_rf_local_t *l, ngx_rf_coll_t *c);
 static ngx_int_t ngx_rf_coll_gone(ngx_rf_local_t *l, ngx_rf_coll_t *c);
 static ngx_int_t ngx_rf_coll_tell(ngx_rf_local_t *l, ngx_rf_coll_t *c);
 static ngx_int_t ngx_rf_coll_tell_given(ngx_rf_local_t *l, ngx_rf_coll_t *c);
+static ngx_int_t ngx_rf_coll_let_go(ngx_rf_local_t *l, ngx_uint_t n,
+    ngx_rf_reply_t **elts);
 
 
 ngx_int_t
@@ -47,6 +50,8 @@ ngx_rf_coll_open(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
     c->type = type;
     c->delta.type = type;
 
+    ngx_rf_local_opened(l, key, e);
+
     if (e == NULL) {
         return NGX_OK;
     }
@@ -64,8 +69,12 @@ ngx_rf_coll_open(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
     }
 
     if (l->command->flags & NGX_RF_CMD_WRITE) {
-        /* nothing is evicted that the trees above are part of */
-        ngx_rf_zone_keep_locked(l->zone, e);
+
+        if (!l->slow) {
+            /* nothing is evicted that the trees above are part of */
+            ngx_rf_zone_keep_locked(l->zone, e);
+        }
+
         ngx_rf_coll_notes(l, c);
     }
 
@@ -125,11 +134,15 @@ ngx_rf_coll_fresh(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
     c->changed = 1;
     c->fresh = 1;
 
+    ngx_rf_local_opened(l, key, e);
+
     if (e == NULL) {
         return;
     }
 
-    ngx_rf_zone_keep_locked(l->zone, e);
+    if (!l->slow) {
+        ngx_rf_zone_keep_locked(l->zone, e);
+    }
 
     if (e->type != NGX_RF_NONE && e->type != NGX_RF_STRING) {
         content = ngx_rf_zone_content(e);
@@ -147,7 +160,11 @@ ngx_rf_coll_copy(ngx_rf_local_t *l, ngx_rf_entry_t *e, ngx_str_t *to)
     ngx_rf_coll_t      c;
     ngx_rf_content_t   content;
 
-    ngx_rf_zone_keep_locked(l->zone, e);
+    ngx_rf_local_opened(l, &l->argv[1], e);
+
+    if (!l->slow) {
+        ngx_rf_zone_keep_locked(l->zone, e);
+    }
 
     content = *ngx_rf_zone_content(e);
     expire = e->expire;
@@ -176,6 +193,7 @@ static ngx_int_t
 ngx_rf_coll_copy_tree(ngx_rf_local_t *l, ngx_rf_tree_t *to,
     ngx_rf_tree_t *from)
 {
+    ngx_int_t       rc;
     ngx_uint_t      n;
     ngx_rf_elt_t   *elt;
     ngx_rf_item_t   items[NGX_RF_TREE_BATCH];
@@ -199,6 +217,12 @@ ngx_rf_coll_copy_tree(ngx_rf_local_t *l, ngx_rf_tree_t *to,
             != NGX_OK)
         {
             return NGX_RF_NEED_ROOM;
+        }
+
+        rc = ngx_rf_coll_pause(l, n / 4);
+
+        if (rc != NGX_OK) {
+            return rc;
         }
     }
 
@@ -258,6 +282,12 @@ ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 
     if (!c->changed && !c->noted && !c->given) {
         return NGX_OK;
+    }
+
+    rc = ngx_rf_coll_settle(l, c);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     if (c->fresh && c->elts.count == 0) {
@@ -322,6 +352,27 @@ ngx_rf_coll_gone(ngx_rf_local_t *l, ngx_rf_coll_t *c)
     ngx_rf_zone_expire_locked(l->zone, c->entry, 0);
 
     return NGX_OK;
+}
+
+
+/* a long write ends here: it is published in one hold of the lock */
+
+static ngx_int_t
+ngx_rf_coll_settle(ngx_rf_local_t *l, ngx_rf_coll_t *c)
+{
+    ngx_int_t  rc;
+
+    if (!l->slow) {
+        return NGX_OK;
+    }
+
+    rc = ngx_rf_local_settle(l);
+
+    if (rc == NGX_OK) {
+        c->entry = ngx_rf_zone_lookup_locked(l->zone, c->key);
+    }
+
+    return rc;
 }
 
 
@@ -408,7 +459,11 @@ ngx_rf_coll_flush(ngx_rf_local_t *l, ngx_rf_coll_t *c)
     ngx_rf_zchange_t  *change;
 
     if (c->noted) {
-        rc = ngx_rf_coll_entry(l, c);
+        rc = ngx_rf_coll_settle(l, c);
+
+        if (rc == NGX_OK) {
+            rc = ngx_rf_coll_entry(l, c);
+        }
 
         if (rc != NGX_OK) {
             return rc;
@@ -490,9 +545,16 @@ ngx_rf_coll_score_of(ngx_rf_elt_t *elt)
 ngx_int_t
 ngx_rf_coll_breathe(ngx_rf_local_t *l)
 {
-    ngx_uint_t  rebuilds;
+    return ngx_rf_coll_pause(l, 1);
+}
 
-    if (++l->breath < NGX_RF_COLL_BREATH || !l->breathes) {
+
+ngx_int_t
+ngx_rf_coll_pause(ngx_rf_local_t *l, ngx_uint_t n)
+{
+    l->breath += n;
+
+    if (l->breath < NGX_RF_COLL_BREATH || !l->breathes) {
         return NGX_OK;
     }
 
@@ -506,26 +568,13 @@ ngx_rf_coll_breathe(ngx_rf_local_t *l)
         }
     }
 
-    rebuilds = l->zone->sh->rebuilds;
-
-    ngx_rf_zone_unlock(l->zone);
-    ngx_rf_zone_lock(l->zone);
-
-    if (l->zone->sh->rebuilds != rebuilds) {
-        /* what the trees are made of is no more */
-        l->pinned = 0;
-        return NGX_RF_NEED_RETRY;
-    }
-
-    return NGX_OK;
+    return ngx_rf_coll_let_go(l, 0, NULL);
 }
 
 
 ngx_int_t
 ngx_rf_coll_array(ngx_rf_local_t *l, ngx_uint_t n, ngx_rf_reply_t **elts)
 {
-    ngx_uint_t  rebuilds;
-
     if (n < NGX_RF_COLL_ARRAY || !l->breathes
         || (!l->pinned && !(l->pinned = ngx_rf_zone_pin_locked(l->zone))))
     {
@@ -533,16 +582,33 @@ ngx_rf_coll_array(ngx_rf_local_t *l, ngx_uint_t n, ngx_rf_reply_t **elts)
         return *elts ? NGX_OK : NGX_ERROR;
     }
 
+    return ngx_rf_coll_let_go(l, n, elts);
+}
+
+
+/* of the lock, for a moment; what trees are made of is kept by the pin */
+
+static ngx_int_t
+ngx_rf_coll_let_go(ngx_rf_local_t *l, ngx_uint_t n, ngx_rf_reply_t **elts)
+{
+    ngx_uint_t  rebuilds;
+
     rebuilds = l->zone->sh->rebuilds;
 
     ngx_rf_zone_unlock(l->zone);
-    *elts = ngx_rf_local_array(l, n);
+
+    if (elts) {
+        *elts = ngx_rf_local_array(l, n);
+    }
+
     ngx_rf_zone_lock(l->zone);
 
     if (l->zone->sh->rebuilds != rebuilds) {
+        /* and is no more: the zone was made anew */
         l->pinned = 0;
+        l->lost = 1;
         return NGX_RF_NEED_RETRY;
     }
 
-    return *elts ? NGX_OK : NGX_ERROR;
+    return (elts && *elts == NULL) ? NGX_ERROR : NGX_OK;
 }

@@ -48,6 +48,10 @@ static ngx_int_t ngx_rf_coll_note_pop(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_uint_t tail, ngx_rf_elt_t *elt);
 
 
+/* what a change of one element, or of a batch, weighs against reading one */
+#define NGX_RF_COLL_WORK        4
+#define NGX_RF_COLL_WORK_BATCH  16
+
 #define ngx_rf_coll_notes_wanted(l, c)  (!(c)->replace && !(l)->mirror)
 
 
@@ -68,7 +72,7 @@ ngx_rf_coll_put(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
         rc = ngx_rf_coll_note(l, c, name, value, how, amount);
     }
 
-    return rc;
+    return rc == NGX_OK ? ngx_rf_coll_pause(l, NGX_RF_COLL_WORK) : rc;
 }
 
 
@@ -109,12 +113,14 @@ ngx_rf_coll_put_score(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
         }
     }
 
-    if (!ngx_rf_coll_notes_wanted(l, c)) {
-        return NGX_OK;
+    rc = NGX_OK;
+
+    if (ngx_rf_coll_notes_wanted(l, c)) {
+        rc = ngx_rf_coll_note(l, c, name, &value, how,
+                              how == NGX_RF_DELTA_INCR ? &operand : &value);
     }
 
-    return ngx_rf_coll_note(l, c, name, &value, how,
-                            how == NGX_RF_DELTA_INCR ? &operand : &value);
+    return rc == NGX_OK ? ngx_rf_coll_pause(l, 2 * NGX_RF_COLL_WORK) : rc;
 }
 
 
@@ -146,6 +152,10 @@ ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
         rc = ngx_rf_coll_note(l, c, name, NULL, NGX_RF_DELTA_DEL, NULL);
     }
 
+    if (rc == NGX_OK) {
+        rc = ngx_rf_coll_pause(l, NGX_RF_COLL_WORK);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }
@@ -173,6 +183,10 @@ ngx_rf_coll_remove_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
             name.len = elt->name_len;
 
             rc = ngx_rf_coll_note(l, c, &name, NULL, NGX_RF_DELTA_DEL, NULL);
+
+            if (rc == NGX_OK) {
+                rc = ngx_rf_coll_pause(l, NGX_RF_COLL_WORK);
+            }
 
             if (rc != NGX_OK) {
                 return rc;
@@ -204,6 +218,10 @@ ngx_rf_coll_discard_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
 
         rc = ngx_rf_coll_unstore(l, c, &name);
 
+        if (rc == NGX_OK) {
+            rc = ngx_rf_coll_pause(l, NGX_RF_COLL_WORK);
+        }
+
         if (rc != NGX_OK) {
             return rc;
         }
@@ -221,9 +239,14 @@ ngx_rf_coll_append(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_item_t *items,
 {
     c->changed = 1;
 
-    return ngx_rf_tree_splice(&l->zone->heap, &c->elts, c->elts.count, 0,
-                              items, n)
-           == NGX_OK ? NGX_OK : NGX_RF_NEED_ROOM;
+    if (ngx_rf_tree_splice(&l->zone->heap, &c->elts, c->elts.count, 0, items,
+                           n)
+        != NGX_OK)
+    {
+        return NGX_RF_NEED_ROOM;
+    }
+
+    return ngx_rf_coll_pause(l, NGX_RF_COLL_WORK_BATCH);
 }
 
 
@@ -243,14 +266,14 @@ ngx_rf_coll_push(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t tail,
     rc = ngx_rf_coll_splice_one(l, &c->elts, tail ? c->elts.count : 0, 0,
                                 &item);
 
-    if (rc != NGX_OK || !ngx_rf_coll_notes_wanted(l, c)) {
-        return rc;
+    if (rc == NGX_OK && ngx_rf_coll_notes_wanted(l, c)) {
+        c->noted = 1;
+        notes = &c->delta.tree[tail ? 2 : 1];
+
+        rc = ngx_rf_coll_splice_one(l, notes, notes->count, 0, &item);
     }
 
-    c->noted = 1;
-    notes = &c->delta.tree[tail ? 2 : 1];
-
-    return ngx_rf_coll_splice_one(l, notes, notes->count, 0, &item);
+    return rc == NGX_OK ? ngx_rf_coll_pause(l, NGX_RF_COLL_WORK) : rc;
 }
 
 
@@ -278,7 +301,9 @@ ngx_rf_coll_pop(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t tail)
 
     c->changed = 1;
 
-    return ngx_rf_coll_cut(l, &c->elts, rank, 1);
+    rc = ngx_rf_coll_cut(l, &c->elts, rank, 1);
+
+    return rc == NGX_OK ? ngx_rf_coll_pause(l, NGX_RF_COLL_WORK) : rc;
 }
 
 

@@ -11,4 +11,8 @@
 ngx_int_t ngx_rf_coll_flush(ngx_rf_local_t *l, ngx_rf_coll_t *c);
 
 
+/* gives the lock away after work that is worth that of n elements read */
+ngx_int_t ngx_rf_coll_pause(ngx_rf_local_t *l, ngx_uint_t n);
+
+
 #endif /* _NGX_RF_COLL_INTERNAL_H_INCLUDED_ */

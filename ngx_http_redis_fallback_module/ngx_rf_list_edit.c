@@ -115,6 +115,12 @@ ngx_rf_list_insert(ngx_rf_local_t *l)
     while (elt != NULL && !ngx_rf_list_is(elt, &l->argv[3])) {
         rank++;
         elt = ngx_rf_walk_next(&walk);
+
+        rc = ngx_rf_coll_breathe(l);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     if (elt == NULL) {
@@ -157,7 +163,7 @@ ngx_rf_list_rem(ngx_rf_local_t *l)
 
     runs = ngx_rf_list_runs(l, &c, count, &l->argv[3], &found);
     if (runs == NULL) {
-        return NGX_ERROR;
+        return l->lost ? NGX_RF_NEED_RETRY : NGX_ERROR;
     }
 
     rc = ngx_rf_list_remove(l, &c, runs, count < 0);
@@ -172,7 +178,7 @@ ngx_rf_list_rem(ngx_rf_local_t *l)
 
 
 /* where the elements are that LREM removes: from the end on if "count" is
- * negative, all of them if it is 0 */
+ * negative, all of them if it is 0.  NULL: no memory, or the zone was lost */
 
 static ngx_array_t *
 ngx_rf_list_runs(ngx_rf_local_t *l, ngx_rf_coll_t *c, int64_t count,
@@ -210,6 +216,10 @@ ngx_rf_list_runs(ngx_rf_local_t *l, ngx_rf_coll_t *c, int64_t count,
             }
 
             (*found)++;
+        }
+
+        if (ngx_rf_coll_breathe(l) != NGX_OK) {
+            return NULL;
         }
 
         if (count < 0) {

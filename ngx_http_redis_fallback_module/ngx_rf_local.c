@@ -14,6 +14,13 @@
 /* due entries that each write removes on the way */
 #define NGX_RF_LOCAL_SWEEP      2
 
+/* a command with more arguments, or that is to pop more, is a long one */
+#define NGX_RF_LOCAL_LONG       256
+
+/* how often a long one is tried beside others that change its keys, before it
+ * keeps the lock */
+#define NGX_RF_LOCAL_TRIES      3
+
 /* and a transaction with DBSIZE or its like, before it begins */
 #define NGX_RF_LOCAL_SWEEP_ALL  10000
 
@@ -32,6 +39,9 @@ static void ngx_rf_local_take(ngx_rf_local_t *l, ngx_rf_local_part_t *part,
 static void ngx_rf_local_clear(ngx_rf_local_t *l);
 static ngx_int_t ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler);
 static ngx_int_t ngx_rf_local_write(ngx_rf_local_t *l,
+    ngx_rf_local_pt handler);
+static ngx_uint_t ngx_rf_local_long(ngx_rf_local_t *l);
+static ngx_int_t ngx_rf_local_slowly(ngx_rf_local_t *l,
     ngx_rf_local_pt handler);
 static ngx_int_t ngx_rf_local_redis(ngx_rf_local_t *l, ngx_int_t rc,
     ngx_uint_t pending);
@@ -340,6 +350,8 @@ ngx_rf_local_clear(ngx_rf_local_t *l)
 
     l->breathes = 0;
     l->pinned = 0;
+    l->lost = 0;
+    l->slow = 0;
     l->breath = 0;
 }
 
@@ -397,13 +409,24 @@ static ngx_int_t
 ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 {
     ngx_int_t   rc;
-    ngx_uint_t  first, step, pending;
+    ngx_uint_t  first, step, pending, tries;
 
     if (l->scope == NGX_RF_SCOPE_FRESH) {
         return NGX_RF_NEED_REDIS;
     }
 
     ngx_rf_zone_sweep_locked(l->zone, l->now, NGX_RF_LOCAL_SWEEP);
+
+    if (ngx_rf_local_long(l)) {
+
+        for (tries = NGX_RF_LOCAL_TRIES; tries; tries--) {
+            rc = ngx_rf_local_slowly(l, handler);
+
+            if (rc != NGX_BUSY) {
+                return rc;
+            }
+        }
+    }
 
     /* before anything is looked up: making room for the log may evict */
 
@@ -428,6 +451,179 @@ ngx_rf_local_write(ngx_rf_local_t *l, ngx_rf_local_pt handler)
     }
 
     return rc;
+}
+
+
+/* whether a command may change so much that it takes longer than the lock is to
+ * be held */
+
+static ngx_uint_t
+ngx_rf_local_long(ngx_rf_local_t *l)
+{
+    int64_t  n;
+
+    switch (l->command->id) {
+
+    case NGX_RF_CMD_COPY:
+    case NGX_RF_CMD_LREM:
+    case NGX_RF_CMD_LINSERT:
+    case NGX_RF_CMD_SINTERSTORE:
+    case NGX_RF_CMD_SUNIONSTORE:
+    case NGX_RF_CMD_SDIFFSTORE:
+    case NGX_RF_CMD_ZREMRANGEBYSCORE:
+    case NGX_RF_CMD_ZREMRANGEBYRANK:
+    case NGX_RF_CMD_ZREMRANGEBYLEX:
+        return 1;
+
+    case NGX_RF_CMD_LPOP:
+    case NGX_RF_CMD_RPOP:
+    case NGX_RF_CMD_SPOP:
+    case NGX_RF_CMD_ZPOPMIN:
+    case NGX_RF_CMD_ZPOPMAX:
+        return l->argc == 3
+               && ngx_rf_local_number(&l->argv[2], &n) == NGX_OK
+               && n > NGX_RF_LOCAL_LONG;
+
+    default:
+        return l->command->id >= NGX_RF_CMD_HSET
+               && l->argc > NGX_RF_LOCAL_LONG;
+    }
+}
+
+
+/*
+ * The command does its work beside what is published until it settles.
+ * NGX_BUSY: it is to be done again, or in one hold of the lock: its keys have
+ * changed meanwhile, or there is no memory without evicting something.
+ */
+
+static ngx_int_t
+ngx_rf_local_slowly(ngx_rf_local_t *l, ngx_rf_local_pt handler)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  first, step, pending;
+
+    l->nopened = 0;
+    l->opened = ngx_palloc(l->pool, (ngx_rf_local_keys(l, &first, &step) + 2)
+                                    * sizeof(ngx_rf_opened_t));
+
+    if (l->opened == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_rf_local_scope(l, &pending);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (!ngx_rf_zone_prepare_locked(l->zone)) {
+        return NGX_BUSY;
+    }
+
+    l->slow = 1;
+    l->breathes = 1;
+    l->pinned = 1;
+    l->lost = 0;
+    l->breath = 0;
+
+    rc = ngx_rf_local_redis(l, handler(l), pending);
+
+    if (l->slow) {
+
+        /* nothing of it is in the zone */
+
+        l->version = 0;
+
+        if (rc == NGX_RF_NEED_ROOM) {
+            rc = NGX_BUSY;
+        }
+
+    } else if (rc == NGX_OK && l->reply->type != NGX_RF_REPLY_ERROR) {
+        ngx_rf_zone_commit_locked(l->zone);
+
+    } else {
+        l->version = 0;
+        ngx_rf_zone_rollback_locked(l->zone);
+    }
+
+    l->slow = 0;
+    l->breathes = 0;
+    l->pinned = 0;
+
+    ngx_rf_zone_unprepare_locked(l->zone, l->lost);
+
+    return rc;
+}
+
+
+void
+ngx_rf_local_opened(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_entry_t *e)
+{
+    if (l->slow) {
+        l->opened[l->nopened].key = key;
+        l->opened[l->nopened++].version = e ? e->version : 0;
+    }
+}
+
+
+ngx_int_t
+ngx_rf_local_settle(ngx_rf_local_t *l)
+{
+    ngx_int_t        rc;
+    ngx_uint_t       i, pending;
+    ngx_rf_entry_t  *e;
+
+    if (!l->slow) {
+        return NGX_OK;
+    }
+
+    /* all that was decided may have changed since */
+
+    rc = ngx_rf_local_allowed(l);
+
+    if (rc == NGX_OK) {
+        rc = ngx_rf_local_scope(l, &pending);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < l->nopened; i++) {
+        e = ngx_rf_zone_lookup_locked(l->zone, l->opened[i].key);
+
+        if (l->opened[i].version != (e ? e->version : 0)
+            || (e && e->flying))
+        {
+            return NGX_BUSY;
+        }
+    }
+
+    rc = ngx_rf_zone_begin_locked(l->zone, l->nopened + 1);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    l->slow = 0;
+    l->breathes = 0;
+
+    for (i = 0; i < l->nopened; i++) {
+        e = ngx_rf_zone_lookup_locked(l->zone, l->opened[i].key);
+
+        if (e == NULL) {
+            continue;
+        }
+
+        if (l->opened[i].version != e->version) {
+            return NGX_BUSY;
+        }
+
+        ngx_rf_zone_keep_locked(l->zone, e);
+    }
+
+    return NGX_OK;
 }
 
 

@@ -32,6 +32,14 @@ typedef enum {
 } ngx_rf_scope_e;
 
 
+/* a key that a long write has read, and the version of its entry; 0: none */
+
+typedef struct {
+    ngx_str_t                *key;
+    uint64_t                  version;
+} ngx_rf_opened_t;
+
+
 typedef struct {
     ngx_rf_zone_t            *zone;
     const ngx_rf_command_t   *command;
@@ -58,7 +66,12 @@ typedef struct {
     /* private */
     unsigned                  breathes:1; /* the lock may be given away */
     unsigned                  pinned:1;
+    unsigned                  lost:1;     /* the zone was made anew then */
+    unsigned                  slow:1;     /* a long write, nothing of which is
+                                             in the zone yet */
     ngx_uint_t                breath;
+    ngx_rf_opened_t          *opened;
+    ngx_uint_t                nopened;
 
     /* results */
     ngx_rf_reply_t           *reply;

@@ -219,8 +219,15 @@ ngx_int_t
 ngx_rf_local_replace(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
     ngx_str_t *data, int64_t expire, ngx_rf_entry_t *source)
 {
+    ngx_int_t        rc;
     ngx_rf_blob_t   *blob;
     ngx_rf_entry_t  *e, *keep[2];
+
+    rc = ngx_rf_local_settle(l);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     e = ngx_rf_local_find(l, key);
 

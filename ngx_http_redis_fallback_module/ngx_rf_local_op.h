@@ -69,6 +69,18 @@ ngx_int_t ngx_rf_local_merge(ngx_rf_local_t *l, ngx_str_t *key,
 ngx_int_t ngx_rf_local_expire(ngx_rf_local_t *l, ngx_rf_entry_t *e,
     int64_t expire);
 
+/*
+ * Long writes.  A command that may take longer than the lock is to be held does
+ * its work beside what is published, giving the lock away now and then, and
+ * publishes it in one step at the end.  opened() remembers what it has read;
+ * settle(), before anything is published, finds out whether that is still so:
+ * NGX_OK, and from there on it is a write like any other; NGX_BUSY: it is to be
+ * begun again; or what ngx_rf_local_exec() returns.
+ */
+void ngx_rf_local_opened(ngx_rf_local_t *l, ngx_str_t *key,
+    ngx_rf_entry_t *e);
+ngx_int_t ngx_rf_local_settle(ngx_rf_local_t *l);
+
 /* whether the last change of a DELTA (return 1), or the one before an expiry
  * that is the last (2), has this verb, was not sent yet, and so can be
  * combined with another; *arg is its argument.  0: no */

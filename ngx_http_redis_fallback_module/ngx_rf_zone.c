@@ -53,6 +53,7 @@ ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone->undoing = 0;
     zone->urgent = 0;
     zone->plain = 0;
+    zone->prepared = 0;
     zone->kept = NULL;
 
     ngx_rf_zone_heap_init(zone);
@@ -156,6 +157,7 @@ ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
     sh->undo_max = NGX_RF_ZONE_UNDO;
     sh->nundo = 0;
     sh->npins = 0;
+    sh->orphaned = 0;
     ngx_memzero(sh->pins, sizeof(sh->pins));
 }
 
@@ -263,7 +265,7 @@ ngx_rf_zone_lock(ngx_rf_zone_t *zone)
 {
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    if (zone->sh->busy) {
+    if (zone->sh->busy || zone->sh->orphaned) {
         ngx_rf_zone_salvage(zone);
     }
 

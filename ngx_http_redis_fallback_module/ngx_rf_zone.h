@@ -243,6 +243,8 @@ typedef struct {
     time_t                pins_looked;  /* when it was last looked whether
                                            these processes are alive */
     int32_t               pins[NGX_RF_ZONE_PINS];
+                                        /* pids; negative: it builds trees */
+    int32_t               orphaned;     /* one that died building */
 
     /* by hash: no entry that was removed had a newer version; what was read
      * before that is not to be learned */
@@ -289,6 +291,7 @@ typedef struct {
     ngx_uint_t            urgent;       /* what is allocated is no cache */
     ngx_uint_t            plain;        /* nothing is evicted for it */
     ngx_rf_entry_t       *kept;         /* not to be evicted now */
+    ngx_uint_t            prepared;     /* trees are built before begin() */
     ngx_rf_heap_t         heap;         /* of the trees that change */
 } ngx_rf_zone_t;
 
@@ -352,6 +355,17 @@ ngx_rf_entry_t *ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 ngx_int_t ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n);
 void ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone);
+
+/*
+ * Before begin(), trees may be built for some time, the lock being given away
+ * now and then: prepare() pins, and returns 0 where that cannot be had;
+ * begin() then goes on with what was built, and unprepare() ends it, whether or
+ * not there was a begin().  Nothing is evicted meanwhile.  A process that dies
+ * while it builds leaves nodes that nobody knows of: the zone is made anew then.
+ * "lost": the zone was made anew meanwhile.
+ */
+ngx_uint_t ngx_rf_zone_prepare_locked(ngx_rf_zone_t *zone);
+void ngx_rf_zone_unprepare_locked(ngx_rf_zone_t *zone, ngx_uint_t lost);
 
 /* several commands in one transaction: each but the first begins with
  * savepoint(), and n is the number of entries that they change all together,

@@ -60,9 +60,47 @@ ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
     zone->undoing = 1;
     zone->savepoint = 0;
 
-    ngx_rf_heap_begin(&zone->heap, ++sh->owner);
+    zone->plain = 0;
+
+    if (!zone->prepared) {
+        ngx_rf_heap_begin(&zone->heap, ++sh->owner);
+    }
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_rf_zone_prepare_locked(ngx_rf_zone_t *zone)
+{
+    if (!ngx_rf_zone_pin(zone, -ngx_pid)) {
+        return 0;
+    }
+
+    ngx_rf_heap_begin(&zone->heap, ++zone->sh->owner);
+
+    zone->prepared = 1;
+    zone->plain = 1;
+
+    return 1;
+}
+
+
+void
+ngx_rf_zone_unprepare_locked(ngx_rf_zone_t *zone, ngx_uint_t lost)
+{
+    zone->prepared = 0;
+    zone->plain = 0;
+
+    if (lost) {
+        ngx_rf_zone_heap_init(zone);
+        return;
+    }
+
+    /* nothing is left of it after a commit or rollback */
+
+    ngx_rf_heap_rollback(&zone->heap);
+    ngx_rf_zone_unpin(zone, -ngx_pid);
 }
 
 

@@ -56,13 +56,14 @@ ngx_rf_zone_salvage(ngx_rf_zone_t *zone)
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
-    dead = sh->busy;
+    dead = sh->busy ? (ngx_pid_t) sh->busy : sh->orphaned;
     lost = 0;
     n = 0;
 
     zone->undoing = 0;
     zone->urgent = 0;
     zone->plain = 0;
+    zone->prepared = 0;
 
     ngx_rf_zone_heap_init(zone);
 

@@ -67,7 +67,7 @@ ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     sh = zone->sh;
 
-    if (sh->npins && !ngx_queue_empty(&sh->trash)
+    if (sh->npins
         && ngx_time() - sh->pins_looked >= NGX_RF_ZONE_PINS_LOOK)
     {
         ngx_rf_zone_pins_look(zone);
@@ -162,6 +162,20 @@ ngx_rf_zone_free_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c)
 ngx_uint_t
 ngx_rf_zone_pin_locked(ngx_rf_zone_t *zone)
 {
+    return ngx_rf_zone_pin(zone, ngx_pid);
+}
+
+
+void
+ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone)
+{
+    ngx_rf_zone_unpin(zone, ngx_pid);
+}
+
+
+ngx_uint_t
+ngx_rf_zone_pin(ngx_rf_zone_t *zone, int32_t pin)
+{
     ngx_uint_t         i;
     ngx_rf_zone_sh_t  *sh;
 
@@ -169,7 +183,7 @@ ngx_rf_zone_pin_locked(ngx_rf_zone_t *zone)
 
     for (i = 0; i < NGX_RF_ZONE_PINS; i++) {
         if (sh->pins[i] == 0) {
-            sh->pins[i] = ngx_pid;
+            sh->pins[i] = pin;
             sh->npins++;
             return 1;
         }
@@ -180,7 +194,7 @@ ngx_rf_zone_pin_locked(ngx_rf_zone_t *zone)
 
 
 void
-ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone)
+ngx_rf_zone_unpin(ngx_rf_zone_t *zone, int32_t pin)
 {
     ngx_uint_t         i;
     ngx_rf_zone_sh_t  *sh;
@@ -188,7 +202,7 @@ ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone)
     sh = zone->sh;
 
     for (i = 0; i < NGX_RF_ZONE_PINS; i++) {
-        if (sh->pins[i] == ngx_pid) {
+        if (sh->pins[i] == pin) {
             sh->pins[i] = 0;
             sh->npins--;
             return;
@@ -200,6 +214,7 @@ ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone)
 void
 ngx_rf_zone_pins_look(ngx_rf_zone_t *zone)
 {
+    ngx_pid_t          pid;
     ngx_uint_t         i;
     ngx_rf_zone_sh_t  *sh;
 
@@ -208,12 +223,20 @@ ngx_rf_zone_pins_look(ngx_rf_zone_t *zone)
     sh->pins_looked = ngx_time();
 
     for (i = 0; i < NGX_RF_ZONE_PINS; i++) {
-        if (sh->pins[i] != 0
-            && kill(sh->pins[i], 0) != 0 && ngx_errno == NGX_ESRCH)
-        {
-            sh->pins[i] = 0;
-            sh->npins--;
+
+        pid = sh->pins[i] < 0 ? -sh->pins[i] : sh->pins[i];
+
+        if (pid == 0 || kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH) {
+            continue;
         }
+
+        if (sh->pins[i] < 0) {
+            /* nobody knows the nodes that it had made */
+            sh->orphaned = pid;
+        }
+
+        sh->pins[i] = 0;
+        sh->npins--;
     }
 }
 
