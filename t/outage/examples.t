@@ -503,6 +503,20 @@ subtest limits => sub {
     is($hits->($now + 61000, 'd'), 3, 'the first has gone');
     like(api($e, '8082/redis/del/slide:ann'), qr/NOPERM/, 'and no more');
 
+    # a window that is read as a whole is known
+
+    my $bob = sub {
+        return api($e, '8082/redis/multi-exec',
+            [ 'ZREMRANGEBYSCORE', 'slide:bob', '-inf', $_[0] - 60000 ],
+            [ 'ZADD', 'slide:bob', $_[0], "hit $_[0]" ],
+            [ 'ZCARD', 'slide:bob' ],
+            [ 'PEXPIRE', 'slide:bob', 60000 ])->[2];
+    };
+
+    $bob->($now);
+    is($bob->($now + 30000), 2, 'another window');
+    api($e, '8082/redis/zrange/slide:bob/0/-1/WITHSCORES');
+
     $redis->stop;
 
     is($e->get('/')->{body}, "request 98 of 99\n", 'without Redis');
@@ -511,6 +525,8 @@ subtest limits => sub {
 
     my $seen = $hits->($now + 62000, 'e');
     ok($seen == 1 || $seen == 4, 'what is known slides on');
+    is($bob->($now + 31000), 3, 'all of the other window is known');
+    is($bob->($now + 61000), 3, 'it slides');
     is($hits->($now + 82000, 'f'), $seen == 1 ? 2 : 4, 'one more');
     is($hits->($now + 82001, 'g'), $seen == 1 ? 3 : 5, 'one more');
 
