@@ -167,6 +167,15 @@ typedef struct {
 #define NGX_RF_ZONE_GROUP       64
 
 
+/* a process that reads without the lock: nodes that were given up since
+ * "stamp", of sh->owner, are kept for it */
+
+typedef struct {
+    uint64_t              stamp;
+    int32_t               pid;          /* 0: free; negative: it builds trees */
+} ngx_rf_pin_t;
+
+
 typedef struct {
     ngx_atomic_t          reads_memory;
     ngx_atomic_t          reads_redis;
@@ -238,12 +247,13 @@ typedef struct {
     ngx_rf_undo_t         undo_first[NGX_RF_ZONE_UNDO];
 
     uint64_t              owner;        /* last given to a heap of trees */
-    ngx_queue_t           trash;        /* nodes of trees to be freed */
+    ngx_queue_t           trash;        /* nodes of trees to be freed, the
+                                           oldest first; their "owner" is
+                                           sh->owner of that time */
     ngx_uint_t            npins;
     time_t                pins_looked;  /* when it was last looked whether
                                            these processes are alive */
-    int32_t               pins[NGX_RF_ZONE_PINS];
-                                        /* pids; negative: it builds trees */
+    ngx_rf_pin_t          pins[NGX_RF_ZONE_PINS];
     int32_t               orphaned;     /* one that died building */
 
     /* by hash: no entry that was removed had a newer version; what was read

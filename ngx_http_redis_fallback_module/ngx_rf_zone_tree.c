@@ -19,6 +19,8 @@
 
 static void *ngx_rf_zone_node_alloc(void *ctx, size_t size);
 static void ngx_rf_zone_node_free(void *ctx, ngx_rf_node_t *node);
+static void ngx_rf_zone_discard(ngx_rf_zone_t *zone, ngx_rf_node_t *node);
+static uint64_t ngx_rf_zone_oldest_pin(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_zone_trash_tree(ngx_rf_zone_t *zone, ngx_rf_tree_t *tree);
 
 
@@ -48,8 +50,12 @@ ngx_rf_zone_node_free(void *ctx, ngx_rf_node_t *node)
 {
     ngx_rf_zone_t  *zone = ctx;
 
-    if (node->whole || zone->sh->npins) {
-        ngx_queue_insert_tail(&zone->sh->trash, &node->queue);
+    /* what was made in this change nobody else has ever seen */
+
+    if (node->whole
+        || (zone->sh->npins && node->owner != zone->heap.owner))
+    {
+        ngx_rf_zone_discard(zone, node);
         return;
     }
 
@@ -57,9 +63,38 @@ ngx_rf_zone_node_free(void *ctx, ngx_rf_node_t *node)
 }
 
 
+static void
+ngx_rf_zone_discard(ngx_rf_zone_t *zone, ngx_rf_node_t *node)
+{
+    node->owner = zone->sh->owner;
+    ngx_queue_insert_tail(&zone->sh->trash, &node->queue);
+}
+
+
+/* what was given up before this is nobody's any more */
+
+static uint64_t
+ngx_rf_zone_oldest_pin(ngx_rf_zone_sh_t *sh)
+{
+    uint64_t    oldest;
+    ngx_uint_t  i;
+
+    oldest = (uint64_t) -1;
+
+    for (i = 0; sh->npins && i < NGX_RF_ZONE_PINS; i++) {
+        if (sh->pins[i].pid) {
+            oldest = ngx_min(oldest, sh->pins[i].stamp);
+        }
+    }
+
+    return oldest;
+}
+
+
 ngx_uint_t
 ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n)
 {
+    uint64_t           oldest;
     ngx_uint_t         i, freed, nchildren;
     ngx_queue_t       *q;
     ngx_rf_node_t     *node, *children[NGX_RF_TREE_CHILDREN];
@@ -73,14 +108,16 @@ ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n)
         ngx_rf_zone_pins_look(zone);
     }
 
-    for (freed = 0; freed < n; freed++) {
+    oldest = ngx_rf_zone_oldest_pin(sh);
 
-        if (sh->npins || ngx_queue_empty(&sh->trash)) {
-            break;
-        }
+    for (freed = 0; freed < n && !ngx_queue_empty(&sh->trash); freed++) {
 
         q = ngx_queue_head(&sh->trash);
         node = ngx_queue_data(q, ngx_rf_node_t, queue);
+
+        if (node->owner >= oldest) {
+            break;
+        }
 
         ngx_queue_remove(q);
 
@@ -88,6 +125,7 @@ ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n)
 
         for (i = 0; i < nchildren; i++) {
             children[i]->whole = 1;
+            children[i]->owner = node->owner;
             ngx_queue_insert_head(&sh->trash, &children[i]->queue);
         }
 
@@ -103,7 +141,7 @@ ngx_rf_zone_trash_tree(ngx_rf_zone_t *zone, ngx_rf_tree_t *tree)
 {
     if (tree->root != NULL) {
         tree->root->whole = 1;
-        ngx_queue_insert_tail(&zone->sh->trash, &tree->root->queue);
+        ngx_rf_zone_discard(zone, tree->root);
         ngx_memzero(tree, sizeof(ngx_rf_tree_t));
     }
 }
@@ -182,8 +220,9 @@ ngx_rf_zone_pin(ngx_rf_zone_t *zone, int32_t pin)
     sh = zone->sh;
 
     for (i = 0; i < NGX_RF_ZONE_PINS; i++) {
-        if (sh->pins[i] == 0) {
-            sh->pins[i] = pin;
+        if (sh->pins[i].pid == 0) {
+            sh->pins[i].pid = pin;
+            sh->pins[i].stamp = ++sh->owner;
             sh->npins++;
             return 1;
         }
@@ -202,8 +241,8 @@ ngx_rf_zone_unpin(ngx_rf_zone_t *zone, int32_t pin)
     sh = zone->sh;
 
     for (i = 0; i < NGX_RF_ZONE_PINS; i++) {
-        if (sh->pins[i] == pin) {
-            sh->pins[i] = 0;
+        if (sh->pins[i].pid == pin) {
+            sh->pins[i].pid = 0;
             sh->npins--;
             return;
         }
@@ -224,18 +263,19 @@ ngx_rf_zone_pins_look(ngx_rf_zone_t *zone)
 
     for (i = 0; i < NGX_RF_ZONE_PINS; i++) {
 
-        pid = sh->pins[i] < 0 ? -sh->pins[i] : sh->pins[i];
+        pid = sh->pins[i].pid;
+        pid = pid < 0 ? -pid : pid;
 
         if (pid == 0 || kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH) {
             continue;
         }
 
-        if (sh->pins[i] < 0) {
+        if (sh->pins[i].pid < 0) {
             /* nobody knows the nodes that it had made */
             sh->orphaned = pid;
         }
 
-        sh->pins[i] = 0;
+        sh->pins[i].pid = 0;
         sh->npins--;
     }
 }
