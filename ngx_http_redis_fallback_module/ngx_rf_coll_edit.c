@@ -49,7 +49,7 @@ static ngx_int_t ngx_rf_coll_note_pop(ngx_rf_local_t *l, ngx_rf_coll_t *c,
 
 
 /* what a change of one element, or of a batch, weighs against reading one */
-#define NGX_RF_COLL_WORK        4
+#define NGX_RF_COLL_WORK        8
 #define NGX_RF_COLL_WORK_BATCH  16
 
 #define ngx_rf_coll_notes_wanted(l, c)  (!(c)->replace && !(l)->mirror)
