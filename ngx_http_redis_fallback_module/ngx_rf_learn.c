@@ -222,13 +222,36 @@ ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key)
 
     if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK
         || !ngx_rf_local_exists(e)
-        || !e->complete
-        || ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq))
+        || ngx_rf_learn_changed(ln, key, e))
     {
         return NULL;
     }
 
     return e;
+}
+
+
+ngx_uint_t
+ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t *e)
+{
+    if (e != NULL && e->version > ln->seq
+        && ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] == e->version)
+    {
+        return 0;
+    }
+
+    return ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq);
+}
+
+
+void
+ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e, ngx_uint_t complete)
+{
+    ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
+
+    e->complete = complete;
+
+    ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version;
 }
 
 
@@ -248,7 +271,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
         return;
     }
 
-    if (ngx_rf_zone_changed_locked(zone, key, e, ln->seq)) {
+    if (ngx_rf_learn_changed(ln, key, e)) {
 
         /* which of the two came first is not known.  A read says nothing
          * new then; after a write nobody knows the value */
@@ -283,7 +306,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 
     ngx_rf_zone_set_locked(zone, e, NGX_RF_STRING, blob);
     ngx_rf_zone_expire_locked(zone, e, expire);
-    ngx_rf_zone_seen_locked(zone, e, ln->sent);
+    ngx_rf_learn_mark(ln, e, 1);
 }
 
 
@@ -602,7 +625,7 @@ ngx_rf_learn_append(ngx_rf_learn_t *ln)
                part->data, part->len);
 
     ngx_rf_zone_set_locked(ln->zone, e, NGX_RF_STRING, blob);
-    ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
+    ngx_rf_learn_mark(ln, e, 1);
 }
 
 
@@ -646,7 +669,7 @@ ngx_rf_learn_expire(ngx_rf_learn_t *ln)
     }
 
     ngx_rf_zone_expire_locked(ln->zone, e, n);
-    ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
+    ngx_rf_learn_mark(ln, e, e->complete);
 }
 
 
@@ -667,5 +690,5 @@ ngx_rf_learn_persist(ngx_rf_learn_t *ln)
     }
 
     ngx_rf_zone_expire_locked(ln->zone, e, 0);
-    ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
+    ngx_rf_learn_mark(ln, e, e->complete);
 }

@@ -21,6 +21,9 @@
  * lock for about a millisecond */
 #define NGX_RF_LEARN_ELTS       10000
 
+/* arguments of a command that is learned element by element */
+#define NGX_RF_LEARN_ARGS       1000
+
 
 static ngx_uint_t ngx_rf_learn_whole_type(ngx_rf_learn_t *ln,
     ngx_rf_type_e *type);
@@ -30,8 +33,11 @@ static void ngx_rf_learn_whole(ngx_rf_learn_t *ln);
 static void ngx_rf_learn_all(ngx_rf_learn_t *ln, ngx_rf_type_e type);
 static ngx_int_t ngx_rf_learn_whole_put(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
     ngx_rf_coll_t *c);
+static void ngx_rf_learn_zadd(ngx_rf_learn_t *ln);
 static void ngx_rf_learn_some(ngx_rf_learn_t *ln);
 static ngx_int_t ngx_rf_learn_elements(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
+    ngx_rf_coll_t *c);
+static ngx_int_t ngx_rf_learn_popped(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
     ngx_rf_coll_t *c);
 static ngx_int_t ngx_rf_learn_pairs(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
     ngx_rf_coll_t *c);
@@ -75,12 +81,15 @@ ngx_rf_learn_coll_handler(ngx_rf_command_e id)
     case NGX_RF_CMD_SMISMEMBER:
     case NGX_RF_CMD_SADD:
     case NGX_RF_CMD_SREM:
+    case NGX_RF_CMD_SPOP:
     case NGX_RF_CMD_ZSCORE:
     case NGX_RF_CMD_ZMSCORE:
-    case NGX_RF_CMD_ZADD:
     case NGX_RF_CMD_ZINCRBY:
     case NGX_RF_CMD_ZREM:
         return ngx_rf_learn_some;
+
+    case NGX_RF_CMD_ZADD:
+        return ngx_rf_learn_zadd;
 
     case NGX_RF_CMD_LPUSH:
     case NGX_RF_CMD_RPUSH:
@@ -310,7 +319,7 @@ ngx_rf_learn_whole(ngx_rf_learn_t *ln)
     }
 
     if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK
-        || ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq))
+        || ngx_rf_learn_changed(ln, key, e))
     {
         return;
     }
@@ -384,6 +393,24 @@ ngx_rf_learn_whole_put(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
 }
 
 
+/* with conditions it depends on what was there */
+
+static void
+ngx_rf_learn_zadd(ngx_rf_learn_t *ln)
+{
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+    if (e != NULL && e->complete) {
+        ngx_rf_learn_again(ln);
+
+    } else {
+        ngx_rf_learn_some(ln);
+    }
+}
+
+
 /* what was read adds to what is known of the key; so does what was written,
  * unless somebody else wrote meanwhile */
 
@@ -399,11 +426,20 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
     key = &ln->argv[1];
     write = ln->command->flags & NGX_RF_CMD_WRITE;
 
+    if (ln->argc > NGX_RF_LEARN_ARGS) {
+
+        if (write) {
+            ngx_rf_learn_forget(ln);
+        }
+
+        return;
+    }
+
     if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK) {
         return;
     }
 
-    if (ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq)) {
+    if (ngx_rf_learn_changed(ln, key, e)) {
 
         if (write) {
             ngx_rf_learn_forget(ln);
@@ -521,6 +557,9 @@ ngx_rf_learn_elements(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
         reply = &nil;
         break;
 
+    case NGX_RF_CMD_SPOP:
+        return ngx_rf_learn_popped(ln, l, c);
+
     default:
         if (reply->type != NGX_RF_REPLY_ARRAY
             || reply->nelts != ln->argc - 2)
@@ -541,6 +580,44 @@ ngx_rf_learn_elements(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
 }
 
 
+/* the reply names them */
+
+static ngx_int_t
+ngx_rf_learn_popped(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
+{
+    ngx_int_t        rc;
+    ngx_uint_t       i, n;
+    ngx_rf_reply_t  *elts;
+
+    elts = ln->reply;
+    n = 1;
+
+    if (elts->type == NGX_RF_REPLY_ARRAY) {
+        n = elts->nelts;
+        elts = elts->elts;
+    }
+
+    if (n > NGX_RF_LEARN_ARGS) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (elts[i].type != NGX_RF_REPLY_STRING) {
+            return elts[i].type == NGX_RF_REPLY_NIL ? NGX_OK : NGX_DECLINED;
+        }
+
+        rc = ngx_rf_coll_remove(l, c, &elts[i].str);
+
+        if (rc != NGX_OK && rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_rf_learn_pairs(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
 {
@@ -558,18 +635,30 @@ ngx_rf_learn_pairs(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
 }
 
 
-/* ZADD with conditions may or may not have done it */
+/* ZADD with conditions may or may not have done it: these members are not known
+ * any more */
 
 static ngx_int_t
 ngx_rf_learn_scores(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
 {
     ngx_int_t   rc;
-    ngx_uint_t  i;
+    ngx_uint_t  i, unsure;
 
-    i = 2;
+    unsure = 0;
 
-    if (ngx_rf_local_is(&ln->argv[i], "ch")) {
-        i++;
+    for (i = 2; i < ln->argc; i++) {
+
+        if (ngx_rf_local_is(&ln->argv[i], "nx")
+            || ngx_rf_local_is(&ln->argv[i], "xx")
+            || ngx_rf_local_is(&ln->argv[i], "gt")
+            || ngx_rf_local_is(&ln->argv[i], "lt")
+            || ngx_rf_local_is(&ln->argv[i], "incr"))
+        {
+            unsure = 1;
+
+        } else if (!ngx_rf_local_is(&ln->argv[i], "ch")) {
+            break;
+        }
     }
 
     if ((ln->argc - i) % 2 != 0) {
@@ -579,7 +668,17 @@ ngx_rf_learn_scores(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
     rc = NGX_OK;
 
     for ( /* void */ ; i + 1 < ln->argc && rc == NGX_OK; i += 2) {
-        rc = ngx_rf_learn_score(l, c, &ln->argv[i + 1], &ln->argv[i]);
+
+        if (!unsure) {
+            rc = ngx_rf_learn_score(l, c, &ln->argv[i + 1], &ln->argv[i]);
+            continue;
+        }
+
+        rc = ngx_rf_coll_remove(l, c, &ln->argv[i + 1]);
+
+        if (rc == NGX_DECLINED) {
+            rc = NGX_OK;
+        }
     }
 
     return rc;
@@ -665,7 +764,7 @@ ngx_rf_learn_again(ngx_rf_learn_t *ln)
     for (i = 1; i <= last; i++, n++) {
         e = ngx_rf_learn_find(ln, &ln->argv[i]);
 
-        if (e == NULL) {
+        if (e == NULL || !e->complete) {
             ngx_rf_learn_forget_keys(ln);
             return;
         }
@@ -740,7 +839,7 @@ ngx_rf_learn_push(ngx_rf_learn_t *ln)
     }
 
     if (ln->reply->integer != (int64_t) ln->argc - 2
-        || ngx_rf_zone_changed_locked(ln->zone, key, e, ln->seq)
+        || ngx_rf_learn_changed(ln, key, e)
         || ln->argc > NGX_RF_LEARN_ELTS)
     {
         ngx_rf_learn_again(ln);
@@ -824,8 +923,7 @@ ngx_rf_learn_seen(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t complete)
     }
 
     if (complete || (ln->command->flags & NGX_RF_CMD_WRITE)) {
-        ngx_rf_zone_seen_locked(ln->zone, e, ln->sent);
-        e->complete = complete;
+        ngx_rf_learn_mark(ln, e, complete);
         return;
     }
 

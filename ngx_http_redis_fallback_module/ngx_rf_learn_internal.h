@@ -36,8 +36,20 @@ typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
 ngx_int_t ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_rf_entry_t **e);
 
-/* a complete entry that nothing has changed since the command was sent */
+/*
+ * Whether somebody else has changed the key since the command was sent.  What
+ * this process has learned since is no such change: replies come in the order
+ * of their commands, so this one is the later.
+ */
+ngx_uint_t ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key,
+    ngx_rf_entry_t *e);
+
+/* an entry that exists and that nobody has changed since; NULL: there is none */
 ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
+
+/* the entry is as Redis has it now, or with "complete" 0 a part of it */
+void ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e,
+    ngx_uint_t complete);
 
 /* argv[1], or all keys of the command */
 void ngx_rf_learn_forget(ngx_rf_learn_t *ln);

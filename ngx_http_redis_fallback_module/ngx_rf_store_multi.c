@@ -19,12 +19,18 @@
 #include "ngx_rf_store_internal.h"
 
 
+/* keys whose time to live is asked for behind EXEC, so that memory may learn
+ * them; the others it learns only if it knows them already */
+#define NGX_RF_MULTI_PTTLS      16
+
 #define NGX_RF_MULTI_ABORT                                                   \
     "EXECABORT Transaction discarded because of: "
 
 
 static void ngx_rf_multi_add(ngx_rf_command_t *multi,
     const ngx_rf_command_t *command);
+static ngx_uint_t ngx_rf_multi_pttls(ngx_rf_work_t *w,
+    ngx_rf_call_command_t *command);
 static ngx_rf_reply_t *ngx_rf_multi_aborted(ngx_rf_work_t *w,
     ngx_rf_reply_t *exec, ngx_str_t **reason);
 static ngx_int_t ngx_rf_multi_error(ngx_pool_t *pool, ngx_str_t *cause,
@@ -139,13 +145,13 @@ ngx_rf_multi_call(ngx_rf_work_t *w)
     call = &w->call;
     n = op->nparts + 2;
 
-    command = ngx_pcalloc(op->pool, n * sizeof(ngx_rf_call_command_t));
+    command = ngx_pcalloc(op->pool, (n + NGX_RF_MULTI_PTTLS)
+                                    * sizeof(ngx_rf_call_command_t));
     if (command == NULL) {
         return NGX_ERROR;
     }
 
     call->commands = command;
-    call->ncommands = n;
 
     command[0].argc = 1;
     command[0].argv = &ngx_rf_multi_words[0];
@@ -158,6 +164,8 @@ ngx_rf_multi_call(ngx_rf_work_t *w)
     command[n - 1].argc = 1;
     command[n - 1].argv = &ngx_rf_multi_words[1];
 
+    call->ncommands = n + ngx_rf_multi_pttls(w, &command[n]);
+
     /* writes that can be repeated one by one may not be so in a row: EXPIRE
      * and then SET with KEEPTTL */
 
@@ -167,12 +175,50 @@ ngx_rf_multi_call(ngx_rf_work_t *w)
 }
 
 
+/* returns how many */
+
+static ngx_uint_t
+ngx_rf_multi_pttls(ngx_rf_work_t *w, ngx_rf_call_command_t *command)
+{
+    ngx_str_t            *argv;
+    ngx_uint_t            i, n;
+    ngx_rf_op_t          *op;
+    ngx_rf_local_part_t  *part;
+
+    op = w->op;
+    n = 0;
+
+    for (i = 0; i < op->nparts && n < NGX_RF_MULTI_PTTLS; i++) {
+        part = &w->parts[i];
+
+        if (!ngx_rf_learn_pttl(part->command, part->argc,
+                               &op->argv[part->first]))
+        {
+            continue;
+        }
+
+        argv = ngx_palloc(op->pool, 2 * sizeof(ngx_str_t));
+        if (argv == NULL) {
+            break;
+        }
+
+        ngx_str_set(&argv[0], "PTTL");
+        argv[1] = op->argv[part->first + 1];
+
+        command[n].argc = 2;
+        command[n++].argv = argv;
+    }
+
+    return n;
+}
+
+
 ngx_rf_reply_t *
 ngx_rf_multi_reply(ngx_rf_work_t *w, ngx_str_t **reason)
 {
     ngx_rf_reply_t  *exec;
 
-    exec = w->call.commands[w->call.ncommands - 1].reply;
+    exec = w->call.commands[w->op->nparts + 1].reply;
 
     if (exec == NULL || exec->type == NGX_RF_REPLY_ERROR) {
         return ngx_rf_multi_aborted(w, exec, reason);
@@ -204,7 +250,7 @@ ngx_rf_multi_aborted(ngx_rf_work_t *w, ngx_rf_reply_t *exec,
         return NULL;
     }
 
-    for (i = 0; i < w->call.ncommands - 1; i++) {
+    for (i = 0; i < w->op->nparts + 1; i++) {
         reply = w->call.commands[i].reply;
 
         if (reply->type != NGX_RF_REPLY_ERROR) {
@@ -252,17 +298,35 @@ ngx_rf_multi_aborted(ngx_rf_work_t *w, ngx_rf_reply_t *exec,
 void
 ngx_rf_multi_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
 {
-    ngx_uint_t            i;
-    ngx_rf_op_t          *op;
-    ngx_rf_local_part_t  *part;
+    int64_t                 pttl;
+    ngx_uint_t              i;
+    ngx_rf_op_t            *op;
+    ngx_rf_local_part_t    *part;
+    ngx_rf_call_command_t  *command, *last;
 
     op = w->op;
+    command = &w->call.commands[op->nparts + 2];
+    last = w->call.commands + w->call.ncommands;
 
     for (i = 0; i < op->nparts; i++) {
         part = &w->parts[i];
+        pttl = -3;
+
+        if (command < last
+            && ngx_rf_learn_pttl(part->command, part->argc,
+                                 &op->argv[part->first]))
+        {
+            if (command->reply
+                && command->reply->type == NGX_RF_REPLY_INTEGER)
+            {
+                pttl = command->reply->integer;
+            }
+
+            command++;
+        }
 
         ngx_rf_learn(&op->store->zone, op->pool, part->command, part->argc,
-                     &op->argv[part->first], &reply->elts[i], -3, w->seq,
+                     &op->argv[part->first], &reply->elts[i], pttl, w->seq,
                      w->sent);
     }
 }

@@ -29,6 +29,8 @@
 
 #define NGX_RF_ZONE_STAMPS      1024
 
+#define NGX_RF_ZONE_LEARNED     256
+
 /* processes that may read without the lock at a time; others keep it */
 #define NGX_RF_ZONE_PINS        64
 
@@ -303,6 +305,9 @@ typedef struct {
     ngx_rf_entry_t       *kept;         /* not to be evicted now */
     ngx_uint_t            prepared;     /* trees are built before begin() */
     ngx_rf_heap_t         heap;         /* of the trees that change */
+    uint64_t              learned[NGX_RF_ZONE_LEARNED];
+                                        /* by hash: the version that an entry
+                                           got by what this process learned */
 } ngx_rf_zone_t;
 
 

@@ -97,6 +97,29 @@ does('SADD seen x y', 2);
 does('ZADD score 1 a', 1);
 does('ZINCRBY score 2.5 a', '3.5');
 
+# several changes of one key under way at a time; what depends on what was there
+
+sub batch {
+    my ($path, $commands, $want) = @_;
+
+    my $res = $nginx->post($path, $json->encode([map { [split] } @$commands]));
+    my $answer = eval { $json->decode($res->{body}) };
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is($json->encode([map { $_->{result} } @$answer]), $json->encode($want),
+       join '; ', @$commands);
+}
+
+batch('/pipeline', ['HSET sess a 1', 'HINCRBY sess b 2', 'EXPIRE sess 1000',
+                    'HSET sess c 3'], [1, 2, 1, 1]);
+batch('/multi-exec', ['INCR limit', 'EXPIRE limit 1000'], [1, 1]);
+batch('/multi-exec', ['INCR limit', 'EXPIRE limit 1000 NX'], [2, 0]);
+does('ZADD board GT 35 cat', 0);
+does('ZADD board NX 5 cat', 0);
+does('SADD lots a b c', 3);
+does('SREM lots b', 1);
+does('SPOP gone 3', []);
+
 
 # fallback
 
@@ -110,12 +133,18 @@ does('HGET user visits', '3');
 does('HGET user mail', undef);
 does('LRANGE queue 0 -1', [qw(a b c)]);
 does('SISMEMBER tags red', 1);
-does('ZRANGE board 0 -1 WITHSCORES', [qw(ann 10 ben 20 cat 30)]);
+does('ZRANGE board 0 -1 WITHSCORES', [qw(ann 10 ben 20 cat 35)]);
+hash('HGETALL sess', { a => 1, b => 2, c => 3 });
+does('INCR limit', 3);
+does('SISMEMBER lots a', 1);
+does('SISMEMBER lots b', 0);
 hash('HGETALL mine', { f => 1, g => 2 });
 does('LRANGE jobs 0 -1', [qw(two three)]);
 does('SISMEMBER seen y', 1);
 does('ZSCORE score a', '3.5');
 does('TYPE board', 'zset');
+ok($nginx->post('/', '["TTL","sess"]')->{body} =~ /9\d\d|1000/,
+   'an expiry that was set is known');
 
 does('HSET cart pear 5 plum 1', 1);
 does('HDEL cart apple', 1);
@@ -130,7 +159,7 @@ does('SADD tags blue', 1);
 does('SREM tags red', 1);
 does('ZADD board GT 25 ben', 0);
 does('ZINCRBY board 5 ann', '15');
-does('ZPOPMAX board', ['cat', '30']);
+does('ZPOPMAX board', ['cat', '35']);
 does('ZADD fresh 1 one 2 two', 2);
 does('SADD set1 a b c', 3);
 does('SADD set2 b c d', 3);
