@@ -15,6 +15,9 @@
 
 
 static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
+static void ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key);
+static void ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key,
+    uint64_t version);
 static void ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_str_t *value, int64_t expire);
 static void ngx_rf_learn_get(ngx_rf_learn_t *ln);
@@ -112,7 +115,7 @@ ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln)
     for (i = command->first; i <= last && i < (ngx_int_t) ln->argc;
          i += command->step)
     {
-        ngx_rf_zone_forget_key_locked(ln->zone, &ln->argv[i]);
+        ngx_rf_learn_forget_key(ln, &ln->argv[i]);
     }
 }
 
@@ -234,8 +237,16 @@ ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key)
 ngx_uint_t
 ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t *e)
 {
-    if (e != NULL && e->version > ln->seq
-        && ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] == e->version)
+    uint32_t  hash;
+    uint64_t  version;
+
+    hash = e ? e->hash : ngx_rf_zone_hash(ln->zone->sh, key);
+
+    version = e ? e->version
+                : ln->zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS];
+
+    if (version > ln->seq
+        && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] == version)
     {
         return 0;
     }
@@ -313,7 +324,36 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 void
 ngx_rf_learn_forget(ngx_rf_learn_t *ln)
 {
-    ngx_rf_zone_forget_key_locked(ln->zone, &ln->argv[1]);
+    ngx_rf_learn_forget_key(ln, &ln->argv[1]);
+}
+
+
+/* what it was is not known, but that nobody else has changed it meanwhile */
+
+static void
+ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key)
+{
+    ngx_uint_t  changed;
+
+    changed = ngx_rf_learn_changed(ln, key,
+                                   ngx_rf_zone_lookup_locked(ln->zone, key));
+
+    ngx_rf_zone_forget_key_locked(ln->zone, key);
+
+    if (!changed) {
+        ngx_rf_learn_note(ln, key, ln->zone->sh->seq);
+    }
+}
+
+
+static void
+ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key, uint64_t version)
+{
+    uint32_t  hash;
+
+    hash = ngx_rf_zone_hash(ln->zone->sh, key);
+
+    ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] = version;
 }
 
 

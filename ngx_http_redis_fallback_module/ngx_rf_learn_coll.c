@@ -748,26 +748,33 @@ ngx_rf_learn_score(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
 }
 
 
-/* the command once more on what memory knows, which must be all of it */
+/* the command once more on what memory knows, which must be all of it, but for
+ * one that goes by what the elements are */
 
 static void
 ngx_rf_learn_again(ngx_rf_learn_t *ln)
 {
     ngx_int_t        i, last;
-    ngx_uint_t       n;
+    ngx_uint_t       n, complete, partial;
     ngx_rf_entry_t  *e;
     ngx_rf_local_t   l;
 
     last = ngx_min(ln->command->last, (ngx_int_t) ln->argc - 1);
     n = 0;
+    complete = 1;
+
+    partial = (ln->id == NGX_RF_CMD_ZREMRANGEBYSCORE
+               || ln->id == NGX_RF_CMD_ZREMRANGEBYLEX);
 
     for (i = 1; i <= last; i++, n++) {
         e = ngx_rf_learn_find(ln, &ln->argv[i]);
 
-        if (e == NULL || !e->complete) {
+        if (e == NULL || !(e->complete || partial)) {
             ngx_rf_learn_forget_keys(ln);
             return;
         }
+
+        complete = e->complete;
     }
 
     if (ngx_rf_zone_begin_locked(ln->zone, n) != NGX_OK) {
@@ -780,7 +787,7 @@ ngx_rf_learn_again(ngx_rf_learn_t *ln)
     ngx_rf_learn_local(ln, &l);
 
     if (ngx_rf_local_handler(ln->id)(&l) != NGX_OK
-        || !ngx_rf_learn_same(l.reply, ln->reply))
+        || (complete && !ngx_rf_learn_same(l.reply, ln->reply)))
     {
         ngx_rf_zone_rollback_locked(ln->zone);
         ngx_rf_learn_forget_keys(ln);
@@ -790,7 +797,7 @@ ngx_rf_learn_again(ngx_rf_learn_t *ln)
     ngx_rf_zone_commit_locked(ln->zone);
 
     for (i = 1; i <= last; i++) {
-        ngx_rf_learn_seen(ln, &ln->argv[i], 1);
+        ngx_rf_learn_seen(ln, &ln->argv[i], complete);
     }
 }
 

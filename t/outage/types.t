@@ -114,6 +114,9 @@ batch('/pipeline', ['HSET sess a 1', 'HINCRBY sess b 2', 'EXPIRE sess 1000',
                     'HSET sess c 3'], [1, 2, 1, 1]);
 batch('/multi-exec', ['INCR limit', 'EXPIRE limit 1000'], [1, 1]);
 batch('/multi-exec', ['INCR limit', 'EXPIRE limit 1000 NX'], [2, 0]);
+batch('/multi-exec', ["ZREMRANGEBYSCORE win -inf $_", "ZADD win $_$_ hit$_",
+                      'ZCARD win', 'PEXPIRE win 60000'],
+      [0, 1, $_, 1]) for 1 .. 3;
 does('ZADD board GT 35 cat', 0);
 does('ZADD board NX 5 cat', 0);
 does('SADD lots a b c', 3);
@@ -136,6 +139,10 @@ does('SISMEMBER tags red', 1);
 does('ZRANGE board 0 -1 WITHSCORES', [qw(ann 10 ben 20 cat 35)]);
 hash('HGETALL sess', { a => 1, b => 2, c => 3 });
 does('INCR limit', 3);
+does('ZRANGE win 0 -1 WITHSCORES', [qw(hit1 11 hit2 22 hit3 33)]);
+does('ZREMRANGEBYSCORE win -inf 22', 2);
+does('ZADD win 44 hit4', 1);
+does('ZCARD win', 2);
 does('SISMEMBER lots a', 1);
 does('SISMEMBER lots b', 0);
 hash('HGETALL mine', { f => 1, g => 2 });
@@ -207,6 +214,8 @@ holds('members merge', [qw(black blue green)], 'SORT', 'tags', 'ALPHA');
 holds('so do scores', { dan => 1, ann => 15, ben => 40 },
       'ZRANGE', 'board', 0, -1, 'WITHSCORES');
 ok($redis->cmd('TTL', 'board') > 900, 'with the expiry set here');
+holds('a window that slid on', { hit4 => 44 },
+      'ZRANGE', 'win', 0, -1, 'WITHSCORES');
 holds('new', { one => 1, two => 2 }, 'ZRANGE', 'fresh', 0, -1, 'WITHSCORES');
 holds('stored', [qw(b c)], 'SORT', 'both', 'ALPHA');
 holds('renamed and changed', [qw(first three)], 'LRANGE', 'work', 0, -1);

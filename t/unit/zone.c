@@ -675,7 +675,18 @@ RF_UNIT(zone_learn)
     learn("GET a", "nil", -2);
     ok(zt_entry(t, "a") == NULL, "nil");
 
+    /* of one process: the replies are in the order of the commands */
+
     learn("SET a 1", "OK", -3);
+    zt_learn(t, "SET a 2", "OK", -3, seq);
+    is_reply(t, "GET a", "2");
+    zt_learn(t, "GET a", "3", -1, seq);
+    is_reply(t, "GET a", "3");
+
+    /* of two */
+
+    learn("SET a 1", "OK", -3);
+    ngx_memzero(t->zone.learned, sizeof(t->zone.learned));
     zt_learn(t, "GET a", "0", -1, seq);
     is_reply(t, "GET a", "1");
     zt_learn(t, "SET a 2", "OK", -3, seq);
