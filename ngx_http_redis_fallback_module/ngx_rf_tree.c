@@ -28,10 +28,10 @@ typedef struct {
 } ngx_rf_tree_check_t;
 
 
-static ngx_uint_t ngx_rf_tree_child_before(ngx_rf_child_t *child,
-    ngx_rf_tree_target_t *target);
 static ngx_uint_t ngx_rf_tree_find_child(ngx_rf_node_t *node,
-    ngx_rf_tree_target_t *target);
+    ngx_rf_tree_target_t *target, uint64_t *rank);
+static ngx_uint_t ngx_rf_tree_find_alike(ngx_rf_child_t *child, ngx_uint_t i,
+    ngx_uint_t n, ngx_rf_tree_target_t *target);
 static ngx_rf_elt_t *ngx_rf_tree_find_elt(ngx_rf_node_t *leaf,
     ngx_rf_tree_target_t *target, uint64_t *rank);
 static ngx_int_t ngx_rf_tree_compare(ngx_rf_elt_t *elt,
@@ -58,7 +58,7 @@ void
 ngx_rf_tree_search(ngx_rf_tree_t *tree, uint64_t key, u_char *name, size_t len,
     uint64_t *rank, ngx_rf_elt_t **elt)
 {
-    ngx_uint_t            i, found;
+    ngx_uint_t            found;
     ngx_rf_elt_t         *e;
     ngx_rf_node_t        *node, *next;
     ngx_rf_child_t       *child;
@@ -81,11 +81,7 @@ ngx_rf_tree_search(ngx_rf_tree_t *tree, uint64_t key, u_char *name, size_t len,
 
     while (node->level) {
         child = ngx_rf_tree_child(node);
-        found = ngx_rf_tree_find_child(node, &target);
-
-        for (i = 0; i < found; i++) {
-            *rank += child[i].count;
-        }
+        found = ngx_rf_tree_find_child(node, &target, rank);
 
         /* its first element follows the last one of this child */
 
@@ -108,22 +104,76 @@ ngx_rf_tree_search(ngx_rf_tree_t *tree, uint64_t key, u_char *name, size_t len,
 }
 
 
-/* the last child that begins before the target, or the first one */
+/*
+ * The last child that begins before the target, or the first one; adds the
+ * elements of those before it to rank.  As these are to be summed up, the
+ * children are looked at from the first one on: a node that is in no cache is
+ * there sooner if it is read in order.
+ */
 
 static ngx_uint_t
-ngx_rf_tree_find_child(ngx_rf_node_t *node, ngx_rf_tree_target_t *target)
+ngx_rf_tree_find_child(ngx_rf_node_t *node, ngx_rf_tree_target_t *target,
+    uint64_t *rank)
 {
-    ngx_uint_t       low, high, middle;
+    ngx_uint_t       i, n, found;
     ngx_rf_child_t  *child;
 
     child = ngx_rf_tree_child(node);
-    low = 0;
-    high = node->n;
+    n = node->n;
+
+    for (i = 1; i < n; i++) {
+
+        if (child[i].key >= target->key
+            && (child[i].key != target->key
+                || child[i].prefix >= target->prefix))
+        {
+            break;
+        }
+
+        *rank += child[i - 1].count;
+    }
+
+    if (i == n
+        || child[i].key != target->key || child[i].prefix != target->prefix)
+    {
+        return i - 1;
+    }
+
+    found = ngx_rf_tree_find_alike(child, i, n, target);
+
+    for ( /* void */ ; i <= found; i++) {
+        *rank += child[i - 1].count;
+    }
+
+    return found;
+}
+
+
+/* the same among children from i on, the first of which begins so much like
+ * the target that only its first element tells */
+
+static ngx_uint_t
+ngx_rf_tree_find_alike(ngx_rf_child_t *child, ngx_uint_t i, ngx_uint_t n,
+    ngx_rf_tree_target_t *target)
+{
+    ngx_uint_t  low, high, middle;
+
+    low = i - 1;
+    high = i;
+
+    while (high < n
+           && child[high].key == target->key
+           && child[high].prefix == target->prefix)
+    {
+        high++;
+    }
 
     while (high - low > 1) {
         middle = (low + high) / 2;
 
-        if (ngx_rf_tree_child_before(&child[middle], target)) {
+        if (ngx_rf_tree_compare(ngx_rf_tree_first(child[middle].node), target)
+            < 0)
+        {
             low = middle;
 
         } else {
@@ -132,21 +182,6 @@ ngx_rf_tree_find_child(ngx_rf_node_t *node, ngx_rf_tree_target_t *target)
     }
 
     return low;
-}
-
-
-static ngx_uint_t
-ngx_rf_tree_child_before(ngx_rf_child_t *child, ngx_rf_tree_target_t *target)
-{
-    if (child->key != target->key) {
-        return child->key < target->key;
-    }
-
-    if (child->prefix != target->prefix) {
-        return child->prefix < target->prefix;
-    }
-
-    return ngx_rf_tree_compare(ngx_rf_tree_first(child->node), target) < 0;
 }
 
 
