@@ -16,7 +16,9 @@
 
 
 /* elements between two offers of the lock: some 100 us of copying */
+#ifndef NGX_RF_COLL_BREATH
 #define NGX_RF_COLL_BREATH      1024
+#endif
 
 /* elements of a reply that take too long to be cleared under it */
 #define NGX_RF_COLL_ARRAY       1024

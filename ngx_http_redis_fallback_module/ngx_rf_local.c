@@ -15,7 +15,9 @@
 #define NGX_RF_LOCAL_SWEEP      2
 
 /* a command with more arguments, or that is to pop more, is a long one */
+#ifndef NGX_RF_LOCAL_LONG
 #define NGX_RF_LOCAL_LONG       256
+#endif
 
 /* how often a long one is tried beside others that change its keys, before it
  * keeps the lock */
@@ -43,6 +45,8 @@ static ngx_int_t ngx_rf_local_write(ngx_rf_local_t *l,
 static ngx_uint_t ngx_rf_local_long(ngx_rf_local_t *l);
 static ngx_int_t ngx_rf_local_slowly(ngx_rf_local_t *l,
     ngx_rf_local_pt handler);
+static ngx_uint_t ngx_rf_local_as_opened(ngx_rf_opened_t *o,
+    ngx_rf_entry_t *e);
 static ngx_int_t ngx_rf_local_redis(ngx_rf_local_t *l, ngx_int_t rc,
     ngx_uint_t pending);
 static ngx_int_t ngx_rf_local_scope(ngx_rf_local_t *l, ngx_uint_t *pending);
@@ -560,10 +564,38 @@ ngx_rf_local_slowly(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 void
 ngx_rf_local_opened(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_entry_t *e)
 {
-    if (l->slow) {
-        l->opened[l->nopened].key = key;
-        l->opened[l->nopened++].version = e ? e->version : 0;
+    ngx_rf_opened_t  *o;
+
+    if (!l->slow) {
+        return;
     }
+
+    o = &l->opened[l->nopened++];
+
+    ngx_memzero(o, sizeof(ngx_rf_opened_t));
+    o->key = key;
+
+    if (e) {
+        o->version = e->version;
+        o->changes = e->changes;
+        o->last_change = e->last_change;
+        o->nsent = e->nsent;
+    }
+}
+
+
+static ngx_uint_t
+ngx_rf_local_as_opened(ngx_rf_opened_t *o, ngx_rf_entry_t *e)
+{
+    if (e == NULL) {
+        return o->version == 0;
+    }
+
+    return e->version == o->version
+           && e->changes == o->changes
+           && e->last_change == o->last_change
+           && e->nsent == o->nsent
+           && !e->flying;
 }
 
 
@@ -593,9 +625,7 @@ ngx_rf_local_settle(ngx_rf_local_t *l)
     for (i = 0; i < l->nopened; i++) {
         e = ngx_rf_zone_lookup_locked(l->zone, l->opened[i].key);
 
-        if (l->opened[i].version != (e ? e->version : 0)
-            || (e && e->flying))
-        {
+        if (!ngx_rf_local_as_opened(&l->opened[i], e)) {
             return NGX_BUSY;
         }
     }

@@ -32,11 +32,15 @@ typedef enum {
 } ngx_rf_scope_e;
 
 
-/* a key that a long write has read, and the version of its entry; 0: none */
+/* a key that a long write has read, and its entry then; version 0: none.  What
+ * becomes of changes in the replay is no new version */
 
 typedef struct {
     ngx_str_t                *key;
     uint64_t                  version;
+    ngx_rf_zchange_t         *changes;
+    ngx_rf_zchange_t         *last_change;
+    uint32_t                  nsent;
 } ngx_rf_opened_t;
 
 

@@ -49,9 +49,17 @@ static ngx_uint_t ngx_rf_tree_check_leaf(ngx_rf_child_t *leaf);
 static ngx_uint_t ngx_rf_tree_check_inner(ngx_rf_tree_check_t *check,
     ngx_rf_child_t *inner);
 
+static void ngx_rf_heap_free_aside(ngx_rf_heap_t *heap);
+static void ngx_rf_heap_put_aside(ngx_rf_heap_t *heap, ngx_rf_node_t *node,
+    ngx_uint_t whole);
 static void ngx_rf_heap_free(ngx_rf_heap_t *heap, ngx_rf_node_t *node);
 
 #define ngx_rf_heap_of(q)  ngx_queue_data(q, ngx_rf_node_t, queue)
+
+/* a node that this transaction has made; after aside() there are later ones of
+ * others */
+#define ngx_rf_heap_made(heap, node)                                         \
+    ((node)->owner >= (heap)->first && (node)->owner <= (heap)->owner)
 
 
 void
@@ -597,6 +605,64 @@ ngx_rf_heap_begin(ngx_rf_heap_t *heap, uint64_t owner)
     ngx_queue_init(&heap->dead);
 
     heap->mark = &heap->dead;
+
+    heap->is_aside = 0;
+    heap->failed = 0;
+}
+
+
+void
+ngx_rf_heap_aside(ngx_rf_heap_t *heap)
+{
+    heap->is_aside = 1;
+}
+
+
+ngx_int_t
+ngx_rf_heap_join(ngx_rf_heap_t *heap)
+{
+    ngx_uint_t           i;
+    ngx_rf_heap_aside_t  *a;
+
+    if (heap->failed) {
+        return NGX_ERROR;
+    }
+
+    heap->is_aside = 0;
+
+    for (i = 0; i < heap->naside; i++) {
+        a = &heap->aside[i];
+
+        a->node->whole = a->whole ? 1 : 0;
+        ngx_queue_insert_tail(&heap->dead, &a->node->queue);
+    }
+
+    ngx_rf_heap_free_aside(heap);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_rf_heap_forget(ngx_rf_heap_t *heap)
+{
+    ngx_rf_heap_free_aside(heap);
+
+    ngx_queue_init(&heap->fresh);
+    ngx_queue_init(&heap->dead);
+
+    heap->mark = &heap->dead;
+}
+
+
+static void
+ngx_rf_heap_free_aside(ngx_rf_heap_t *heap)
+{
+    free(heap->aside);
+
+    heap->aside = NULL;
+    heap->naside = 0;
+    heap->aside_max = 0;
 }
 
 
@@ -634,7 +700,7 @@ ngx_rf_heap_rollback_to(ngx_rf_heap_t *heap)
         ngx_queue_remove(q);
         node->whole = 0;
 
-        if (node->owner >= heap->first) {
+        if (ngx_rf_heap_made(heap, node)) {
             ngx_queue_insert_head(&heap->fresh, q);
         }
     }
@@ -657,7 +723,7 @@ ngx_rf_heap_rollback(ngx_rf_heap_t *heap)
         /* only itself: below are nodes that are fresh, and are freed as such,
          * and others that stay */
 
-        if (node->owner >= heap->first) {
+        if (ngx_rf_heap_made(heap, node)) {
             ngx_rf_heap_free(heap, node);
         }
     }
@@ -670,6 +736,8 @@ ngx_rf_heap_rollback(ngx_rf_heap_t *heap)
     }
 
     heap->mark = &heap->dead;
+
+    ngx_rf_heap_free_aside(heap);
 }
 
 
@@ -724,7 +792,12 @@ ngx_rf_heap_kill(ngx_rf_heap_t *heap, ngx_rf_node_t *node, ngx_uint_t whole)
     ngx_uint_t       i;
     ngx_rf_child_t  *child;
 
-    if (node->owner >= heap->first) {
+    if (heap->is_aside && node->owner != heap->owner) {
+        ngx_rf_heap_put_aside(heap, node, whole);
+        return;
+    }
+
+    if (ngx_rf_heap_made(heap, node)) {
         ngx_queue_remove(&node->queue);
     }
 
@@ -743,6 +816,32 @@ ngx_rf_heap_kill(ngx_rf_heap_t *heap, ngx_rf_node_t *node, ngx_uint_t whole)
     }
 
     ngx_rf_heap_free(heap, node);
+}
+
+
+static void
+ngx_rf_heap_put_aside(ngx_rf_heap_t *heap, ngx_rf_node_t *node,
+    ngx_uint_t whole)
+{
+    size_t                n;
+    ngx_rf_heap_aside_t  *aside;
+
+    if (heap->naside == heap->aside_max) {
+        n = heap->aside_max ? heap->aside_max * 2 : 64;
+        aside = realloc(heap->aside, n * sizeof(ngx_rf_heap_aside_t));
+
+        if (aside == NULL) {
+            heap->failed = 1;
+            return;
+        }
+
+        heap->aside = aside;
+        heap->aside_max = n;
+    }
+
+    aside = &heap->aside[heap->naside++];
+    aside->node = node;
+    aside->whole = whole;
 }
 
 

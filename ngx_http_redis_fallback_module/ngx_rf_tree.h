@@ -93,7 +93,18 @@ typedef struct {
  * fresh ones; a dead node with "whole" set is to be freed with all below it,
  * see ngx_rf_tree_children().  savepoint() and rollback_to() are the same for
  * a part of it.  "owner" is a number never used before.
+ *
+ * aside() after begin(): others may change the same trees until join(), so that
+ * no node that was there before is written to; what dies is kept in mind.
+ * join() says that they have not, and goes on as after begin(); NGX_ERROR:
+ * there was no memory for that.  forget() gives up what was done since, without
+ * a look at nodes: they are no more.
  */
+
+typedef struct {
+    ngx_rf_node_t         *node;
+    ngx_uint_t             whole;
+} ngx_rf_heap_aside_t;
 
 typedef struct {
     void                *(*alloc)(void *ctx, size_t size);  /* NULL: no room */
@@ -106,9 +117,18 @@ typedef struct {
     ngx_queue_t            fresh;
     ngx_queue_t            dead;
     ngx_queue_t           *mark;        /* last dead one of the savepoint */
+
+    ngx_rf_heap_aside_t   *aside;       /* what has died since aside() */
+    ngx_uint_t             naside;
+    ngx_uint_t             aside_max;
+    unsigned               is_aside:1;
+    unsigned               failed:1;
 } ngx_rf_heap_t;
 
 void ngx_rf_heap_begin(ngx_rf_heap_t *heap, uint64_t owner);
+void ngx_rf_heap_aside(ngx_rf_heap_t *heap);
+ngx_int_t ngx_rf_heap_join(ngx_rf_heap_t *heap);
+void ngx_rf_heap_forget(ngx_rf_heap_t *heap);
 void ngx_rf_heap_savepoint(ngx_rf_heap_t *heap, uint64_t owner);
 void ngx_rf_heap_rollback_to(ngx_rf_heap_t *heap);
 void ngx_rf_heap_rollback(ngx_rf_heap_t *heap);

@@ -62,7 +62,14 @@ ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     zone->plain = 0;
 
-    if (!zone->prepared) {
+    if (zone->prepared) {
+
+        if (ngx_rf_heap_join(&zone->heap) != NGX_OK) {
+            ngx_rf_zone_end(zone);
+            return NGX_RF_NEED_ROOM;
+        }
+
+    } else {
         ngx_rf_heap_begin(&zone->heap, ++sh->owner);
     }
 
@@ -78,6 +85,7 @@ ngx_rf_zone_prepare_locked(ngx_rf_zone_t *zone)
     }
 
     ngx_rf_heap_begin(&zone->heap, ++zone->sh->owner);
+    ngx_rf_heap_aside(&zone->heap);
 
     zone->prepared = 1;
     zone->plain = 1;

@@ -14,6 +14,8 @@
 
 static ngx_int_t ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t **rec);
+static void ngx_rf_zone_disclaim(ngx_rf_zone_t *zone,
+    ngx_rf_record_t **list);
 static void ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone,
     ngx_rf_record_t *rec);
 static void ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
@@ -81,6 +83,10 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
             ngx_rf_zone_release(zone, e);
         }
 
+        if (rc == NGX_AGAIN) {
+            ngx_rf_zone_disclaim(zone, &list);
+        }
+
         if (rc != NGX_OK) {
             break;
         }
@@ -92,6 +98,41 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
     ngx_rf_zone_unlock(zone);
 
     return list;
+}
+
+
+/*
+ * The zone was made anew while a record was written, and has kept the claim of
+ * an entry that no record will give back: none of this batch stands.
+ */
+
+static void
+ngx_rf_zone_disclaim(ngx_rf_zone_t *zone, ngx_rf_record_t **list)
+{
+    ngx_queue_t       *q, *next;
+    ngx_rf_entry_t    *e;
+    ngx_rf_record_t   *rec;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    while (*list) {
+        rec = *list;
+        *list = rec->next;
+        free(rec);
+    }
+
+    for (q = ngx_queue_head(&sh->writing);
+         q != ngx_queue_sentinel(&sh->writing);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+
+        if (e->writer == ngx_pid) {
+            ngx_rf_zone_release(zone, e);
+        }
+    }
 }
 
 

@@ -20,8 +20,10 @@
 #define NGX_RF_RECORD_SCORE     32
 
 /* elements between two offers of the lock; so many in all make it worth it */
+#ifndef NGX_RF_RECORD_BREATH
 #define NGX_RF_RECORD_BREATH    2048
 #define NGX_RF_RECORD_HEAVY     8192
+#endif
 
 
 /*

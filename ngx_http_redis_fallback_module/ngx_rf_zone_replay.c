@@ -34,6 +34,7 @@ static void ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 static void ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_uint_t keep);
 static void ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static void ngx_rf_zone_land_all(ngx_rf_zone_t *zone);
 
 
 ngx_rf_record_t *
@@ -41,7 +42,7 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     int64_t now, ngx_uint_t *restored)
 {
     size_t             size;
-    ngx_uint_t         i;
+    ngx_uint_t         i, rebuilds;
     ngx_rf_entry_t    *e;
     ngx_rf_record_t   *list, **last, *rec;
     ngx_rf_zone_sh_t  *sh;
@@ -58,6 +59,7 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     ngx_rf_zone_lock(zone);
 
     i = 0;
+    rebuilds = sh->rebuilds;
 
     while (!ngx_queue_empty(&sh->pending_queue) && i < n && size < bytes) {
 
@@ -96,6 +98,20 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     }
 
 done:
+
+    if (sh->rebuilds != rebuilds) {
+
+        /* the zone was made anew while a record was written, and one is in
+         * flight there that has none: all of it again */
+
+        while (list) {
+            rec = list;
+            list = rec->next;
+            free(rec);
+        }
+
+        ngx_rf_zone_land_all(zone);
+    }
 
     ngx_rf_zone_unlock(zone);
 
@@ -507,14 +523,20 @@ ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 void
 ngx_rf_zone_replay_reset(ngx_rf_zone_t *zone)
 {
+    ngx_rf_zone_lock(zone);
+    ngx_rf_zone_land_all(zone);
+    ngx_rf_zone_unlock(zone);
+}
+
+
+static void
+ngx_rf_zone_land_all(ngx_rf_zone_t *zone)
+{
     ngx_queue_t       *q;
     ngx_rf_entry_t    *e;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
-
-    ngx_rf_zone_lock(zone);
-
     sh->restore_at = 0;
 
     /* from the tail, each to the head: the order of before */
@@ -530,8 +552,6 @@ ngx_rf_zone_replay_reset(ngx_rf_zone_t *zone)
             ngx_queue_insert_head(&sh->pending_queue, &e->queue);
         }
     }
-
-    ngx_rf_zone_unlock(zone);
 }
 
 

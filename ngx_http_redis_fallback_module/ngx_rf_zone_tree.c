@@ -31,8 +31,7 @@ ngx_rf_zone_heap_init(ngx_rf_zone_t *zone)
     zone->heap.free = ngx_rf_zone_node_free;
     zone->heap.ctx = zone;
 
-    ngx_queue_init(&zone->heap.fresh);
-    ngx_queue_init(&zone->heap.dead);
+    ngx_rf_heap_forget(&zone->heap);
 }
 
 
@@ -66,7 +65,9 @@ ngx_rf_zone_node_free(void *ctx, ngx_rf_node_t *node)
 static void
 ngx_rf_zone_discard(ngx_rf_zone_t *zone, ngx_rf_node_t *node)
 {
-    node->owner = zone->sh->owner;
+    /* nobody's, who may be building beside it, and older than the next pin */
+
+    node->owner = ++zone->sh->owner;
     ngx_queue_insert_tail(&zone->sh->trash, &node->queue);
 }
 

@@ -84,4 +84,12 @@ void fuzz_slab_kill(ngx_uint_t n, jmp_buf *where);
 void fuzz_slab_open(ngx_slab_pool_t *pool);
 
 
+/*
+ * lock.c: the n-th time from now on that the zone's lock is wanted, hook() runs
+ * before, as if others had come first; n 0: never.  Within the zone's own room
+ * it is not noticed.
+ */
+void fuzz_lock_hook(ngx_uint_t n, void (*hook)(void *data), void *data);
+
+
 #endif /* _FUZZ_H_INCLUDED_ */

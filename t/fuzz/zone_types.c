@@ -8,29 +8,36 @@
  * all is acknowledged and forgotten: then nothing may be left in memory.
  */
 
+#include <sanitizer/lsan_interface.h>
 #include "fuzz.h"
 #include "ngx_rf_codec.h"
 #include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
-#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
 #include "sound.h"
 #include "zone_args.h"
 
 
-#define ZT_PARTS  12
+#define ZT_PARTS    12
+
+/* that do something at a time, all but one waiting for the lock */
+#define ZT_WORKERS  3
 
 
 typedef struct {
     fuzz_input_t              in;
     ngx_pool_t               *pool;     /* of one command or event */
     ngx_shm_zone_t            shm;
-    ngx_rf_zone_t             zone;
+    ngx_rf_zone_t            *zone;     /* of the one who works */
+    ngx_rf_zone_t             zones[ZT_WORKERS];
     ngx_rf_scope_e            scope;
     ngx_uint_t                files;
-    ngx_uint_t                kill;     /* the next command, at this call */
+    ngx_uint_t                kill;     /* the next one, at this call */
     ngx_rf_record_t          *flying;   /* being replayed */
     ngx_rf_record_t          *writing;  /* being written */
+    ngx_uint_t                others;   /* they do something meanwhile */
+    ngx_uint_t                leading;  /* replays, or writes files */
     jmp_buf                   killed;
 } zt_t;
 
@@ -43,6 +50,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void zt_start(zt_t *t);
 static void zt_memory(ngx_shm_zone_t *shm, ngx_uint_t n);
 static void zt_step(zt_t *t);
+static void zt_event(zt_t *t, zt_event_pt event);
+static void zt_event_killed(zt_t *t, zt_event_pt event,
+    ngx_uint_t leading);
+static void zt_others(void *data);
 static void zt_finish(zt_t *t);
 static void zt_exec(zt_t *t, zone_args_t *c);
 static void zt_prepare(zt_t *t, ngx_rf_local_t *l);
@@ -111,6 +122,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ngx_destroy_pool(t.pool);
     }
 
+    fuzz_lock_hook(0, NULL, NULL);
+
     zt_sound(&t);
     zt_finish(&t);
 
@@ -125,6 +138,7 @@ zt_start(zt_t *t)
 
     fuzz_random(1);
     fuzz_slab_kill(0, NULL);
+    fuzz_lock_hook(0, NULL, NULL);
 
     zt_clock.sec = 1700000000;
     zt_clock.msec = 0;
@@ -132,16 +146,17 @@ zt_start(zt_t *t)
 
     flags = fuzz_byte(&t->in);
 
-    t->shm.data = &t->zone;
+    t->zone = &t->zones[0];
+    t->shm.data = t->zone;
 
     zt_memory(&t->shm, flags & 3);
 
-    ngx_str_set(&t->zone.name, "app");
-    t->zone.files = (flags & 4) ? 1 : 0;
+    ngx_str_set(&t->zone->name, "app");
+    t->zone->files = (flags & 4) ? 1 : 0;
 
     fuzz_check(ngx_rf_zone_init(&t->shm, NULL) == NGX_OK);
 
-    t->zone.sh->files_ready = (flags & 8) ? 1 : 0;
+    t->zone->sh->files_ready = (flags & 8) ? 1 : 0;
 }
 
 
@@ -190,7 +205,113 @@ zt_step(zt_t *t)
                 fuzz_left(&t->in) ? t->in.pos[0] : -1);
     }
 
-    zt_events[code](t);
+    zt_event(t, zt_events[code]);
+}
+
+
+static void
+zt_event(zt_t *t, zt_event_pt event)
+{
+    ngx_uint_t  leads, leading;
+
+    leads = (event == zt_replay || event == zt_replayed || event == zt_flush
+             || event == zt_flushed || event == zt_reset);
+
+    /* there is one leader, and who gives the lock away keeps his zone */
+
+    if (t->others
+        && ((leads && t->leading) || event == zt_copy || event == zt_repath))
+    {
+        return;
+    }
+
+    leading = t->leading;
+    t->leading |= leads;
+
+    if (t->kill
+        && (event == zt_replay || event == zt_replayed || event == zt_flushed
+            || event == zt_learn || event == zt_forget || event == zt_load))
+    {
+        zt_event_killed(t, event, leading);
+
+    } else {
+        event(t);
+    }
+
+    t->leading = leading;
+}
+
+
+/* by the leader, unless that is another one */
+
+static void
+zt_event_killed(zt_t *t, zt_event_pt event, ngx_uint_t leading)
+{
+    t->zone->sh->leader = leading ? 1 : ngx_pid;
+
+    fuzz_slab_kill(t->kill, &t->killed);
+    t->kill = 0;
+
+    /* what it has allocated goes with it */
+    __lsan_disable();
+
+    if (setjmp(t->killed) == 0) {
+        event(t);
+
+    } else {
+        zt_die(t);
+
+        if (!leading) {
+            zt_drop(&t->flying);
+        }
+    }
+
+    __lsan_enable();
+
+    fuzz_slab_kill(0, NULL);
+    t->zone->sh->leader = 0;
+}
+
+
+/* where one gives the lock away, or waits for it */
+
+static void
+zt_others(void *data)
+{
+    zt_t *t = data;
+
+    ngx_uint_t      n;
+    ngx_rf_zone_t  *zone;
+
+    if (t->others == ZT_WORKERS - 1) {
+        return;
+    }
+
+    /* who waits is not killed */
+    fuzz_slab_kill(0, NULL);
+
+    zone = t->zone;
+
+    t->others++;
+    t->zone = &t->zones[t->others];
+
+    ngx_memzero(t->zone, sizeof(ngx_rf_zone_t));
+    t->zone->shm_zone = zone->shm_zone;
+    t->zone->shpool = zone->shpool;
+    t->zone->sh = zone->sh;
+    t->zone->name = zone->name;
+    t->zone->log = zone->log;
+    t->zone->files = zone->files;
+    ngx_memcpy(t->zone->path_sha1, zone->path_sha1, 20);
+
+    ngx_rf_zone_heap_init(t->zone);
+
+    for (n = 1 + (fuzz_byte(&t->in) & 3); n && fuzz_left(&t->in); n--) {
+        zt_step(t);
+    }
+
+    t->zone = zone;
+    t->others--;
 }
 
 
@@ -200,47 +321,47 @@ zt_finish(zt_t *t)
     ngx_uint_t        n;
     ngx_rf_record_t  *rec;
 
-    t->zone.sh->restore = 0;
+    t->zone->sh->restore = 0;
 
     zt_drop(&t->flying);
-    ngx_rf_zone_replay_reset(&t->zone);
+    ngx_rf_zone_replay_reset(t->zone);
 
     for (n = 0; n < 8; n++) {
-        ngx_rf_zone_dirty_done(&t->zone, t->writing);
-        t->writing = ngx_rf_zone_dirty_take(&t->zone, 100000, 1 << 30);
+        ngx_rf_zone_dirty_done(t->zone, t->writing);
+        t->writing = ngx_rf_zone_dirty_take(t->zone, 100000, 1 << 30);
 
         for (rec = t->writing; rec; rec = rec->next) {
             rec->status = NGX_OK;
         }
 
-        t->flying = ngx_rf_zone_replay_take(&t->zone, 100000, 1 << 30,
+        t->flying = ngx_rf_zone_replay_take(t->zone, 100000, 1 << 30,
                                             ngx_rf_now(), NULL);
 
         for (rec = t->flying; rec; rec = rec->next) {
-            ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 0, ngx_rf_now());
+            ngx_rf_zone_replay_done(t->zone, rec, NGX_OK, 0, ngx_rf_now());
         }
 
         zt_drop(&t->flying);
     }
 
     fuzz_check(t->writing == NULL);
-    fuzz_check(t->zone.sh->npending == 0 && t->zone.sh->ndirty == 0);
+    fuzz_check(t->zone->sh->npending == 0 && t->zone->sh->ndirty == 0);
 
-    ngx_rf_zone_lock(&t->zone);
-    ngx_rf_zone_forget_all_locked(&t->zone);
+    ngx_rf_zone_lock(t->zone);
+    ngx_rf_zone_forget_all_locked(t->zone);
 
-    for (n = 0; n < 1000 && !ngx_queue_empty(&t->zone.sh->trash); n++) {
-        ngx_rf_zone_sweep_locked(&t->zone, ngx_rf_now(), 64);
+    for (n = 0; n < 1000 && !ngx_queue_empty(&t->zone->sh->trash); n++) {
+        ngx_rf_zone_sweep_locked(t->zone, ngx_rf_now(), 64);
     }
 
-    ngx_rf_zone_unlock(&t->zone);
+    ngx_rf_zone_unlock(t->zone);
 
     zt_sound(t);
 
-    fuzz_check(t->zone.sh->entries == 0);
+    fuzz_check(t->zone->sh->entries == 0);
 
     /* the zone's header */
-    fuzz_check(fuzz_slab_blocks(t->zone.shpool) == 1);
+    fuzz_check(fuzz_slab_blocks(t->zone->shpool) == 1);
 }
 
 
@@ -279,7 +400,7 @@ zt_prepare(zt_t *t, ngx_rf_local_t *l)
 {
     ngx_memzero(l, sizeof(ngx_rf_local_t));
 
-    l->zone = &t->zone;
+    l->zone = t->zone;
     l->pool = t->pool;
     l->now = ngx_rf_now();
     l->scope = t->scope;
@@ -336,6 +457,7 @@ zt_run(zt_t *t, ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
 
     case NGX_RF_NEED_ROOM:
     case NGX_RF_NEED_WAIT:
+    case NGX_RF_NEED_RETRY:
     case NGX_RF_NEED_REDIS:
         fuzz_check(l->version == 0);
         break;
@@ -344,8 +466,8 @@ zt_run(zt_t *t, ngx_rf_local_t *l, ngx_rf_local_part_t *parts, ngx_uint_t n)
         fuzz_failed(__FILE__, __LINE__, "a known return code");
     }
 
-    fuzz_check(t->zone.sh->nundo == 0);
-    fuzz_check(t->zone.sh->npins == 0);
+    fuzz_check(t->zone->sh->nundo == 0);
+    fuzz_check(t->others || t->zone->sh->npins == 0);
 
     return rc;
 }
@@ -359,17 +481,18 @@ zt_die(zt_t *t)
     ngx_uint_t  rebuilds;
 
     fuzz_slab_kill(0, NULL);
-    fuzz_slab_open(t->zone.shpool);
+    fuzz_lock_hook(0, NULL, NULL);
+    fuzz_slab_open(t->zone->shpool);
 
-    rebuilds = t->zone.sh->rebuilds;
+    rebuilds = t->zone->sh->rebuilds;
 
-    fuzz_check(t->zone.sh->busy == (ngx_atomic_uint_t) ngx_pid);
-    ngx_shmtx_unlock(&t->zone.shpool->mutex);
+    fuzz_check(t->zone->sh->busy == (ngx_atomic_uint_t) ngx_pid);
+    ngx_shmtx_unlock(&t->zone->shpool->mutex);
 
-    ngx_rf_zone_lock(&t->zone);
-    ngx_rf_zone_unlock(&t->zone);
+    ngx_rf_zone_lock(t->zone);
+    ngx_rf_zone_unlock(t->zone);
 
-    fuzz_check(t->zone.sh->rebuilds == rebuilds + 1);
+    fuzz_check(t->zone->sh->rebuilds == rebuilds + 1);
 
     zt_sound(t);
 }
@@ -473,7 +596,7 @@ zt_replay(zt_t *t)
 
     b = fuzz_byte(&t->in);
 
-    list = ngx_rf_zone_replay_take(&t->zone, 1 + b % 8, 1 << 20, ngx_rf_now(),
+    list = ngx_rf_zone_replay_take(t->zone, 1 + b % 8, 1 << 20, ngx_rf_now(),
                                    (b & 0x80) ? &b : NULL);
 
     zt_groups(list);
@@ -522,10 +645,9 @@ zt_replayed(zt_t *t)
         return;
     }
 
-    t->flying = rec->next;
-
-    ngx_rf_zone_replay_done(&t->zone, rec, codes[b & 3], (b >> 2) & 1,
+    ngx_rf_zone_replay_done(t->zone, rec, codes[b & 3], (b >> 2) & 1,
                             ngx_rf_now());
+    t->flying = rec->next;
     free(rec);
 }
 
@@ -537,7 +659,7 @@ zt_flush(zt_t *t)
 
     for (last = &t->writing; *last; last = &(*last)->next) { /* void */ }
 
-    *last = ngx_rf_zone_dirty_take(&t->zone, 1 + fuzz_byte(&t->in) % 8,
+    *last = ngx_rf_zone_dirty_take(t->zone, 1 + fuzz_byte(&t->in) % 8,
                                    1 << 20);
 }
 
@@ -570,7 +692,7 @@ zt_flushed(zt_t *t)
         free(text);
     }
 
-    ngx_rf_zone_dirty_done(&t->zone, t->writing);
+    ngx_rf_zone_dirty_done(t->zone, t->writing);
     t->writing = NULL;
 }
 
@@ -598,7 +720,7 @@ zt_learn(zt_t *t)
 
     b = fuzz_byte(&t->in);
     pttl = b < 3 ? (int64_t) b - 3 : (int64_t) b * 100;
-    seq = t->zone.sh->seq - (b & 1);
+    seq = t->zone->sh->seq - (b & 1);
 
     zone_trace("    learned", c.argc, c.argv);
 
@@ -606,7 +728,7 @@ zt_learn(zt_t *t)
         zone_trace("        element", 1, &reply.elts[n].str);
     }
 
-    ngx_rf_learn(&t->zone, t->pool, command, c.argc, c.argv, &reply, pttl, seq,
+    ngx_rf_learn(t->zone, t->pool, command, c.argc, c.argv, &reply, pttl, seq,
                  ngx_rf_now());
 }
 
@@ -672,20 +794,20 @@ zt_forget(zt_t *t)
 
     b = fuzz_byte(&t->in);
 
-    ngx_rf_zone_lock(&t->zone);
+    ngx_rf_zone_lock(t->zone);
 
     if (b == 0) {
-        ngx_rf_zone_forget_all_locked(&t->zone);
+        ngx_rf_zone_forget_all_locked(t->zone);
 
     } else if (b & 1) {
         zone_key(&key, b >> 1);
-        ngx_rf_zone_forget_key_locked(&t->zone, &key);
+        ngx_rf_zone_forget_key_locked(t->zone, &key);
 
     } else {
-        ngx_rf_zone_sweep_locked(&t->zone, ngx_rf_now(), b);
+        ngx_rf_zone_sweep_locked(t->zone, ngx_rf_now(), b);
     }
 
-    ngx_rf_zone_unlock(&t->zone);
+    ngx_rf_zone_unlock(t->zone);
 }
 
 
@@ -697,8 +819,8 @@ zt_scope(zt_t *t)
     b = fuzz_byte(&t->in);
 
     t->scope = (b & 3) % 3;
-    t->files = t->zone.files && (b & 4);
-    t->zone.sh->files_ready = (b >> 3) & 1;
+    t->files = t->zone->files && (b & 4);
+    t->zone->sh->files_ready = (b >> 3) & 1;
 }
 
 
@@ -708,11 +830,11 @@ static void
 zt_lost(zt_t *t)
 {
     if (fuzz_byte(&t->in) & 1) {
-        t->zone.sh->run++;
-        t->zone.sh->restore = 1;
+        t->zone->sh->run++;
+        t->zone->sh->restore = 1;
 
     } else {
-        t->zone.sh->restore = 0;
+        t->zone->sh->restore = 0;
     }
 }
 
@@ -722,13 +844,16 @@ zt_lost(zt_t *t)
 static void
 zt_load(zt_t *t)
 {
+    u_char           *text;
+    size_t            len;
     ngx_str_t         values[8];
     ngx_int_t         rc;
     ngx_uint_t        i, b;
+    const char       *why;
     ngx_rf_record_t   from, *rec;
     ngx_rf_change_t   change;
 
-    if (!t->zone.files) {
+    if (!t->zone->files) {
         return;
     }
 
@@ -744,7 +869,7 @@ zt_load(zt_t *t)
 
     b = fuzz_byte(&t->in);
     zone_key(&from.key, b);
-    from.version = from.foreign ? 0 : t->zone.sh->seq - (b >> 4) + 8;
+    from.version = from.foreign ? 0 : t->zone->sh->seq - (b >> 4) + 8;
 
     from.nvalues = fuzz_byte(&t->in) % 8;
     from.values = values;
@@ -779,10 +904,20 @@ zt_load(zt_t *t)
 
     zone_trace("    values", from.nvalues, values);
 
-    rec = ngx_rf_codec_clone(&from);
-    fuzz_check(rec != NULL);
+    /* what is no record does not come as far as the zone */
 
-    rc = ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0, ngx_rf_now());
+    fuzz_check(ngx_rf_codec_encode(&from, &text, &len) == NGX_OK);
+    rc = ngx_rf_codec_decode(text, len, &rec, &why);
+    free(text);
+
+    if (rc != NGX_OK) {
+        fuzz_check(rc == NGX_DECLINED);
+        return;
+    }
+
+    rec->foreign = from.foreign;
+
+    rc = ngx_rf_zone_load(t->zone, rec, t->zone->sh->seq, 0, ngx_rf_now());
 
     fuzz_check(rc == NGX_OK || rc == NGX_DECLINED || rc == NGX_BUSY
                || rc == NGX_RF_NEED_ROOM);
@@ -797,7 +932,7 @@ static void
 zt_reset(zt_t *t)
 {
     zt_drop(&t->flying);
-    ngx_rf_zone_replay_reset(&t->zone);
+    ngx_rf_zone_replay_reset(t->zone);
 }
 
 
@@ -810,18 +945,27 @@ zt_hurry(zt_t *t)
     b = fuzz_byte(&t->in);
     zone_key(&key, b);
 
-    ngx_rf_zone_hurry(&t->zone, &key);
-    ngx_rf_zone_replay_hurry(&t->zone, &key);
+    ngx_rf_zone_hurry(t->zone, &key);
+    ngx_rf_zone_replay_hurry(t->zone, &key);
 
-    (void) ngx_rf_zone_durable(&t->zone, &key, t->zone.sh->seq - (b >> 4));
-    (void) ngx_rf_zone_outdated(&t->zone, &key, t->zone.sh->seq - (b >> 4));
+    (void) ngx_rf_zone_durable(t->zone, &key, t->zone->sh->seq - (b >> 4));
+    (void) ngx_rf_zone_outdated(t->zone, &key, t->zone->sh->seq - (b >> 4));
 }
 
 
 static void
 zt_kill(zt_t *t)
 {
-    t->kill = 1 + fuzz_byte(&t->in);
+    ngx_uint_t  b;
+
+    b = fuzz_byte(&t->in);
+
+    if (b < 0xe0) {
+        t->kill = 1 + b;
+
+    } else {
+        fuzz_lock_hook(1 + (b & 0x1f), zt_others, t);
+    }
 }
 
 
@@ -830,7 +974,7 @@ zt_kill(zt_t *t)
 static void
 zt_dead(zt_t *t)
 {
-    ngx_rf_zone_lock(&t->zone);
+    ngx_rf_zone_lock(t->zone);
     zt_die(t);
 }
 
@@ -838,7 +982,12 @@ zt_dead(zt_t *t)
 static void
 zt_sound(zt_t *t)
 {
-    fuzz_check(sound_zone(&t->zone, 0));
+    if (t->others) {
+        /* one who waits may be building trees */
+        return;
+    }
+
+    fuzz_check(sound_zone(t->zone, 0));
 }
 
 
@@ -855,11 +1004,14 @@ zt_copy(zt_t *t)
 
     b = fuzz_byte(&t->in);
 
+    /* it holds the locks of both */
+    fuzz_lock_hook(0, NULL, NULL);
+
     zt_drop(&t->flying);
     zt_drop(&t->writing);
 
     ngx_memzero(&zone, sizeof(ngx_rf_zone_t));
-    zone.name = t->zone.name;
+    zone.name = t->zone->name;
     zone.files = (b >> 2) & 1;
 
     shm = t->shm;
@@ -868,19 +1020,19 @@ zt_copy(zt_t *t)
     zt_memory(&shm, b & 3);
     fuzz_check(ngx_rf_zone_init(&shm, NULL) == NGX_OK);
 
-    (void) ngx_rf_zone_copy(&t->zone, &zone, &left);
+    (void) ngx_rf_zone_copy(t->zone, &zone, &left);
     zt_drop(&left);
 
-    ready = t->zone.sh->files_ready;
+    ready = t->zone->sh->files_ready;
 
     t->shm = shm;
-    t->shm.data = &t->zone;
-    t->zone.files = zone.files;
+    t->shm.data = t->zone;
+    t->zone->files = zone.files;
     t->files = 0;
 
     fuzz_check(ngx_rf_zone_init(&t->shm, t) == NGX_OK);
 
-    t->zone.sh->files_ready = ready && zone.files;
+    t->zone->sh->files_ready = ready && zone.files;
 
     zt_sound(t);
 }
@@ -889,10 +1041,10 @@ zt_copy(zt_t *t)
 static void
 zt_repath(zt_t *t)
 {
-    t->zone.files = fuzz_byte(&t->in) & 1;
+    t->zone->files = fuzz_byte(&t->in) & 1;
     t->files = 0;
 
-    ngx_rf_zone_repath(&t->zone);
+    ngx_rf_zone_repath(t->zone);
 }
 
 
