@@ -211,8 +211,18 @@ format:
 matrix:
 	@scripts/matrix
 
+# BENCH: some paths of either; none: all
+
+BENCH_TYPES = hget hset lpush sadd zadd pipeline files lock
+
 bench: build
-	@RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN) bench/run $(BENCH)
+	@export RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN); \
+	 run="$(strip $(filter-out $(BENCH_TYPES),$(BENCH)))"; \
+	 types="$(strip $(filter $(BENCH_TYPES),$(BENCH)))"; failed=0; \
+	 [ -n "$$types$$run" ] && [ -z "$$run" ] || bench/run $$run || failed=1; \
+	 [ -n "$$types$$run" ] && [ -z "$$types" ] || bench/types $$types \
+	     || failed=1; \
+	 exit $$failed
 
 soak: build
 	@scripts/deps --check

@@ -1,7 +1,7 @@
 package Bench;
 
-# What bench/run and bench/callgrind share: the paths that are measured, the
-# configuration with them, the servers, and the CPU time of a process.
+# What bench/run, bench/types and bench/callgrind share: the paths of plain keys,
+# the configuration with them, the servers, and the CPU time of a process.
 
 use strict;
 use warnings;
@@ -10,6 +10,8 @@ use RF;
 use Time::HiRes ();
 
 our $KEYS = 1000;
+
+my $alone;
 
 # "4 KB": a line of nginx.conf, and so the text of "return", ends at 4,096
 
@@ -161,6 +163,117 @@ sub cpu {
 }
 
 
+# The cores of nginx and of the others; undef where there is but one.
+
+sub cores {
+    my @cores = split ' ', $ENV{BENCH_CORES} || '';
+    return @cores if @cores == 2;
+
+    my $n = () = RF::slurp('/proc/cpuinfo') =~ /^processor\s*:/mg;
+    return (0, 1) if $n > 1;
+
+    print "one core only: figures are of little worth\n" unless $alone++;
+
+    return (undef, undef);
+}
+
+
+# this process, and what it starts
+
+sub pin_others { pin($$, (cores())[1]) }
+
+
+sub start_nginx {
+    my (%opt) = @_;
+
+    pin($$, (cores())[0]);
+    my $nginx = RF::Nginx->new(workers => 1, log_level => 'notice',
+                               main => 'worker_rlimit_nofile 8192;', %opt);
+    pin_others();
+
+    return $nginx;
+}
+
+
+# a floor, and right after it the path
+
+sub compare {
+    my ($nginx, $redis, $floor_path, $path, $size, $seconds) = @_;
+
+    my $floor = one_run($nginx, $redis, $floor_path, $size, $seconds);
+    return $floor if $floor->{error};
+
+    my $run = one_run($nginx, $redis, $path, $size, $seconds);
+    return $run if $run->{error};
+
+    $run->{floor} = $floor->{us};
+    $run->{floor_rps} = $floor->{rps};
+    $run->{x} = $run->{us} / $floor->{us};
+    $run->{loop_x} = $run->{loop} / $floor->{us};
+
+    return $run;
+}
+
+
+# CPU time of a path, per request; "redis" may be undef
+
+sub one_run {
+    my ($nginx, $redis, $path, $size, $seconds) = @_;
+
+    my ($worker) = $nginx->workers;
+    settle($worker, 20)
+        || print "the worker does not come to rest before $path->{id}\n";
+
+    my $count = counter($nginx, $path);
+    my $all = cpu($worker);
+    my $loop = cpu($worker, 1);
+    my $server = $redis ? cpu($redis->pid) : 0;
+
+    my $wrk = wrk($nginx->port, $path, $size, seconds => $seconds);
+
+    $all = cpu($worker) - $all;
+    $loop = cpu($worker, 1) - $loop;
+    $server = cpu($redis->pid) - $server if $redis;
+
+    return $wrk if $wrk->{error};
+
+    if (($nginx->workers)[0] != $worker) {
+        return { error => 'the worker died' };
+    }
+
+    if ($path->{proof}) {
+        my $moved = (counter($nginx, $path) - $count) / $wrk->{requests};
+        my $expected = $path->{proof}[3];
+
+        if ($moved < $expected * 0.99 || $moved > $expected * 1.01) {
+            return { error => sprintf 'counter %s moved by %.3f a request',
+                              join('.', @{ $path->{proof} }[0 .. 2]), $moved };
+        }
+    }
+
+    return {
+        us    => $all / $wrk->{requests} / 1000,
+        loop  => $loop / $wrk->{requests} / 1000,
+        redis => $server / $wrk->{requests} / 1000,
+        rps   => $wrk->{requests} / $wrk->{us} * 1e6,
+        share => ($all - $loop) / $wrk->{us} / 1000,    # threads, of a core
+        max   => $wrk->{max} / 1000,
+    };
+}
+
+
+sub counter {
+    my ($nginx, $path) = @_;
+
+    return 0 unless $path->{proof};
+
+    my ($store, $group, $name) = @{ $path->{proof} };
+    my $status = $nginx->status($store) || die "no status page\n";
+
+    return $status->{$group}{$name};
+}
+
+
 # until the process has nothing left to do; seconds
 
 sub settle {
@@ -199,8 +312,9 @@ sub wrk {
                 "$RF::ROOT/bench/wrk.lua", "http://127.0.0.1:$port", '--',
                 $opt{method} || $path->{method},
                 $opt{prefix} || prefix($path, $size),
-                $opt{keys} || $KEYS,
-                $path->{body} || $opt{body} ? $size : 0);
+                $opt{keys} || $path->{keys} || $KEYS,
+                $path->{body} || $opt{body} ? $size : 0,
+                $path->{order} || 'turn', $path->{text} || ());
 
     open my $pipe, '-|', @argv or die "wrk: $!\n";
     my $out = do { local $/; <$pipe> };
@@ -255,6 +369,15 @@ sub median {
 }
 
 
+sub spread {
+    my ($name, @rounds) = @_;
+
+    my @values = sort { $a <=> $b } map { $_->{$name} } @rounds;
+
+    return sprintf '%.2f-%.2f', $values[0], $values[-1];
+}
+
+
 sub thousands {
     my ($n) = @_;
 
@@ -270,6 +393,41 @@ sub need {
         next if grep { -x "$_/$program" } split /:/, $ENV{PATH};
         die "$program is missing: make deps\n";
     }
+}
+
+
+sub bad_log {
+    my ($nginx) = @_;
+
+    my @bad = grep { /\[(alert|emerg|crit)\]|exited on signal/ }
+              split /\n/, $nginx->log;
+
+    print "$_\n" for @bad[0 .. ($#bad > 9 ? 9 : $#bad)];
+
+    return scalar @bad;
+}
+
+
+# the section of a program in docs/performance.md, or BENCH_DOC
+
+sub write_doc {
+    my ($program, $text) = @_;
+
+    my $doc = defined $ENV{BENCH_DOC} ? $ENV{BENCH_DOC}
+                                      : "$RF::ROOT/docs/performance.md";
+    return if $doc eq '';
+
+    my ($begin, $end) = map { "<!-- $program $_ -->" } qw(begins ends);
+    my $old = -f $doc ? RF::slurp($doc) : "# Performance\n";
+
+    $old .= "\n$begin\n$end\n" if $old !~ /\Q$begin\E.*\Q$end\E/s;
+
+    $text =~ s/\n{3,}/\n\n/g;
+    $text =~ s/\s+\z/\n/;
+    $old =~ s/\Q$begin\E.*\Q$end\E/$begin\n\n$text\n$end/s;
+
+    RF::spew($doc, $old);
+    print "\nwritten to $doc\n";
 }
 
 
