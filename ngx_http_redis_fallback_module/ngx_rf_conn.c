@@ -799,6 +799,7 @@ ngx_rf_conn_finish(ngx_rf_conn_t *conn, ngx_rf_conn_why_e why)
     end.err = conn->failure.err;
     end.ready = conn->ready;
     end.answered = conn->answered;
+    end.inflight = (ngx_rf_conn_inflight(conn) != 0);
 
     ngx_queue_init(&end.calls);
     ngx_rf_pipeline_collect(&conn->pipeline, &end.calls);

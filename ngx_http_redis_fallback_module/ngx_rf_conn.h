@@ -55,6 +55,7 @@ typedef struct {
                                            set where a byte left */
     unsigned              ready:1;      /* the handshake had succeeded */
     unsigned              answered:1;   /* a call had been answered */
+    unsigned              inflight:1;   /* calls, cut ones too, had no reply */
 } ngx_rf_conn_end_t;
 
 

@@ -22,6 +22,8 @@ static ngx_int_t ngx_rf_handshake_select(ngx_rf_handshake_t *h,
     ngx_rf_reply_t *reply);
 static ngx_int_t ngx_rf_handshake_info(ngx_rf_handshake_t *h,
     ngx_rf_reply_t *reply);
+static ngx_int_t ngx_rf_handshake_client(ngx_rf_handshake_t *h,
+    ngx_rf_reply_t *reply);
 static ngx_int_t ngx_rf_handshake_dbsize(ngx_rf_handshake_t *h,
     ngx_rf_reply_t *reply);
 static ngx_uint_t ngx_rf_handshake_field(ngx_str_t *info, char *name,
@@ -90,6 +92,10 @@ ngx_rf_handshake_create(ngx_str_t *user, ngx_str_t *password,
 
     command = ngx_rf_handshake_add(h, "INFO", ngx_rf_handshake_info);
     ngx_str_set(&command->argv[1], "server");
+    command->argc++;
+
+    command = ngx_rf_handshake_add(h, "CLIENT", ngx_rf_handshake_client);
+    ngx_str_set(&command->argv[1], "ID");
     command->argc++;
 
     (void) ngx_rf_handshake_add(h, "DBSIZE", ngx_rf_handshake_dbsize);
@@ -199,6 +205,19 @@ ngx_rf_handshake_info(ngx_rf_handshake_t *h, ngx_rf_reply_t *reply)
 
     if (ngx_rf_handshake_field(&reply->str, "redis_version:", &value)) {
         h->info.version = ngx_rf_handshake_version(&value);
+    }
+
+    return NGX_OK;
+}
+
+
+/* who may not ask, or asks a Redis before 5, does without */
+
+static ngx_int_t
+ngx_rf_handshake_client(ngx_rf_handshake_t *h, ngx_rf_reply_t *reply)
+{
+    if (reply->type == NGX_RF_REPLY_INTEGER && reply->integer > 0) {
+        h->info.client = (uint64_t) reply->integer;
     }
 
     return NGX_OK;

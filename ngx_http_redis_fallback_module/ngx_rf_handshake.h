@@ -1,10 +1,10 @@
 /*
- * The first words on a new connection: AUTH, SELECT, INFO server, DBSIZE, and
- * what their replies mean.  Pure: no I/O.
+ * The first words on a new connection: AUTH, SELECT, INFO server, CLIENT ID,
+ * DBSIZE, and what their replies mean.  Pure: no I/O.
  *
  * Guarantees: a Redis that cannot serve yet (wrong password, no such database,
  * LOADING, MASTERDOWN, too many clients) is told from one that merely does not
- * let us ask INFO or DBSIZE; the text of a failure carries no secret.
+ * let us ask the rest; the text of a failure carries no secret.
  */
 
 #ifndef _NGX_RF_HANDSHAKE_H_INCLUDED_
@@ -16,15 +16,16 @@
 #include "ngx_rf.h"
 
 
-#define NGX_RF_HANDSHAKE_MAX    4       /* commands */
+#define NGX_RF_HANDSHAKE_MAX    5       /* commands */
 #define NGX_RF_HANDSHAKE_TEXT   160     /* longest text of a failure */
 
 
-/* what INFO said (run_id.len 0 where it may not be asked) and DBSIZE (-1 if it
- * may not be asked); lives as long as the handshake */
+/* what INFO said (run_id.len 0 where it may not be asked), CLIENT ID (0) and
+ * DBSIZE (-1); lives as long as the handshake */
 
 typedef struct {
     ngx_str_t             run_id;       /* 40 hex digits */
+    uint64_t              client;       /* this connection's id in Redis */
     int64_t               dbsize;
     ngx_uint_t            version;      /* 70015 for 7.0.15; 0: unknown */
 } ngx_rf_redis_info_t;

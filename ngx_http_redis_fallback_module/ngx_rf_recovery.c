@@ -3,6 +3,7 @@
  *
  *   tick       lease -> path's lock -> dead writers -> batch of files
  *              FALLBACK: probe when due          RECOVERING: next step
+ *   probe      -> connections that were given up are ended -> RECOVERING
  *   next       probed? -> slice of pending keys -> walk the files -> mark ->
  *              NORMAL; one step is under way at a time ("busy"), and its end
  *              calls next() again
@@ -13,6 +14,8 @@
  *   - a step's answer comes after the mode or the leader has changed: steps
  *     carry the epoch; verdicts are about a version of a record, so a late one
  *     is right or without effect.
+ *   - a command that was given up is executed after the replay: its connection
+ *     is ended before.
  *   - a key that Redis refuses for ever: set aside in quarantine/.
  *   - a stale file outlives the recovery and is replayed after a crash: the
  *     mark is durable before the mode is NORMAL, and until then a write to a
@@ -412,58 +415,78 @@ ngx_rf_recovery_ready(ngx_rf_reply_t *reply)
 static void
 ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
-    ngx_uint_t          epoch;
-    ngx_rf_mode_e       mode;
+    ngx_str_t          *failed;
     ngx_rf_reply_t     *reply;
     ngx_rf_recovery_t  *r;
 
     r = call->data;
     reply = r->probe_command.reply;
+    failed = NULL;
     r->busy = 0;
 
-    if (r->stopping) {
-        goto done;
+    if (outcome != NGX_RF_CALL_DONE) {
+        failed = ngx_rf_redis_failure(r->conf.redis);
+
+    } else if (!ngx_rf_recovery_ready(reply)) {
+        failed = &reply->str;
     }
+
+    if (failed && !r->stopping) {
+        ngx_rf_recovery_not_ready(r, failed);
+    }
+
+    ngx_destroy_pool(r->probe_pool);
+    r->probe_pool = NULL;
+
+    if (failed == NULL && !r->stopping && ngx_rf_recovery_kill(r) == NGX_OK) {
+        ngx_rf_recovery_proceed(r);
+    }
+}
+
+
+void
+ngx_rf_recovery_not_ready(ngx_rf_recovery_t *r, ngx_str_t *reason)
+{
+    ngx_uint_t  epoch;
+
+    if (ngx_rf_mode_get(r->conf.zone, &epoch) == NGX_RF_RECOVERING) {
+        ngx_rf_recovery_outage(r, epoch, reason);
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->log, 0,
+                  "redis_fallback store \"%V\": redis %V is not ready: %V",
+                  &r->conf.name, &r->conf.address, reason);
+}
+
+
+void
+ngx_rf_recovery_proceed(ngx_rf_recovery_t *r)
+{
+    ngx_uint_t     epoch;
+    ngx_rf_mode_e  mode;
 
     mode = ngx_rf_mode_get(r->conf.zone, &epoch);
-
-    if (outcome != NGX_RF_CALL_DONE || !ngx_rf_recovery_ready(reply)) {
-
-        if (mode == NGX_RF_RECOVERING) {
-            ngx_rf_recovery_outage(r, epoch,
-                                   outcome == NGX_RF_CALL_DONE
-                                   ? &reply->str
-                                   : ngx_rf_redis_failure(r->conf.redis));
-        }
-
-        ngx_log_error(NGX_LOG_INFO, r->log, 0,
-                      "redis_fallback store \"%V\": redis %V is not ready: %V",
-                      &r->conf.name, &r->conf.address,
-                      outcome == NGX_RF_CALL_DONE
-                      ? &reply->str : ngx_rf_redis_failure(r->conf.redis));
-        goto done;
-    }
 
     if (mode == NGX_RF_FALLBACK) {
 
         if (ngx_rf_mode_set(r->conf.zone, epoch, NGX_RF_RECOVERING) != NGX_OK)
         {
-            goto done;
+            return;
         }
 
         mode = ngx_rf_mode_get(r->conf.zone, &epoch);
     }
 
-    if (mode == NGX_RF_RECOVERING) {
-        r->probed = epoch;
-        ngx_rf_recovery_begin(r);
-        ngx_rf_recovery_post(r);
+    if (mode != NGX_RF_RECOVERING) {
+        return;
     }
 
-done:
+    if (r->probed != epoch) {
+        r->probed = epoch;
+        ngx_rf_recovery_begin(r);
+    }
 
-    ngx_destroy_pool(r->probe_pool);
-    r->probe_pool = NULL;
+    ngx_rf_recovery_post(r);
 }
 
 

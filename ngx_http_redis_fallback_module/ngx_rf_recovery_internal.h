@@ -1,5 +1,6 @@
 /*
  * What the parts of recovery share: ngx_rf_recovery.c leads and probes,
+ * ngx_rf_recovery_kill.c ends connections that were given up,
  * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL,
  * ngx_rf_recovery_slice.c sends records, ngx_rf_recovery_walk.c reads files.
  */
@@ -42,6 +43,8 @@ struct ngx_rf_recovery_s {
     ngx_pool_t               *probe_pool;
     ngx_rf_call_t             probe;
     ngx_rf_call_command_t     probe_command;
+    uint64_t                 *killing;      /* ids, in probe_pool */
+    ngx_uint_t                nkilling;
 
     ngx_rf_slice_t           *slice;
     ngx_rf_disk_job_t        *job;          /* walk or mark */
@@ -63,6 +66,7 @@ struct ngx_rf_recovery_s {
     unsigned                  crowded:1;    /* no room for what was read */
     unsigned                  foreign:1;    /* met files without a version */
     unsigned                  stopping:1;
+    unsigned                  kill_denied:1; /* has been logged */
 };
 
 
@@ -87,6 +91,14 @@ void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
 
 void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
+
+/* NGX_OK: there is nothing to end, or nobody to ask; NGX_AGAIN: under way,
+ * proceed() or not_ready() follow; NGX_ERROR: no memory */
+ngx_int_t ngx_rf_recovery_kill(ngx_rf_recovery_t *r);
+
+/* Redis is ready: RECOVERING, if it is not that already, and the next step */
+void ngx_rf_recovery_proceed(ngx_rf_recovery_t *r);
+void ngx_rf_recovery_not_ready(ngx_rf_recovery_t *r, ngx_str_t *reason);
 
 /* Redis failed in that epoch: to FALLBACK, with one log line */
 void ngx_rf_recovery_outage(ngx_rf_recovery_t *r, ngx_uint_t epoch,

@@ -69,6 +69,20 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
         return;
     }
 
+    if (sh->nabandoned) {
+
+        /* by another worker, whose call was late */
+
+        if (!ngx_rf_redis_connected(r->conf.redis)) {
+            ngx_rf_recovery_probe(r, epoch);
+            return;
+        }
+
+        if (ngx_rf_recovery_kill(r) != NGX_OK) {
+            return;
+        }
+    }
+
     n = ngx_rf_recovery_allowance(r);
     if (n == 0) {
         return;

@@ -18,6 +18,8 @@
 /* longest text of a failure */
 #define NGX_RF_REDIS_TEXT       256
 
+#define NGX_RF_REDIS_RUN_ID     40
+
 
 struct ngx_rf_redis_s {
     /* ngx_event_ident() of a debug log wants an fd here */
@@ -40,6 +42,11 @@ struct ngx_rf_redis_s {
     ngx_uint_t            nfailures;    /* tries in a row */
     ngx_msec_t            next;         /* no try before, if nfailures */
 
+    ngx_str_t             run_id;       /* of the Redis that is connected */
+    u_char                run_id_text[NGX_RF_REDIS_RUN_ID];
+    uint64_t              client;       /* the connection's id there */
+    uint64_t              abandoned;    /* while down() is running */
+
     ngx_str_t             failure;
     u_char                text[NGX_RF_REDIS_TEXT];
 
@@ -56,7 +63,10 @@ static void ngx_rf_redis_schedule(ngx_rf_redis_t *redis);
 static void ngx_rf_redis_attempt_handler(ngx_event_t *ev);
 static void ngx_rf_redis_deadline_handler(ngx_event_t *ev);
 static void ngx_rf_redis_ready(void *data, ngx_rf_redis_info_t *info);
+static void ngx_rf_redis_known(ngx_rf_redis_t *redis,
+    ngx_rf_redis_info_t *info);
 static void ngx_rf_redis_closed(void *data, ngx_rf_conn_end_t *end);
+static void ngx_rf_redis_down(ngx_rf_redis_t *redis, ngx_rf_conn_end_t *end);
 static void ngx_rf_redis_failed(ngx_rf_redis_t *redis,
     ngx_rf_conn_end_t *end);
 static ngx_uint_t ngx_rf_redis_again(ngx_rf_redis_t *redis,
@@ -223,6 +233,20 @@ ngx_rf_redis_connected(ngx_rf_redis_t *redis)
 }
 
 
+ngx_str_t *
+ngx_rf_redis_run_id(ngx_rf_redis_t *redis)
+{
+    return &redis->run_id;
+}
+
+
+uint64_t
+ngx_rf_redis_abandoned(ngx_rf_redis_t *redis)
+{
+    return redis->abandoned;
+}
+
+
 void
 ngx_rf_redis_reset(ngx_rf_redis_t *redis)
 {
@@ -384,6 +408,8 @@ ngx_rf_redis_ready(void *data, ngx_rf_redis_info_t *info)
     ngx_log_error(level, &redis->log.log, 0, "redis is ready, version %ui",
                   info->version);
 
+    ngx_rf_redis_known(redis, info);
+
     if (redis->up) {
         redis->greeting = 1;
         redis->up(redis->data, info);
@@ -414,6 +440,20 @@ ngx_rf_redis_ready(void *data, ngx_rf_redis_info_t *info)
     ngx_rf_redis_schedule(redis);
 
     ngx_rf_redis_fail(&calls);
+}
+
+
+static void
+ngx_rf_redis_known(ngx_rf_redis_t *redis, ngx_rf_redis_info_t *info)
+{
+    redis->client = info->client;
+    redis->run_id.len = 0;
+
+    if (info->run_id.len == NGX_RF_REDIS_RUN_ID) {
+        redis->run_id.data = redis->run_id_text;
+        redis->run_id.len = NGX_RF_REDIS_RUN_ID;
+        ngx_memcpy(redis->run_id_text, info->run_id.data, NGX_RF_REDIS_RUN_ID);
+    }
 }
 
 
@@ -457,11 +497,28 @@ ngx_rf_redis_closed(void *data, ngx_rf_conn_end_t *end)
 
     ngx_rf_redis_log(redis, end);
 
-    if (end->ready && redis->down) {
-        redis->down(redis->data);
+    if (end->ready) {
+        ngx_rf_redis_down(redis, end);
     }
 
     ngx_rf_redis_failed(redis, end);
+}
+
+
+static void
+ngx_rf_redis_down(ngx_rf_redis_t *redis, ngx_rf_conn_end_t *end)
+{
+    if (end->inflight) {
+        redis->abandoned = redis->client;
+    }
+
+    if (redis->down) {
+        redis->down(redis->data);
+    }
+
+    redis->abandoned = 0;
+    redis->client = 0;
+    redis->run_id.len = 0;
 }
 
 

@@ -66,6 +66,14 @@ ngx_uint_t ngx_rf_redis_connected(ngx_rf_redis_t *redis);
  * all but the "once" calls fail as UNSENT, so that they are decided again */
 void ngx_rf_redis_bounce(ngx_rf_redis_t *redis);
 
+/* of the Redis that is connected, until down() returns; len 0: none, or it may
+ * not be asked */
+ngx_str_t *ngx_rf_redis_run_id(ngx_rf_redis_t *redis);
+/* from inside down(): the id that Redis knows the connection by, if it was
+ * given up with commands in flight, which Redis may still get; 0: none were,
+ * or the id is unknown */
+uint64_t ngx_rf_redis_abandoned(ngx_rf_redis_t *redis);
+
 /* closes the connection if nothing is in flight, so that the next call makes
  * (and resolves) a new one */
 void ngx_rf_redis_reset(ngx_rf_redis_t *redis);

@@ -622,7 +622,15 @@ ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
 static void
 ngx_rf_store_down(void *data)
 {
+    uint64_t         client;
     ngx_rf_store_t  *store = data;
+
+    client = ngx_rf_redis_abandoned(store->redis);
+
+    if (client) {
+        ngx_rf_zone_abandon(&store->zone, ngx_rf_redis_run_id(store->redis),
+                            client);
+    }
 
     (void) ngx_atomic_cmp_set(&store->zone.sh->connected[ngx_process_slot],
                               ngx_pid, 0);

@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      3
+#define NGX_RF_ZONE_LAYOUT      4
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -201,6 +201,9 @@ typedef struct {
 } ngx_rf_stat_t;
 
 
+#define NGX_RF_ZONE_ABANDONED   64
+
+
 /* in shared memory; what is below "words" is changed without the lock */
 
 typedef struct {
@@ -262,7 +265,13 @@ typedef struct {
      * before that is not to be learned */
     uint64_t              removed[NGX_RF_ZONE_STAMPS];
 
+    /* connections that workers gave up with commands in flight, by the ids
+     * that the Redis of that run_id knows them by */
+    uint64_t              abandoned[NGX_RF_ZONE_ABANDONED];
+    u_char                abandoned_run_id[40];
+
     /* words */
+    ngx_atomic_t          nabandoned;   /* changed under the lock */
     ngx_atomic_t          mode;         /* epoch << 2 | ngx_rf_mode_e */
     ngx_atomic_t          mode_since;   /* unix seconds */
     ngx_atomic_t          outage_began; /* ngx_current_msec */
@@ -339,6 +348,20 @@ ngx_uint_t ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
 /* every access is between these; lock() salvages a zone whose holder died */
 void ngx_rf_zone_lock(ngx_rf_zone_t *zone);
 void ngx_rf_zone_unlock(ngx_rf_zone_t *zone);
+
+/*
+ * What Redis may still execute though it was given up.  abandon(): a
+ * connection, by its id in the Redis of that run_id (40 bytes, or nothing is
+ * kept); of more than NGX_RF_ZONE_ABANDONED the oldest are forgotten.
+ * abandoned(): copies them, and returns how many; those of another Redis are
+ * gone with it, and forgotten.
+ * abandoned_done(): these are dealt with.
+ */
+void ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id, uint64_t id);
+ngx_uint_t ngx_rf_zone_abandoned(ngx_rf_zone_t *zone, ngx_str_t *run_id,
+    uint64_t ids[NGX_RF_ZONE_ABANDONED]);
+void ngx_rf_zone_abandoned_done(ngx_rf_zone_t *zone, uint64_t *ids,
+    ngx_uint_t n);
 
 
 /*

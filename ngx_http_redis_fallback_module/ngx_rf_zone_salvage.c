@@ -479,6 +479,10 @@ ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from, ngx_rf_zone_sh_t *to)
     to->files_scan = from->files_scan;
     to->stat = from->stat;
 
+    ngx_memcpy(to->abandoned, from->abandoned, sizeof(to->abandoned));
+    ngx_memcpy(to->abandoned_run_id, from->abandoned_run_id, 40);
+    to->nabandoned = from->nabandoned;
+
     /* counted by those who have them */
     to->stat.files = 0;
 }

@@ -29,7 +29,7 @@ def serve(c):
         return
 
     c.recv(65536)
-    hello = b"$0\r\n\r\n:0\r\n"
+    hello = b"$0\r\n\r\n:1\r\n:0\r\n"
 
     if mode == "early":
         # one reply more than there were questions

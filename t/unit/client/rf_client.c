@@ -307,6 +307,7 @@ rf_up(void *data, ngx_rf_redis_info_t *info)
 
     client->ups++;
     client->dbsize = info->dbsize;
+    client->client = info->client;
     client->version = info->version;
     client->run_id_len = info->run_id.len;
     ngx_memcpy(client->run_id, info->run_id.data,

@@ -58,6 +58,7 @@ typedef struct {
     ngx_uint_t              ups;
     ngx_uint_t              downs;
     int64_t                 dbsize;
+    uint64_t                client;     /* its id in Redis */
     ngx_uint_t              version;
     u_char                  run_id[64];
     size_t                  run_id_len;

@@ -91,6 +91,7 @@ hello_check(void)
     rf_ok(rf_a.version >= 60000 && rf_a.version < 100000, "version %lu",
           (unsigned long) rf_a.version);
     rf_ok(rf_a.dbsize == 0, "dbsize");
+    rf_ok(rf_a.client > 0, "client id");
     rf_ok(ngx_rf_redis_connected(rf_a.redis), "connected");
     return 0;
 }
@@ -122,13 +123,14 @@ static rf_step_pt  database[] = { rf_step_ping, rf_step_pong, database_ask,
                                   database_check, NULL };
 
 
-/* an ACL user who may neither INFO nor DBSIZE */
+/* an ACL user who may neither INFO nor CLIENT nor DBSIZE */
 
 static ngx_msec_t
 noperm_check(void)
 {
-    rf_ok(rf_a.ups == 1, "is ready without INFO and DBSIZE");
-    rf_ok(rf_a.run_id_len == 0 && rf_a.dbsize == -1 && rf_a.version == 0,
+    rf_ok(rf_a.ups == 1, "is ready without INFO, CLIENT ID and DBSIZE");
+    rf_ok(rf_a.run_id_len == 0 && rf_a.dbsize == -1 && rf_a.version == 0
+          && rf_a.client == 0,
           "knows that it does not know");
     return 0;
 }

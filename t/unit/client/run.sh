@@ -163,7 +163,7 @@ run "no password" refuse "server 127.0.0.1:$PORT" "expect NOAUTH"
 run "no such database" refuse "server 127.0.0.1:$PORT" "password sesame" \
     "database 77" "expect 'SELECT: ERR DB index'"
 
-start_redis "user bob on >pw ~* +@all -info -dbsize"
+start_redis "user bob on >pw ~* +@all -info -dbsize -client"
 run "user" noperm "server 127.0.0.1:$PORT" "user bob" "password pw"
 run "password for nothing" refuse "server 127.0.0.1:$PORT" \
     "password open-barley" "expect 'AUTH'"

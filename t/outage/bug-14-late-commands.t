@@ -1,0 +1,251 @@
+# A command that nginx had given up was executed after the replay, over newer
+# values: it had been in the receive buffer of a Redis that was stopped, or in
+# a proxy in between, when the connection was closed.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use RF;
+use Outage;
+
+
+# A proxy before a Redis.  While the file "hold" is there, what clients send
+# is kept, for ever on that connection, and also when its client has gone;
+# once "release" is there, it is passed on.
+
+package Delay;
+
+use IO::Select;
+
+
+sub start {
+    my ($class, $redis) = @_;
+
+    my $self = bless { dir => RF::tempdir('delay'), port => RF::free_port() },
+                     $class;
+    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
+        LocalAddr => '127.0.0.1', LocalPort => $self->{port}) or die;
+
+    defined(my $pid = fork()) or die;
+
+    if ($pid == 0) {
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+        RF::die_with_parent(POSIX::SIGKILL());
+        eval { $self->serve($listen, $redis->port) };
+        warn $@ if $@;
+        POSIX::_exit(0);
+    }
+
+    $self->{pid} = $pid;
+
+    return $self;
+}
+
+
+sub port { $_[0]{port} }
+sub set  { RF::spew("$_[0]{dir}/$_[1]", '') }
+sub has  { return -e "$_[0]{dir}/$_[1]" }
+sub drop { unlink "$_[0]{dir}/$_[1]" }
+
+
+sub serve {
+    my ($self, $listen, $port) = @_;
+
+    my $select = IO::Select->new($listen);
+    my (%peer, %client, %held);
+
+    for ( ;; ) {
+        my @ready = $select->can_read(0.02);
+
+        for my $sock (@ready) {
+            if ($sock == $listen) {
+                my $in = $listen->accept or next;
+                my $out = IO::Socket::INET->new("127.0.0.1:$port") or next;
+                ($peer{$in}, $peer{$out}) = ($out, $in);
+                $client{$in} = 1;
+                $select->add($in, $out);
+                next;
+            }
+
+            my $n = sysread $sock, my $data, 65536;
+
+            if (!$n) {
+                $select->remove($sock);
+                next if defined $held{$sock};       # as if it were there
+
+                $select->remove($peer{$sock});
+                close $peer{$sock};
+                close $sock;
+                next;
+            }
+
+            if ($client{$sock} && (defined $held{$sock} || $self->has('hold')))
+            {
+                $held{$sock} .= $data;
+                $self->set('held');
+                next;
+            }
+
+            syswrite $peer{$sock}, $data;
+        }
+
+        if ($self->has('release')) {
+            for my $sock (grep { $client{$_} } keys %client) {
+                next unless length($held{$sock} // '');
+                syswrite $peer{$sock}, $held{$sock} if $peer{$sock}->opened;
+                $held{$sock} = '';
+            }
+
+            $self->set('released');
+        }
+    }
+}
+
+
+package main;
+
+
+# the proxy has it, and gives it to Redis when all is well again
+
+sub delayed {
+    my ($workers, $acl) = @_;
+
+    my $name = "$workers workers" . ($acl ? ", $acl" : '');
+    my $redis = RF::Redis->new($acl
+        ? (acl => "user default on nopass ~* &* +\@all $acl\n") : ());
+    my $proxy = Delay->start($redis);
+    my $t = Outage->new(workers => $workers, redis => $proxy);
+    my $conns = $t->conns;
+    my @pids = sort keys %$conns;
+
+    # each worker has a connection, and a command on it
+
+    for my $pid (@pids) {
+        is($t->put("k$pid", 'old', conn => $conns->{$pid})->{status}, 204,
+           "$name: a value");
+    }
+
+    $proxy->set('hold');
+
+    for my $pid (@pids) {
+        $conns->{$pid}->write(RF::HTTP::format_request('PUT',
+            "/kv/k$pid", body => 'late', keepalive => 1), now() + 5);
+    }
+
+    for my $pid (@pids) {
+        my $res = RF::HTTP::read_response($conns->{$pid}, 'PUT',
+                                          now() + slow(5));
+        is($res->{status}, 204, "$name: a value in the outage");
+    }
+
+    ok($proxy->has('held'), "$name: on its way to Redis, too");
+    $proxy->drop('hold');
+
+    ok($t->wait_normal, "$name: normal");
+
+    for my $pid (@pids) {
+        is($redis->cmd('GET', "k$pid"), 'late', "$name: replayed");
+        is($t->put("k$pid", 'new', conn => $conns->{$pid})->{tier}, 'redis',
+           "$name: a newer value");
+    }
+
+    # Redis has read what was released when it has answered what came later
+
+    $proxy->set('release');
+    ok(wait_for(sub { $proxy->has('released') }), "$name: now it comes");
+    $redis->cmd('PING') for 1 .. 3;
+
+    my @late = grep { $redis->cmd('GET', "k$_") ne 'new' } @pids;
+
+    if ($acl) {
+        # nothing can be done, but all the rest goes on
+
+        is(scalar @late, @pids, "$name: it is executed");
+
+        my $lines = () = $t->nginx->log =~ /cannot be ended/g;
+        is($lines, $acl =~ /kill/ ? 1 : 0, "$name: as the log says");
+
+    } else {
+        is("@late", '', "$name: it is not executed");
+        like($t->nginx->log, qr/ended $workers connections that had been/,
+             "$name: as the log says");
+    }
+
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs;
+    CORE::kill('KILL', $proxy->{pid});
+    waitpid $proxy->{pid}, 0;
+}
+
+
+# a Redis that was stopped has more than a megabyte of them
+
+sub stopped {
+    my ($workers) = @_;
+
+    my $name = "stopped, $workers workers";
+    my $redis = RF::Redis->new;
+    my $t = Outage->new(workers => $workers, redis => $redis);
+    my %expect = map { ("k$_" => "local $_") } 1 .. 80;
+
+    $t->put($_, 'old') for keys %expect;
+    $t->conns;
+
+    for my $round (1 .. 3) {
+        $redis->pause;
+
+        my @responses = $t->nginx->parallel(10,
+            map { [ PUT => "/kv/k$_", body => 'x' x 20000 ] } 1 .. 80);
+        is(join(' ', grep { $_->{status} != 204 } @responses), '',
+           "$name: a megabyte, round $round");
+        is($t->mode, 'fallback', "$name: fallback");
+
+        is(join(' ', grep { $t->put($_, $expect{$_})->{status} != 204 }
+                     sort keys %expect), '', "$name: other values");
+        $redis->resume;
+        $t->recovered(\%expect, "$name, round $round");
+        is($redis->cmd('GET', 'k1'), 'local 1', "$name: still there");
+    }
+
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs;
+}
+
+
+# another process of Redis counts its clients anew
+
+sub restarted {
+    my $redis = RF::Redis->new;
+    my $t = Outage->new(redis => $redis, store => { restore => 'off' });
+
+    $t->put('a', 'value');
+    $redis->pause;
+    is($t->put('a', 'local')->{status}, 204, 'restarted: a local value');
+    $redis->kill;
+    $redis->start;
+
+    # ours, of all ids that nginx may have had
+
+    my @conns = map { RF::Conn->new($redis->port) } 1 .. 20;
+    RF::Redis::talk($_, 5, 'PING') for @conns;
+
+    $t->recovered({ a => 'local' }, 'restarted');
+    is(join(' ', map { (RF::Redis::talk($_, 5, 'PING'))[0] // 'gone' }
+                 @conns), join(' ', ('PONG') x 20),
+       'restarted: nobody is disconnected');
+    unlike($t->nginx->log, qr/that had been given up/,
+           'restarted: nor does the log say so');
+
+    ok($t->nginx->stop, 'restarted: stops');
+    $t->nginx->check_logs;
+}
+
+
+delayed($_) for 1, 3;
+delayed(1, '-client|kill');
+delayed(1, '-client');
+stopped($_) for 1, 4;
+restarted();
+
+done_testing;
