@@ -55,6 +55,7 @@ typedef struct {
     ngx_rf_file_item_t   *items;
     ngx_uint_t            n;
     ngx_uint_t            large;
+    size_t                bytes;        /* of files */
 
     ngx_uint_t            failed;
     ngx_uint_t            wrote;
@@ -138,6 +139,8 @@ ngx_rf_file_write_thread(ngx_rf_file_conf_t *conf, ngx_rf_record_t *list,
     close(batch.tmp);
     ngx_rf_file_root_close(&batch.root);
     free(batch.items);
+
+    ngx_rf_file_trim(batch.bytes);
 
     *wrote = batch.wrote;
     *removed = batch.removed;
@@ -265,6 +268,8 @@ ngx_rf_file_item_stage(ngx_rf_file_batch_t *batch, ngx_rf_file_item_t *item)
         ngx_rf_file_item_fail(batch, item, NGX_ENOMEM, "malloc()");
         return;
     }
+
+    batch->bytes += len;
 
     ngx_rf_file_temp_name(item->temp, (char *) item->hex);
 

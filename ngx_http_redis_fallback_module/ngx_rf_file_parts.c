@@ -10,7 +10,14 @@
 
 #include "ngx_rf_file_parts.h"
 #include <ngx_md5.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include "ngx_rf_codec.h"
+
+
+/* bytes from which on memory is given back */
+#define NGX_RF_FILE_TRIM        (1024 * 1024)
 
 
 static ngx_int_t ngx_rf_file_record_open(ngx_fd_t dir, const u_char *hex,
@@ -424,6 +431,7 @@ ngx_rf_file_record_read(ngx_rf_file_conf_t *conf, ngx_fd_t dir,
         rc = ngx_rf_file_record_decode(data, len, hex, rec, why);
         err = NGX_ENOMEM;
         free(data);
+        ngx_rf_file_trim(len);
     }
 
     if (rc == NGX_OK && (*rec)->version && (*rec)->version <= mark) {
@@ -523,6 +531,19 @@ ngx_rf_file_record_load(ngx_fd_t fd, size_t size, u_char **data, size_t *len,
     *len = (size_t) n;
 
     return NGX_OK;
+}
+
+
+void
+ngx_rf_file_trim(size_t bytes)
+{
+#if defined(__GLIBC__)
+
+    if (bytes > NGX_RF_FILE_TRIM) {
+        (void) malloc_trim(0);
+    }
+
+#endif
 }
 
 
