@@ -19,8 +19,8 @@
  *
  *     return rc == NGX_OK ? ngx_rf_local_integer(l, 1) : rc;
  *
- * Elements that get() and walks return stay good until the collection is changed
- * or breathe() is called: copy them into the reply before.
+ * Elements that get() and walks return stay good until the collection is
+ * changed or breathe() is called: copy them into the reply before.
  *
  * An error reply after changes is fine: the dispatcher rolls them back.  So is
  * any return other than NGX_OK.
@@ -83,8 +83,8 @@ ngx_int_t ngx_rf_coll_open(ngx_rf_local_t *l, ngx_str_t *key,
 void ngx_rf_coll_fresh(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
     ngx_rf_coll_t *c);
 
-/* what is known of a collection to another key, with its expiry; move(): its own
- * key is gone then, in O(1), or unknown again if it was not known completely.
+/* what is known of a collection to another key, with its expiry; move(): its
+ * own key is gone then, in O(1), or unknown again if it was not known completely.
  * NGX_OK, NGX_RF_NEED_ROOM */
 ngx_int_t ngx_rf_coll_copy(ngx_rf_local_t *l, ngx_rf_entry_t *e,
     ngx_str_t *to);

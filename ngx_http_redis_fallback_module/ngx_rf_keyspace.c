@@ -410,8 +410,8 @@ ngx_rf_keyspace_rename(ngx_rf_local_t *l)
 
 
 /*
- * Of a key that Redis may hold more of, what was put in here moves, and the rest
- * stays where it is: Redis is not told of the old name.
+ * Of a key that Redis may hold more of, what was put in here moves, and the
+ * rest stays where it is: Redis is not told of the old name.
  */
 
 static ngx_int_t

@@ -31,8 +31,8 @@ typedef struct {
 typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
 
 
-/* the entry of a key, or NULL; NGX_DECLINED: it is pending or in flight, so what
- * Redis says does not matter */
+/* the entry of a key, or NULL; NGX_DECLINED: it is pending or in flight, so
+ * what Redis says does not matter */
 ngx_int_t ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_rf_entry_t **e);
 
@@ -44,7 +44,7 @@ ngx_int_t ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key,
 ngx_uint_t ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_rf_entry_t *e);
 
-/* an entry that exists and that nobody has changed since; NULL: there is none */
+/* an entry that exists and that nobody has changed since, or NULL */
 ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
 
 /* the entry is as Redis has it now, or with "complete" 0 a part of it */

@@ -399,7 +399,8 @@ void ngx_rf_zone_rollback_locked(ngx_rf_zone_t *zone);
  * now and then: prepare() pins, and returns 0 where that cannot be had;
  * begin() then goes on with what was built, and unprepare() ends it, whether or
  * not there was a begin().  Nothing is evicted meanwhile.  A process that dies
- * while it builds leaves nodes that nobody knows of: the zone is made anew then.
+ * while it builds leaves nodes that nobody knows of: the zone is made anew
+ * then.
  * "lost": the zone was made anew meanwhile.
  */
 ngx_uint_t ngx_rf_zone_prepare_locked(ngx_rf_zone_t *zone);
@@ -437,7 +438,7 @@ ngx_rf_entry_t *ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 void ngx_rf_zone_forget_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
 /* swaps in a value (takes ownership of the blob or content, frees the old one);
- * type NGX_RF_NONE with NULL makes the entry absent.  publish() is for a content
+ * type NGX_RF_NONE with NULL makes the entry absent.  publish() is for content
  * whose trees came out of those that the entry has, or go elsewhere: what it
  * leaves out is dead already */
 void ngx_rf_zone_set_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
