@@ -84,8 +84,8 @@ void ngx_rf_coll_fresh(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
     ngx_rf_coll_t *c);
 
 /* what is known of a collection to another key, with its expiry; move(): its
- * own key is gone then, in O(1), or unknown again if it was not known completely.
- * NGX_OK, NGX_RF_NEED_ROOM */
+ * own key is gone then, in O(1), or unknown again if it was not known
+ * completely.  NGX_OK, NGX_RF_NEED_ROOM */
 ngx_int_t ngx_rf_coll_copy(ngx_rf_local_t *l, ngx_rf_entry_t *e,
     ngx_str_t *to);
 ngx_int_t ngx_rf_coll_move(ngx_rf_local_t *l, ngx_rf_entry_t *e,
