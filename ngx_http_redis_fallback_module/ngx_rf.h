@@ -240,6 +240,7 @@ struct ngx_rf_record_s {
     u_char                base_sha1[20];
 
     unsigned              complete:1;
+    unsigned              partial:1;    /* Redis was seen to hold more */
     unsigned              base_expires:1; /* REPLACE: the base had an expiry */
     unsigned              restore:1;    /* DELTA, all of it sent: Redis lost
                                            the key, the value holds its base */

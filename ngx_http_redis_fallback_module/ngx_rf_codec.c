@@ -271,7 +271,8 @@ ngx_rf_codec_put_state(cJSON *root, ngx_rf_record_t *rec)
 
     if (!cJSON_AddStringToObject(root, "pending",
                          rec->pending == NGX_RF_DELTA ? "delta" : "replace")
-        || !cJSON_AddBoolToObject(root, "complete", rec->complete))
+        || !cJSON_AddBoolToObject(root, "complete", rec->complete)
+        || (rec->partial && !cJSON_AddTrueToObject(root, "partial")))
     {
         return 0;
     }

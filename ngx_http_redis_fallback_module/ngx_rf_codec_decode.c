@@ -364,6 +364,10 @@ ngx_rf_codec_get_state(ngx_rf_codec_ctx_t *ctx)
     ctx->head.complete = item ? cJSON_IsTrue(item)
                               : ctx->head.pending == NGX_RF_REPLACE;
 
+    item = ngx_rf_codec_get(ctx, "partial");
+
+    ctx->head.partial = (item && cJSON_IsTrue(item));
+
     item = ngx_rf_codec_get(ctx, "id");
 
     if (item

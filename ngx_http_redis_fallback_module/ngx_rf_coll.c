@@ -278,6 +278,7 @@ ngx_int_t
 ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 {
     ngx_int_t          rc;
+    ngx_uint_t         again;
     ngx_rf_type_e      type;
     ngx_rf_entry_t    *e;
     ngx_rf_content_t  *content;
@@ -312,6 +313,14 @@ ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
     }
 
     rc = ngx_rf_coll_entry(l, c);
+    e = c->entry;
+
+    /* made anew where all was removed before: an expiry that Redis may have
+     * kept must not end it */
+
+    again = (rc == NGX_OK && type != NGX_RF_NONE && !c->replace && !l->mirror
+             && e->pending == NGX_RF_DELTA
+             && e->type == NGX_RF_NONE && e->complete);
 
     if (rc == NGX_OK) {
         rc = ngx_rf_coll_tell(l, c);
@@ -322,8 +331,6 @@ ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
         return rc;
     }
 
-    e = c->entry;
-
     if (c->fresh) {
         ngx_rf_tree_drop(&l->zone->heap, &c->old[0]);
         ngx_rf_tree_drop(&l->zone->heap, &c->old[1]);
@@ -333,6 +340,9 @@ ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 
     if (e->expire && (type == NGX_RF_NONE || c->fresh)) {
         rc = ngx_rf_coll_gone(l, c);
+
+    } else if (again) {
+        rc = ngx_rf_local_expire(l, e, 0);
     }
 
     l->version = e->version;

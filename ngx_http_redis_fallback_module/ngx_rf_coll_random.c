@@ -68,7 +68,11 @@ ngx_rf_coll_random_reply(ngx_rf_local_t *l, ngx_rf_coll_t *c, int64_t count,
                                            values);
     }
 
-    if (count < -NGX_RF_COLL_RANDOM_MAX) {
+    if (count < -NGX_RF_COLL_RANDOM_MAX
+        || (c->elts.count
+            && c->elts.bytes / c->elts.count * (uint64_t) -count
+               > NGX_RF_COLL_RANDOM_BYTES))
+    {
         return ngx_rf_local_error(l, "ERR value is out of range");
     }
 

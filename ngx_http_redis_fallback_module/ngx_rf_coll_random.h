@@ -13,6 +13,7 @@
 /* the most that a reply repeats elements: Redis would go on until its memory
  * is full */
 #define NGX_RF_COLL_RANDOM_MAX  1000000
+#define NGX_RF_COLL_RANDOM_BYTES (64 * 1024 * 1024)
 
 
 /* less than n, which is not 0 */

@@ -45,6 +45,7 @@ static ngx_int_t ngx_rf_local_write(ngx_rf_local_t *l,
 static ngx_uint_t ngx_rf_local_long(ngx_rf_local_t *l);
 static ngx_int_t ngx_rf_local_slowly(ngx_rf_local_t *l,
     ngx_rf_local_pt handler);
+static void ngx_rf_local_remember(ngx_rf_opened_t *o, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_local_as_opened(ngx_rf_opened_t *o,
     ngx_rf_entry_t *e);
 static ngx_int_t ngx_rf_local_redis(ngx_rf_local_t *l, ngx_int_t rc,
@@ -572,14 +573,32 @@ ngx_rf_local_opened(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_entry_t *e)
 
     o = &l->opened[l->nopened++];
 
-    ngx_memzero(o, sizeof(ngx_rf_opened_t));
+    ngx_rf_local_remember(o, e);
     o->key = key;
+}
 
-    if (e) {
-        o->version = e->version;
-        o->changes = e->changes;
-        o->last_change = e->last_change;
-        o->nsent = e->nsent;
+
+static void
+ngx_rf_local_remember(ngx_rf_opened_t *o, ngx_rf_entry_t *e)
+{
+    ngx_rf_content_t  *content;
+
+    ngx_memzero(o, sizeof(ngx_rf_opened_t));
+
+    if (e == NULL) {
+        return;
+    }
+
+    o->version = e->version;
+    o->changes = e->changes;
+    o->last_change = e->last_change;
+    o->nsent = e->nsent;
+    o->complete = e->complete;
+
+    if (e->type != NGX_RF_NONE && e->type != NGX_RF_STRING) {
+        content = ngx_rf_zone_content(e);
+        o->roots[0] = content->elts.root;
+        o->roots[1] = content->order.root;
     }
 }
 
@@ -587,15 +606,18 @@ ngx_rf_local_opened(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_entry_t *e)
 static ngx_uint_t
 ngx_rf_local_as_opened(ngx_rf_opened_t *o, ngx_rf_entry_t *e)
 {
-    if (e == NULL) {
-        return o->version == 0;
-    }
+    ngx_rf_opened_t  now;
 
-    return e->version == o->version
-           && e->changes == o->changes
-           && e->last_change == o->last_change
-           && e->nsent == o->nsent
-           && !e->flying;
+    ngx_rf_local_remember(&now, e);
+
+    return now.version == o->version
+           && now.changes == o->changes
+           && now.last_change == o->last_change
+           && now.roots[0] == o->roots[0]
+           && now.roots[1] == o->roots[1]
+           && now.nsent == o->nsent
+           && now.complete == o->complete
+           && (e == NULL || !e->flying);
 }
 
 

@@ -33,14 +33,18 @@ typedef enum {
 
 
 /* a key that a long write has read, and its entry then; version 0: none.  What
- * becomes of changes in the replay is no new version */
+ * becomes of changes in the replay is no new version, nor is what memory learns
+ * of single elements.  While it is pinned no other tree gets the root of one
+ * that was there */
 
 typedef struct {
     ngx_str_t                *key;
     uint64_t                  version;
     ngx_rf_zchange_t         *changes;
     ngx_rf_zchange_t         *last_change;
+    ngx_rf_node_t            *roots[2];
     uint32_t                  nsent;
+    unsigned                  complete:1;
 } ngx_rf_opened_t;
 
 

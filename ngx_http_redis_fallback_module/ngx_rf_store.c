@@ -205,7 +205,9 @@ ngx_rf_work_route(ngx_rf_work_t *w)
         /* commands that are not executed locally too: they have to wait for
          * the replay of their keys */
 
-        if (w->op->command->first > 0) {
+        if (w->op->command->first > 0
+            || w->op->command->id == NGX_RF_CMD_SINTERCARD)
+        {
             return ngx_rf_work_local(w, NGX_RF_SCOPE_PENDING);
         }
 

@@ -120,6 +120,12 @@ ngx_rf_multi_add(ngx_rf_command_t *multi, const ngx_rf_command_t *command)
         multi->flags &= ~NGX_RF_CMD_LOCAL;
     }
 
+    if (command->id == NGX_RF_CMD_SINTERCARD) {
+        /* they move, but are known */
+        multi->first = 1;
+        return;
+    }
+
     if (command->flags & NGX_RF_CMD_MOVABLE) {
         multi->flags |= NGX_RF_CMD_MOVABLE;
     }

@@ -183,6 +183,7 @@ ngx_rf_record_begin(ngx_rf_writer_t *w, ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_memcpy(head->base_sha1, e->base_sha1, 20);
     head->base_expires = e->base_expires;
     head->complete = e->complete;
+    head->partial = ngx_rf_zone_partial(e);
     head->foreign = e->foreign;
 }
 
@@ -799,6 +800,11 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->id = rec->id;
     e->nsent = ngx_min(rec->nsent, rec->nchanges);
     e->complete = rec->pending == NGX_RF_DELTA ? rec->complete : 1;
+
+    if (rec->partial) {
+        /* some time ago */
+        e->seen = 1;
+    }
 
     ngx_memory_barrier();
 

@@ -490,7 +490,8 @@ ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->version = ++zone->sh->seq;
 
     if (!keep) {
-        e->seen = 0;
+        /* of a part of it Redis is known to hold more */
+        e->seen = !e->complete;
     }
 
     ngx_rf_zone_commit_locked(zone);

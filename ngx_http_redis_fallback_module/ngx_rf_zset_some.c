@@ -129,6 +129,11 @@ ngx_rf_zset_scan(ngx_rf_local_t *l)
     ngx_rf_coll_t  c;
     ngx_rf_scan_t  scan;
 
+    if (l->scope == NGX_RF_SCOPE_FRESH) {
+        /* the cursor may be one of Redis', or go there */
+        return NGX_RF_NEED_REDIS;
+    }
+
     rc = ngx_rf_keyspace_scan_cursor(l, &l->argv[2], &scan);
 
     if (rc == NGX_OK) {
