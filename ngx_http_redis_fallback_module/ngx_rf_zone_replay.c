@@ -489,9 +489,12 @@ ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->base = NGX_RF_BASE_UNKNOWN;
     e->version = ++zone->sh->seq;
 
-    if (!keep) {
-        /* of a part of it Redis is known to hold more */
-        e->seen = !e->complete;
+    if (!e->complete) {
+        /* Redis holds what was acknowledged, and perhaps more */
+        e->seen = 1;
+
+    } else if (!keep) {
+        e->seen = 0;
     }
 
     ngx_rf_zone_commit_locked(zone);
