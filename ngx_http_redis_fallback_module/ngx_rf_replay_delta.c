@@ -25,8 +25,13 @@
 #define NGX_RF_REPLAY_DIRECT        10000
 #define NGX_RF_REPLAY_DIRECT_BYTES  (1024 * 1024)
 
-/* staged strings that one script applies */
+/* changes that may look through a list, in one script that does them all */
+#define NGX_RF_REPLAY_SCANS         100
+
+/* staged strings that one script applies, and elements of a list that it looks
+ * through for them */
 #define NGX_RF_REPLAY_STAGED        "5000"
+#define NGX_RF_REPLAY_WORK          "200000"
 
 
 /* how a script answers: the first of an array */
@@ -40,12 +45,13 @@
 
 static ngx_uint_t ngx_rf_replay_count(ngx_rf_record_t *rec, size_t *size);
 static ngx_uint_t ngx_rf_replay_nchanges(ngx_rf_record_t *rec);
+static ngx_uint_t ngx_rf_replay_scans(ngx_rf_record_t *rec);
 static ngx_int_t ngx_rf_replay_flatten(ngx_rf_record_t *rec, ngx_pool_t *pool,
     ngx_str_t *row);
 static ngx_int_t ngx_rf_replay_direct(ngx_rf_replay_t *rp, ngx_pool_t *pool,
     ngx_uint_t n);
 static ngx_int_t ngx_rf_replay_apply_staged(ngx_rf_replay_t *rp,
-    ngx_pool_t *pool);
+    ngx_pool_t *pool, int64_t now);
 static ngx_int_t ngx_rf_replay_upload_changes(ngx_rf_replay_t *rp,
     ngx_pool_t *pool, int64_t now);
 static ngx_int_t ngx_rf_replay_applied(ngx_rf_replay_t *rp, ngx_pool_t *pool,
@@ -64,16 +70,31 @@ static ngx_uint_t ngx_rf_replay_bad(ngx_rf_replay_t *rp, ngx_uint_t n,
  * to the tail, and so does an element set at an index that is gone, or to the
  * head if it was counted from there.
  *
+ * What was popped is mostly still at that end of the list, and needs no search.
+ * "work" counts the elements that were looked through for the others.
+ *
  * expiry(), when all are done: the last one that is among the changes counts,
  * else the one that the key had.  Changes are compacted, so that a key may have
  * been empty, and without an expiry, on the way, though it never was before.
  */
 #define NGX_RF_REPLAY_LUA_CHANGE                                              \
     "local ttl, till = redis.call('PTTL', KEYS[1]), false "                   \
+    "local work = 0 "                                                         \
+    "local function scan(v, a, i, j) "                                        \
+    "local n = v == 'LREM' and j == i + 2 and a[i + 1] "                      \
+    "if n == '1' or n == '-1' then "                                          \
+    "local at = n == '1' and '0' or n "                                       \
+    "if redis.pcall('LINDEX', KEYS[1], at) == a[j] and type(redis.pcall("     \
+    "n == '1' and 'LPOP' or 'RPOP', KEYS[1])) == 'string' then "              \
+    "return 1 end end "                                                       \
+    "n = redis.pcall('LLEN', KEYS[1]) "                                       \
+    "work = work + (type(n) == 'number' and n or 0) end "                     \
     "local function change(a, i, j) "                                         \
     "if j - i > 7000 then return {err = 'ERR too many arguments'} end "       \
-    "local r = redis.pcall(a[i], KEYS[1], unpack(a, i + 1, j)) "              \
     "local v = string.upper(a[i]) "                                           \
+    "local r = (v == 'LREM' or v == 'LINSERT') and scan(v, a, i, j) "         \
+    "if r then return r end "                                                 \
+    "r = redis.pcall(a[i], KEYS[1], unpack(a, i + 1, j)) "                    \
     "if v == 'LINSERT' and type(r) == 'number' and r < 1 then "               \
     "return redis.pcall('RPUSH', KEYS[1], a[j]) end "                         \
     "if v == 'LSET' and type(r) == 'table' and r.err "                        \
@@ -132,10 +153,14 @@ static ngx_str_t  ngx_rf_replay_stage_script = ngx_string(
 
 /*
  * KEYS: key, marker, staged.  ARGV: the marker's time to live, how many strings
- * to look at.  What is staged begins with a head, "next change;how many were
- * applied;refused ones;first error"; then for each change its length and
- * itself.  LSET is there to be refused, for want of memory, before anything
- * else is done.
+ * to look at, the time in ms.  What is staged begins with a head, "next
+ * change;how many were applied;refused ones;first error"; then for each change
+ * its length and itself.  LSET is there to be refused, for want of memory,
+ * before anything else is done.
+ *
+ * From the second script on two times are in the head, before the error: when
+ * the key expires, and what a change has said of that.  The key may be empty
+ * between two scripts, too.
  */
 static ngx_str_t  ngx_rf_replay_staged_script = ngx_string(
     NGX_RF_REPLAY_LUA_CHANGE
@@ -145,8 +170,14 @@ static ngx_str_t  ngx_rf_replay_staged_script = ngx_string(
     "local head = redis.call('LINDEX', s, 0) "
     "if not head then return {3} end "
     "redis.call('LSET', s, 0, head) "
-    "local at, good, bad, err "
-    "= string.match(head, '^(%d+);(%d+);([%d ]*);(.*)$') "
+    "local at, good, bad, was, told, err = string.match(head, "
+    "'^(%d+);(%d+);([%d ]*);(%d*);(%-?%d*);(.*)$') "
+    "if not at then at, good, bad, err "
+    "= string.match(head, '^(%d+);(%d+);([%d ]*);(.*)$') end "
+    "local now = tonumber(ARGV[3]) "
+    "if ttl == -2 and was and was ~= '' then "
+    "ttl = math.max(tonumber(was) - now, 1) end "
+    "if told and told ~= '' then till = told end "
     "at = tonumber(at) good = tonumber(good) "
     "bad = bad ~= '' and {bad} or {} "
     "local row = redis.call('LRANGE', s, 1, ARGV[2]) "
@@ -160,12 +191,15 @@ static ngx_str_t  ngx_rf_replay_staged_script = ngx_string(
     "if type(r) == 'table' and r.err then "
     "bad[#bad + 1] = at if err == '' then err = r.err end "
     "else good = good + 1 end "
-    "at = at + 1 i = i + n + 1 end "
+    "at = at + 1 i = i + n + 1 "
+    "if work > " NGX_RF_REPLAY_WORK " then break end end "
     "expiry() "
     "bad = table.concat(bad, ' ') "
     "if redis.call('LLEN', s) > i then "
     "redis.call('LTRIM', s, i, -1) "
-    "redis.call('LPUSH', s, table.concat({at, good, bad, err}, ';')) "
+    "was = ttl > 0 and string.format('%.0f', now + ttl) or '' "
+    "redis.call('LPUSH', s, table.concat("
+    "{at, good, bad, was, till or '', err}, ';')) "
     "return {2} end "
     "redis.call('UNLINK', s) "
     "if good == 0 and err ~= '' then return {err = err} end "
@@ -208,8 +242,11 @@ ngx_rf_replay_apply(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now)
     rec = rp->rec;
     n = ngx_rf_replay_count(rec, &size);
 
-    if (rec->type <= NGX_RF_STRING || ngx_rf_replay_nchanges(rec) == 1
-        || (n <= NGX_RF_REPLAY_DIRECT && size <= NGX_RF_REPLAY_DIRECT_BYTES))
+    /* a collection that was emptied has no type */
+
+    if (rec->type == NGX_RF_STRING || ngx_rf_replay_nchanges(rec) == 1
+        || (n <= NGX_RF_REPLAY_DIRECT && size <= NGX_RF_REPLAY_DIRECT_BYTES
+            && ngx_rf_replay_scans(rec) <= NGX_RF_REPLAY_SCANS))
     {
         return ngx_rf_replay_direct(rp, pool, n);
     }
@@ -226,6 +263,33 @@ static ngx_uint_t
 ngx_rf_replay_nchanges(ngx_rf_record_t *rec)
 {
     return rec->nsent ? ngx_min(rec->nsent, rec->nchanges) : rec->nchanges;
+}
+
+
+/* changes whose work grows with the length of the list */
+
+static ngx_uint_t
+ngx_rf_replay_scans(ngx_rf_record_t *rec)
+{
+    ngx_str_t   *verb;
+    ngx_uint_t   i, n, nchanges;
+
+    n = 0;
+    nchanges = ngx_rf_replay_nchanges(rec);
+
+    for (i = 0; i < nchanges; i++) {
+        verb = &rec->changes[i].argv[0];
+
+        if ((verb->len == 4
+             && ngx_strncasecmp(verb->data, (u_char *) "LREM", 4) == 0)
+            || (verb->len == 7
+                && ngx_strncasecmp(verb->data, (u_char *) "LINSERT", 7) == 0))
+        {
+            n++;
+        }
+    }
+
+    return n;
 }
 
 
@@ -344,12 +408,13 @@ ngx_rf_replay_stage(ngx_rf_replay_t *rp, ngx_pool_t *pool)
 /* some of what is staged is applied */
 
 static ngx_int_t
-ngx_rf_replay_apply_staged(ngx_rf_replay_t *rp, ngx_pool_t *pool)
+ngx_rf_replay_apply_staged(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now)
 {
     ngx_str_t  *argv;
 
-    argv = ngx_palloc(pool, 8 * sizeof(ngx_str_t));
-    if (argv == NULL) {
+    argv = ngx_palloc(pool, 9 * sizeof(ngx_str_t));
+
+    if (argv == NULL || ngx_rf_replay_number(pool, now, &argv[8]) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -362,7 +427,7 @@ ngx_rf_replay_apply_staged(ngx_rf_replay_t *rp, ngx_pool_t *pool)
     ngx_str_set(&argv[6], NGX_RF_REPLAY_MARKER_TTL);
     ngx_str_set(&argv[7], NGX_RF_REPLAY_STAGED);
 
-    rp->argc = 8;
+    rp->argc = 9;
     rp->argv = argv;
     rp->handler = ngx_rf_replay_applied;
     rp->uploaded = 1;
@@ -410,7 +475,7 @@ ngx_rf_replay_applied(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
     switch (reply->elts[0].integer) {
 
     case NGX_RF_REPLAY_STAGED_MORE:
-        return ngx_rf_replay_apply_staged(rp, pool);
+        return ngx_rf_replay_apply_staged(rp, pool, now);
 
     case NGX_RF_REPLAY_STAGED_NONE:
 

@@ -725,6 +725,120 @@ RF_UNIT(replay_stages_many_changes)
 }
 
 
+/* a popped element is taken from its end where it is there, else the list is
+ * searched, but not for long in one script */
+
+RF_UNIT(replay_bounds_the_work)
+{
+    char              line[64];
+    replay_t          r;
+    ngx_uint_t        i;
+    ngx_rf_record_t  *rec;
+
+    if (!replay_start(&r, pool, log)) {
+        return;
+    }
+
+    freeReplyObject(redisCommand(r.d.redis, "RPUSH key a b a c b a b d"));
+    rec = replay_record(pool, NGX_RF_LIST, NGX_RF_DELTA, "");
+    replay_change(rec, pool, "LREM 1 a");
+    replay_change(rec, pool, "LREM -1 d");
+    replay_change(rec, pool, "LREM -1 a");
+    replay_change(rec, pool, "lrem 1 c");
+    replay_change(rec, pool, "LREM 0 nosuch");
+    replay_change(rec, pool, "LREM 1 nosuch");
+    replay_change(rec, pool, "LREM -1 b");
+    is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "popped");
+    replay_is(&r, "LRANGE key 0 -1", "b a b", "the right ones");
+
+    /* a list that was emptied, and another one that is there now */
+
+    freeReplyObject(redisCommand(r.d.redis, "FLUSHALL"));
+    rec = replay_record(pool, NGX_RF_NONE, NGX_RF_DELTA, "");
+    rec->changes = ngx_pcalloc(pool, REPLAY_MANY * sizeof(ngx_rf_change_t));
+
+    for (i = 0; i < 5000; i++) {
+        sprintf(line, "LREM 1 e%d", (int) i);
+        replay_change(rec, pool, line);
+    }
+
+    freeReplyObject(redisCommand(r.d.redis, "EVAL %s 1 key",
+                                 "for i = 0, 4999 do redis.call('RPUSH', "
+                                 "KEYS[1], 'e' .. i) end"));
+    is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "all are there");
+    ok(r.steps > 5 && r.steps < 20, "in %d steps", (int) r.steps);
+    is_int(replay_int(&r, "EXISTS key"), 0, "they are gone");
+
+    freeReplyObject(redisCommand(r.d.redis, "FLUSHALL"));
+    freeReplyObject(redisCommand(r.d.redis, "EVAL %s 1 key",
+                                 "for i = 1, 50000 do redis.call('RPUSH', "
+                                 "KEYS[1], 'other') end "
+                                 "redis.call('RPUSH', KEYS[1], 'e99')"));
+    rec->nchanges = 101;
+    rec->nsent = 101;
+    is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "others are there");
+    ok(r.steps > 20 && r.steps < 40, "in %d steps", (int) r.steps);
+    is_int(replay_int(&r, "LLEN key"), 50000, "but for one they stay");
+
+    replay_stop(&r);
+}
+
+
+/* the key is empty at the end of a script */
+
+RF_UNIT(replay_keeps_the_expiry)
+{
+    char              line[64];
+    replay_t          r;
+    ngx_uint_t        i, said;
+    ngx_rf_record_t  *rec;
+
+    if (!replay_start(&r, pool, log)) {
+        return;
+    }
+
+    for (said = 0; said < 3; said++) {
+        freeReplyObject(redisCommand(r.d.redis, "FLUSHALL"));
+        freeReplyObject(redisCommand(r.d.redis, "EVAL %s 1 key",
+                                     "for i = 0, 2999 do redis.call('RPUSH', "
+                                     "KEYS[1], 'e' .. i) end "
+                                     "redis.call('EXPIRE', KEYS[1], 1000)"));
+        rec = replay_record(pool, NGX_RF_LIST, NGX_RF_DELTA, "");
+        rec->changes = ngx_pcalloc(pool,
+                                   REPLAY_MANY * sizeof(ngx_rf_change_t));
+
+        if (said == 1) {
+            replay_change(rec, pool, "PEXPIREAT 99999999999999");
+
+        } else if (said == 2) {
+            replay_change(rec, pool, "PERSIST");
+        }
+
+        for (i = 0; i < 5000; i++) {
+            sprintf(line, "LREM 1 e%d", (int) i);
+            replay_change(rec, pool, line);
+        }
+
+        replay_change(rec, pool, "RPUSH new");
+
+        is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "emptied and filled");
+        replay_is(&r, "LRANGE key 0 -1", "new", "it holds");
+
+        i = replay_int(&r, "TTL key");
+
+        if (said == 2) {
+            ok((ngx_int_t) i == -1, "it expires no more");
+
+        } else {
+            ok(said ? i > 100000000 : i > 900 && i <= 1000,
+               "it expires in %d s", (int) i);
+        }
+    }
+
+    replay_stop(&r);
+}
+
+
 RF_UNIT(replay_restores_with_changes)
 {
     replay_t          r;
