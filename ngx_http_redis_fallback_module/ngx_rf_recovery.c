@@ -113,6 +113,8 @@ ngx_rf_recovery_stop(ngx_rf_recovery_t *r)
         r->job = NULL;
     }
 
+    ngx_rf_recovery_learn_drop(r);
+
     if (r->slice == NULL) {
         ngx_rf_mode_resign(r->conf.zone);
     }

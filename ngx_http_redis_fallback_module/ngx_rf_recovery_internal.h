@@ -2,7 +2,8 @@
  * What the parts of recovery share: ngx_rf_recovery.c leads and probes,
  * ngx_rf_recovery_kill.c ends connections that were given up,
  * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL,
- * ngx_rf_recovery_slice.c sends records, ngx_rf_recovery_walk.c reads files.
+ * ngx_rf_recovery_slice.c sends records, ngx_rf_recovery_learn.c reads back
+ * what became of them, ngx_rf_recovery_walk.c reads files.
  */
 
 #ifndef _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
@@ -19,6 +20,7 @@
 
 typedef struct ngx_rf_slice_s   ngx_rf_slice_t;
 typedef struct ngx_rf_marker_s  ngx_rf_marker_t;
+typedef struct ngx_rf_wanted_s  ngx_rf_wanted_t;
 
 struct ngx_rf_recovery_s {
     ngx_rf_recovery_conf_t    conf;
@@ -57,6 +59,10 @@ struct ngx_rf_recovery_s {
     ngx_rf_marker_t          *markers;
     ngx_uint_t                nmarkers;
 
+    ngx_rf_wanted_t          *wanted;       /* keys that memory is to know */
+    ngx_uint_t                nwanted;
+    ngx_uint_t                nlearning;    /* such that are asked for */
+
     ngx_fd_t                  lock;         /* of the path, if the master did
                                                not get it */
     u_char                    run_id[40];   /* when the outage began */
@@ -83,6 +89,12 @@ void ngx_rf_recovery_slice(ngx_rf_recovery_t *r, ngx_rf_record_t *records,
 
 /* a key that is to be removed from Redis at the end */
 void ngx_rf_recovery_remember(ngx_rf_recovery_t *r, ngx_str_t *key);
+
+/* memory is to know what has become of it in Redis, if that is not much; not
+ * now, and maybe never */
+void ngx_rf_recovery_learn(ngx_rf_recovery_t *r, ngx_rf_record_t *rec);
+/* those that were not asked for yet */
+void ngx_rf_recovery_learn_drop(ngx_rf_recovery_t *r);
 
 /* reads the next slice of files into the zone */
 void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);

@@ -483,6 +483,10 @@ ngx_rf_recovery_verdict(ngx_rf_slice_item_t *item)
     ngx_rf_zone_replay_done(r->conf.zone, item->rec, NGX_OK, keep,
                             ngx_rf_now());
 
+    if (rp->verdict == NGX_RF_REPLAY_MERGED && !rp->expired) {
+        ngx_rf_recovery_learn(r, item->rec);
+    }
+
     (void) ngx_atomic_fetch_add(&stat->rec_done, 1);
     r->done++;
 
@@ -554,6 +558,11 @@ ngx_rf_recovery_refused(ngx_rf_recovery_t *r, ngx_rf_record_t *rec,
 
         ngx_rf_zone_replay_done(r->conf.zone, rec, rp ? NGX_OK : NGX_DECLINED,
                                 0, ngx_rf_now());
+
+        if (rp) {
+            ngx_rf_recovery_learn(r, rec);
+        }
+
         return;
     }
 
@@ -625,6 +634,10 @@ ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job)
 
     ngx_rf_zone_replay_done(r->conf.zone, rec,
                             partial ? NGX_OK : NGX_DECLINED, 0, ngx_rf_now());
+
+    if (partial) {
+        ngx_rf_recovery_learn(r, rec);
+    }
 
     if (!r->stopping) {
         ngx_rf_recovery_post(r);
