@@ -95,7 +95,7 @@ struct ngx_rf_zchange_s {
 
 typedef struct ngx_rf_entry_s  ngx_rf_entry_t;
 
-/* ordered so that the header takes 220 bytes: with a key of up to 36 bytes an
+/* ordered so that the header takes 224 bytes: with a key of up to 32 bytes an
  * entry fits a slab slot of 256 */
 
 struct ngx_rf_entry_s {
@@ -123,6 +123,7 @@ struct ngx_rf_entry_s {
     uint32_t              nsent;
     uint32_t              nchanges;
     uint32_t              run;          /* sh->run when last seen in Redis */
+    uint32_t              sent_run;     /* sh->run when nsent changes went */
     int32_t               writer;       /* pid that writes the file; 0: none */
     uint32_t              hash;
     uint32_t              undo;         /* index + 1 in the undo log */

@@ -454,6 +454,7 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
     e->pending = saved->pending;
     e->id = saved->id;
     e->nsent = saved->nsent;
+    e->sent_run = saved->sent_run;
     e->nchanges = saved->nchanges;
     e->changes = saved->changes;
     e->last_change = saved->last_change;

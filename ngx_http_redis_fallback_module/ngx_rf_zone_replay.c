@@ -246,16 +246,25 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     if (e->pending == NGX_RF_DELTA && e->nsent == 0) {
         ngx_rf_zone_identify(zone->sh, e);
+        e->sent_run = zone->sh->run;
         ngx_memory_barrier();
         e->nsent = e->nchanges;
     }
 
     restore = (zone->sh->restore
                && e->pending == NGX_RF_DELTA
-               && e->nsent == e->nchanges
                && e->complete
                && e->type != NGX_RF_NONE
                && e->run != zone->sh->run);
+
+    if (restore && e->sent_run != zone->sh->run) {
+        /* with its data Redis has lost what was sent, and the marker of it */
+        e->sent_run = zone->sh->run;
+        ngx_memory_barrier();
+        e->nsent = e->nchanges;
+    }
+
+    restore &= (e->nsent == e->nchanges);
 
     e->flying = 1;
     ngx_rf_zone_requeue(zone, e);
