@@ -86,6 +86,12 @@ void ngx_rf_zone_free_changes(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
 
 /* ngx_rf_zone_record.c */
 
+/* elements in one change: Redis' scripts take some thousand arguments */
+#define NGX_RF_RECORD_ELTS      400
+
+/* a score as text: 17 digits, sign, point, exponent */
+#define NGX_RF_RECORD_SCORE     32
+
 /* a malloc()ed copy; NULL: no memory.  record_slowly() gives the lock away
  * meanwhile if it is a large one: NGX_OK; NGX_ERROR; NGX_AGAIN: the zone was
  * made anew, no entry is what it was */
@@ -105,6 +111,21 @@ ngx_rf_entry_t *ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
  * next one, which follows from it */
 void ngx_rf_zone_identify(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 uint64_t ngx_rf_zone_next_id(uint64_t id);
+
+
+/* ngx_rf_zone_delta.c */
+
+typedef struct {
+    ngx_rf_zchange_t     *first;
+    ngx_rf_zchange_t     *last;
+    ngx_uint_t            n;
+    ngx_uint_t            nsent;        /* of them */
+} ngx_rf_zpacked_t;
+
+/* the record's changes, compacted again as they were; NGX_RF_NEED_ROOM.  "keep"
+ * is not evicted for them */
+ngx_int_t ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_rf_entry_t *keep, ngx_rf_zpacked_t *packed);
 
 
 /* ngx_rf_zone_pending.c */

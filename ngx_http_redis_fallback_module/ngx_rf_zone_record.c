@@ -13,12 +13,6 @@
 #include "ngx_rf_zone_internal.h"
 
 
-/* elements in one change: Redis' scripts take some thousand arguments */
-#define NGX_RF_RECORD_ELTS      400
-
-/* a score as text: 17 digits, sign, point, exponent */
-#define NGX_RF_RECORD_SCORE     32
-
 /* elements between two offers of the lock; so many in all make it worth it */
 #ifndef NGX_RF_RECORD_BREATH
 #define NGX_RF_RECORD_BREATH    2048
@@ -80,9 +74,6 @@ static ngx_int_t ngx_rf_zone_pack_element(ngx_rf_zone_t *zone,
     ngx_rf_type_e type, ngx_rf_content_t *content, ngx_str_t *value);
 static ngx_int_t ngx_rf_zone_pack_member(ngx_rf_zone_t *zone,
     ngx_rf_content_t *content, ngx_str_t *value);
-static ngx_int_t ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone,
-    ngx_rf_record_t *rec, ngx_rf_entry_t **keep, ngx_uint_t nkeep,
-    ngx_rf_zchange_t **first, ngx_rf_zchange_t **last);
 static uint64_t ngx_rf_zone_mix(uint64_t x);
 
 
@@ -696,44 +687,6 @@ ngx_rf_zone_pack_member(ngx_rf_zone_t *zone, ngx_rf_content_t *content,
 }
 
 
-static ngx_int_t
-ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    ngx_rf_entry_t **keep, ngx_uint_t nkeep, ngx_rf_zchange_t **first,
-    ngx_rf_zchange_t **last)
-{
-    ngx_uint_t         i;
-    ngx_rf_change_t   *change;
-    ngx_rf_zchange_t  *c;
-
-    *first = NULL;
-    *last = NULL;
-
-    for (i = 0; i < rec->nchanges; i++) {
-        change = &rec->changes[i];
-
-        c = ngx_rf_zone_change_locked(zone, change->argc, change->argv, keep,
-                                      nkeep);
-        if (c == NULL) {
-            ngx_rf_zone_free_changes(zone, *first);
-            return NGX_RF_NEED_ROOM;
-        }
-
-        c->prev = *last;
-
-        if (*last) {
-            (*last)->next = c;
-
-        } else {
-            *first = c;
-        }
-
-        *last = c;
-    }
-
-    return NGX_OK;
-}
-
-
 ngx_rf_entry_t *
 ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
@@ -741,7 +694,7 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_uint_t         nkeep;
     void              *value;
     ngx_rf_type_e      type;
-    ngx_rf_zchange_t  *first, *last;
+    ngx_rf_zpacked_t   packed;
 
     nkeep = (e != NULL);
     value = NULL;
@@ -762,9 +715,7 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         }
     }
 
-    if (ngx_rf_zone_pack_changes(zone, rec, &e, nkeep, &first, &last)
-        != NGX_OK)
-    {
+    if (ngx_rf_zone_pack_changes(zone, rec, e, &packed) != NGX_OK) {
         ngx_rf_zone_free_value(zone, type, value);
         return NULL;
     }
@@ -773,7 +724,7 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         e = ngx_rf_zone_insert_locked(zone, &rec->key, NULL, 0);
 
         if (e == NULL) {
-            ngx_rf_zone_free_changes(zone, first);
+            ngx_rf_zone_free_changes(zone, packed.first);
             ngx_rf_zone_free_value(zone, type, value);
             return NULL;
         }
@@ -794,11 +745,11 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_memcpy(e->base_sha1, rec->base_sha1, 20);
     e->base_expires = rec->base_expires;
 
-    e->changes = first;
-    e->last_change = last;
-    e->nchanges = rec->nchanges;
+    e->changes = packed.first;
+    e->last_change = packed.last;
+    e->nchanges = packed.n;
     e->id = rec->id;
-    e->nsent = ngx_min(rec->nsent, rec->nchanges);
+    e->nsent = packed.nsent;
     e->complete = rec->pending == NGX_RF_DELTA ? rec->complete : 1;
 
     if (rec->partial) {

@@ -75,8 +75,11 @@ static void coll_apply_values(coll_t *t, ngx_rf_record_t *rec);
 static void coll_apply_argv(coll_t *t, ngx_str_t *key, ngx_uint_t argc,
     ngx_str_t *argv);
 static void coll_files(coll_t *t);
-static void coll_file(coll_t *t, ngx_rf_record_t *rec);
+static void coll_file(coll_t *t, ngx_rf_record_t *rec, ngx_rf_entry_t *from);
 static ngx_uint_t coll_same_record(ngx_rf_record_t *a, ngx_rf_record_t *b);
+static ngx_uint_t coll_sums(ngx_rf_record_t *rec, ngx_uint_t first);
+static ngx_uint_t coll_count(ngx_rf_record_t *rec, ngx_uint_t first,
+    ngx_uint_t n, ngx_rf_change_t *change);
 static ngx_uint_t coll_same_strings(ngx_uint_t n, ngx_str_t *a, ngx_str_t *b);
 static ngx_uint_t coll_same_reply(ngx_rf_reply_t *a, ngx_rf_reply_t *b);
 static ngx_uint_t coll_differ(coll_t *t, ngx_rf_zone_t *a, ngx_rf_zone_t *b,
@@ -955,7 +958,7 @@ coll_files(coll_t *t)
             }
 
             rec = ngx_rf_zone_record(t->local, e);
-            coll_file(t, rec);
+            coll_file(t, rec, e);
             free(rec);
         }
     }
@@ -963,7 +966,7 @@ coll_files(coll_t *t)
 
 
 static void
-coll_file(coll_t *t, ngx_rf_record_t *rec)
+coll_file(coll_t *t, ngx_rf_record_t *rec, ngx_rf_entry_t *from)
 {
     size_t            len;
     u_char           *text;
@@ -991,6 +994,14 @@ coll_file(coll_t *t, ngx_rf_record_t *rec)
         ngx_rf_zone_lock(t->loaded);
         e = ngx_rf_zone_lookup_locked(t->loaded, &rec->key);
         taken = e ? ngx_rf_zone_record(t->loaded, e) : NULL;
+
+        if (e && (e->nchanges > from->nchanges || e->nsent > from->nsent)) {
+            printf("# %d changes, %d of them sent: from %d and %d\n",
+                   (int) e->nchanges, (int) e->nsent, (int) from->nchanges,
+                   (int) from->nsent);
+            t->wrong++;
+        }
+
         ngx_rf_zone_unlock(t->loaded);
     }
 
@@ -1031,7 +1042,7 @@ coll_file(coll_t *t, ngx_rf_record_t *rec)
 static ngx_uint_t
 coll_same_record(ngx_rf_record_t *a, ngx_rf_record_t *b)
 {
-    ngx_uint_t  i;
+    ngx_uint_t  i, j, n;
 
     if (a->type != b->type || a->pending != b->pending
         || a->expire != b->expire || a->id != b->id || a->nsent != b->nsent
@@ -1043,16 +1054,63 @@ coll_same_record(ngx_rf_record_t *a, ngx_rf_record_t *b)
         return 0;
     }
 
-    for (i = 0; i < a->nchanges; i++) {
-        if (a->changes[i].argc != b->changes[i].argc
-            || !coll_same_strings(a->changes[i].argc, a->changes[i].argv,
-                                  b->changes[i].argv))
-        {
-            return 0;
+    for (i = 0; i < a->nchanges; i += n) {
+        n = coll_sums(a, i);
+
+        for (j = i; j < i + n; j++) {
+            if (coll_count(a, i, n, &a->changes[j])
+                != coll_count(b, i, n, &a->changes[j]))
+            {
+                return 0;
+            }
         }
     }
 
     return 1;
+}
+
+
+/* how many from "first" on may come in any order: sums of one verb */
+
+static ngx_uint_t
+coll_sums(ngx_rf_record_t *rec, ngx_uint_t first)
+{
+    ngx_str_t   *verb;
+    ngx_uint_t   n;
+
+    verb = rec->changes[first].argv;
+
+    if (rec->changes[first].argc != 3
+        || ngx_strlchr(verb->data, verb->data + verb->len, 'I') == NULL)
+    {
+        return 1;
+    }
+
+    for (n = 1; first + n < rec->nchanges && first + n != rec->nsent; n++) {
+        if (!coll_same_strings(1, verb, rec->changes[first + n].argv)) {
+            break;
+        }
+    }
+
+    return n;
+}
+
+
+static ngx_uint_t
+coll_count(ngx_rf_record_t *rec, ngx_uint_t first, ngx_uint_t n,
+    ngx_rf_change_t *change)
+{
+    ngx_uint_t  i, found;
+
+    found = 0;
+
+    for (i = first; i < first + n; i++) {
+        found += rec->changes[i].argc == change->argc
+                 && coll_same_strings(change->argc, change->argv,
+                                      rec->changes[i].argv);
+    }
+
+    return found;
 }
 
 
