@@ -492,6 +492,7 @@ ngx_rf_coll_flush(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 
     ngx_memzero(c->delta.tree, sizeof(c->delta.tree));
 
+    c->found = NULL;
     c->noted = 0;
     c->compact = 0;
 
@@ -509,17 +510,51 @@ ngx_rf_coll_hash(ngx_rf_local_t *l, ngx_str_t *name)
 ngx_rf_elt_t *
 ngx_rf_coll_get(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
 {
-    uint64_t       rank;
-    ngx_rf_elt_t  *elt;
+    ngx_rf_find_t  elt, line;
 
     if (c->elts.root == NULL) {
         return NULL;
     }
 
-    ngx_rf_tree_search(&c->elts, ngx_rf_coll_hash(l, name), name->data,
-                       name->len, &rank, &elt);
+    ngx_rf_coll_find(l, c, name, &elt, &line);
 
-    return elt;
+    return elt.elt;
+}
+
+
+void
+ngx_rf_coll_find(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    ngx_rf_find_t *elt, ngx_rf_find_t *line)
+{
+    elt->tree = &c->elts;
+    line->tree = &c->delta.tree[0];
+
+    if (c->found != NULL
+        && c->found->name_len == name->len
+        && (name->len == 0
+            || ngx_memcmp(ngx_rf_elt_name(c->found), name->data, name->len)
+               == 0))
+    {
+        elt->key = c->found->key;
+        elt->rank = c->found_rank;
+        elt->elt = c->found;
+
+        line->key = elt->key;
+        line->rank = c->line_rank;
+        line->elt = c->line;
+
+        return;
+    }
+
+    elt->key = ngx_rf_coll_hash(l, name);
+    line->key = elt->key;
+
+    ngx_rf_tree_search_two(elt, line, name->data, name->len);
+
+    c->found = elt->elt;
+    c->found_rank = elt->rank;
+    c->line = line->elt;
+    c->line_rank = line->rank;
 }
 
 

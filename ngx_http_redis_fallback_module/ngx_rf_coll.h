@@ -68,6 +68,12 @@ typedef struct {
     ngx_uint_t            compact;      /* delta continues the change before */
     ngx_rf_zdelta_t       delta;
     ngx_rf_tree_t         old[2];
+
+    /* what get() found last, until elts or notes change; NULL: nothing */
+    ngx_rf_elt_t         *found;
+    uint64_t              found_rank;
+    ngx_rf_elt_t         *line;         /* and what the notes say of it */
+    uint64_t              line_rank;
 } ngx_rf_coll_t;
 
 

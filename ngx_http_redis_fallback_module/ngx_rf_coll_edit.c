@@ -28,22 +28,26 @@
 
 
 static ngx_int_t ngx_rf_coll_store(ngx_rf_local_t *l, ngx_rf_coll_t *c,
-    ngx_str_t *name, ngx_str_t *value);
+    ngx_rf_find_t *place, ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_rf_coll_unstore(ngx_rf_local_t *l, ngx_rf_coll_t *c,
-    ngx_str_t *name);
+    uint64_t rank);
 static ngx_int_t ngx_rf_coll_store_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_str_t *name, double score);
 static ngx_int_t ngx_rf_coll_unstore_order(ngx_rf_local_t *l,
     ngx_rf_coll_t *c, ngx_str_t *name, double score);
+static ngx_int_t ngx_rf_coll_move_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_str_t *name, double from, double to);
 static ngx_int_t ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c,
-    ngx_str_t *name, ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount);
+    ngx_rf_find_t *line, ngx_str_t *name, ngx_str_t *value,
+    ngx_rf_delta_e how, ngx_str_t *amount);
 static ngx_uint_t ngx_rf_coll_combine(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_rf_elt_t *line, ngx_rf_delta_e *how, ngx_str_t *value,
     ngx_str_t *amount);
 static ngx_uint_t ngx_rf_coll_sum(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_rf_elt_t *line, ngx_str_t *amount);
 static ngx_int_t ngx_rf_coll_note_line(ngx_rf_local_t *l, ngx_rf_coll_t *c,
-    ngx_str_t *name, ngx_rf_delta_e how, ngx_str_t *operand);
+    ngx_rf_find_t *line, ngx_str_t *name, ngx_rf_delta_e how,
+    ngx_str_t *operand);
 static ngx_int_t ngx_rf_coll_note_pop(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_uint_t tail, ngx_rf_elt_t *elt);
 
@@ -59,17 +63,20 @@ ngx_int_t
 ngx_rf_coll_put(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
     ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount)
 {
-    ngx_int_t  rc;
-    ngx_str_t  none = ngx_null_string;
+    ngx_int_t      rc;
+    ngx_str_t      none = ngx_null_string;
+    ngx_rf_find_t  place, line;
 
     if (value == NULL) {
         value = &none;
     }
 
-    rc = ngx_rf_coll_store(l, c, name, value);
+    ngx_rf_coll_find(l, c, name, &place, &line);
+
+    rc = ngx_rf_coll_store(l, c, &place, name, value);
 
     if (rc == NGX_OK && ngx_rf_coll_notes_wanted(l, c)) {
-        rc = ngx_rf_coll_note(l, c, name, value, how, amount);
+        rc = ngx_rf_coll_note(l, c, &line, name, value, how, amount);
     }
 
     return rc == NGX_OK ? ngx_rf_coll_pause(l, NGX_RF_COLL_WORK) : rc;
@@ -84,11 +91,12 @@ ngx_rf_coll_put_score(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
     ngx_int_t      rc;
     ngx_str_t      value, operand;
     ngx_uint_t     was;
-    ngx_rf_elt_t  *elt;
+    ngx_rf_find_t  place, line;
 
-    elt = ngx_rf_coll_get(l, c, name);
-    was = (elt != NULL);
-    old = was ? ngx_rf_coll_score_of(elt) : 0;
+    ngx_rf_coll_find(l, c, name, &place, &line);
+
+    was = (place.elt != NULL);
+    old = was ? ngx_rf_coll_score_of(place.elt) : 0;
 
     value.data = (u_char *) &score;
     value.len = sizeof(double);
@@ -98,14 +106,11 @@ ngx_rf_coll_put_score(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
 
     if (!was || ngx_memcmp(&old, &score, sizeof(double)) != 0) {
 
-        rc = ngx_rf_coll_store(l, c, name, &value);
-
-        if (rc == NGX_OK && was) {
-            rc = ngx_rf_coll_unstore_order(l, c, name, old);
-        }
+        rc = ngx_rf_coll_store(l, c, &place, name, &value);
 
         if (rc == NGX_OK) {
-            rc = ngx_rf_coll_store_order(l, c, name, score);
+            rc = was ? ngx_rf_coll_move_order(l, c, name, old, score)
+                     : ngx_rf_coll_store_order(l, c, name, score);
         }
 
         if (rc != NGX_OK) {
@@ -116,7 +121,7 @@ ngx_rf_coll_put_score(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
     rc = NGX_OK;
 
     if (ngx_rf_coll_notes_wanted(l, c)) {
-        rc = ngx_rf_coll_note(l, c, name, &value, how,
+        rc = ngx_rf_coll_note(l, c, &line, name, &value, how,
                               how == NGX_RF_DELTA_INCR ? &operand : &value);
     }
 
@@ -130,16 +135,17 @@ ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
     double         score;
     ngx_int_t      rc;
     ngx_uint_t     was;
-    ngx_rf_elt_t  *elt;
+    ngx_rf_find_t  place, line;
 
-    elt = ngx_rf_coll_get(l, c, name);
-    was = (elt != NULL);
+    ngx_rf_coll_find(l, c, name, &place, &line);
+
+    was = (place.elt != NULL);
     rc = NGX_OK;
 
     if (was) {
-        score = c->type == NGX_RF_ZSET ? ngx_rf_coll_score_of(elt) : 0;
-
-        rc = ngx_rf_coll_unstore(l, c, name);
+        score = c->type == NGX_RF_ZSET ? ngx_rf_coll_score_of(place.elt)
+                                      : 0;
+        rc = ngx_rf_coll_unstore(l, c, place.rank);
 
         if (rc == NGX_OK && c->type == NGX_RF_ZSET) {
             rc = ngx_rf_coll_unstore_order(l, c, name, score);
@@ -149,7 +155,8 @@ ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
     if (rc == NGX_OK
         && (was || !c->complete) && ngx_rf_coll_notes_wanted(l, c))
     {
-        rc = ngx_rf_coll_note(l, c, name, NULL, NGX_RF_DELTA_DEL, NULL);
+        rc = ngx_rf_coll_note(l, c, &line, name, NULL, NGX_RF_DELTA_DEL,
+                              NULL);
     }
 
     if (rc == NGX_OK) {
@@ -172,6 +179,7 @@ ngx_rf_coll_remove_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
     ngx_int_t       rc;
     ngx_str_t       name;
     ngx_rf_elt_t   *elt;
+    ngx_rf_find_t   line;
     ngx_rf_walk_t   walk;
 
     if (ngx_rf_coll_notes_wanted(l, c)) {
@@ -182,7 +190,12 @@ ngx_rf_coll_remove_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
             name.data = ngx_rf_elt_name(elt);
             name.len = elt->name_len;
 
-            rc = ngx_rf_coll_note(l, c, &name, NULL, NGX_RF_DELTA_DEL, NULL);
+            line.key = ngx_rf_coll_hash(l, &name);
+            ngx_rf_tree_search(&c->delta.tree[0], line.key, name.data,
+                               name.len, &line.rank, &line.elt);
+
+            rc = ngx_rf_coll_note(l, c, &line, &name, NULL, NGX_RF_DELTA_DEL,
+                                  NULL);
 
             if (rc == NGX_OK) {
                 rc = ngx_rf_coll_pause(l, NGX_RF_COLL_WORK);
@@ -204,10 +217,10 @@ ngx_int_t
 ngx_rf_coll_discard_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
     uint64_t n)
 {
-    uint64_t        i;
+    uint64_t        i, place;
     ngx_int_t       rc;
     ngx_str_t       name;
-    ngx_rf_elt_t   *elt;
+    ngx_rf_elt_t   *elt, *was;
     ngx_rf_walk_t   walk;
 
     elt = ngx_rf_walk_from(&walk, &c->order, rank);
@@ -216,7 +229,10 @@ ngx_rf_coll_discard_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank,
         name.data = ngx_rf_elt_name(elt);
         name.len = elt->name_len;
 
-        rc = ngx_rf_coll_unstore(l, c, &name);
+        ngx_rf_tree_search(&c->elts, ngx_rf_coll_hash(l, &name), name.data,
+                           name.len, &place, &was);
+
+        rc = was ? ngx_rf_coll_unstore(l, c, place) : NGX_OK;
 
         if (rc == NGX_OK) {
             rc = ngx_rf_coll_pause(l, NGX_RF_COLL_WORK);
@@ -377,20 +393,14 @@ ngx_rf_coll_given(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t merges)
 
 
 static ngx_int_t
-ngx_rf_coll_store(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
-    ngx_str_t *value)
+ngx_rf_coll_store(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_find_t *place,
+    ngx_str_t *name, ngx_str_t *value)
 {
-    uint64_t        rank;
     ngx_rf_elt_t   *elt;
     ngx_rf_item_t   item;
 
-    item.key = ngx_rf_coll_hash(l, name);
-    item.name = *name;
-    item.value = *value;
-
+    elt = place->elt;
     c->changed = 1;
-
-    ngx_rf_tree_search(&c->elts, item.key, name->data, name->len, &rank, &elt);
 
     if (elt != NULL
         && elt->value_len == value->len
@@ -401,24 +411,22 @@ ngx_rf_coll_store(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
         return NGX_OK;
     }
 
-    return ngx_rf_coll_splice_one(l, &c->elts, rank, elt != NULL, &item);
+    item.key = place->key;
+    item.name = *name;
+    item.value = *value;
+
+    c->found = NULL;
+
+    return ngx_rf_coll_splice_one(l, &c->elts, place->rank, elt != NULL,
+                                  &item);
 }
 
 
 static ngx_int_t
-ngx_rf_coll_unstore(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
+ngx_rf_coll_unstore(ngx_rf_local_t *l, ngx_rf_coll_t *c, uint64_t rank)
 {
-    uint64_t       rank;
-    ngx_rf_elt_t  *elt;
-
-    ngx_rf_tree_search(&c->elts, ngx_rf_coll_hash(l, name), name->data,
-                       name->len, &rank, &elt);
-
-    if (elt == NULL) {
-        return NGX_OK;
-    }
-
     c->changed = 1;
+    c->found = NULL;
 
     return ngx_rf_coll_cut(l, &c->elts, rank, 1);
 }
@@ -458,16 +466,59 @@ ngx_rf_coll_unstore_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
 }
 
 
+/* both places are looked for at once, before either changes */
+
+static ngx_int_t
+ngx_rf_coll_move_order(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    double from, double to)
+{
+    uint64_t        rank;
+    ngx_int_t       rc;
+    ngx_rf_find_t   was, is;
+    ngx_rf_item_t   item;
+
+    was.tree = &c->order;
+    was.key = ngx_rf_coll_score(from);
+
+    is.tree = &c->order;
+    is.key = ngx_rf_coll_score(to);
+
+    ngx_rf_tree_search_two(&was, &is, name->data, name->len);
+
+    ngx_memzero(&item, sizeof(ngx_rf_item_t));
+
+    item.key = is.key;
+    item.name = *name;
+    rank = is.rank;
+
+    if (was.elt == NULL) {
+        return ngx_rf_coll_splice_one(l, &c->order, rank, 0, &item);
+    }
+
+    if (rank == was.rank || rank == was.rank + 1) {
+        return ngx_rf_coll_splice_one(l, &c->order, was.rank, 1, &item);
+    }
+
+    rc = ngx_rf_coll_cut(l, &c->order, was.rank, 1);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rank -= (rank > was.rank);
+
+    return ngx_rf_coll_splice_one(l, &c->order, rank, 0, &item);
+}
+
+
 /* "value" is the element's from now on, "amount" what the command says */
 
 static ngx_int_t
-ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
-    ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount)
+ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_find_t *line,
+    ngx_str_t *name, ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount)
 {
-    uint64_t       rank;
-    ngx_int_t      rc;
-    ngx_str_t      operand;
-    ngx_rf_elt_t  *line;
+    ngx_int_t  rc;
+    ngx_str_t  operand;
 
     ngx_str_null(&operand);
 
@@ -475,17 +526,17 @@ ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
         operand = *amount;
     }
 
-    ngx_rf_tree_search(&c->delta.tree[0], ngx_rf_coll_hash(l, name),
-                       name->data, name->len, &rank, &line);
-
-    if (line != NULL
-        && !ngx_rf_coll_combine(l, c, line, &how, value, &operand))
+    if (line->elt != NULL
+        && !ngx_rf_coll_combine(l, c, line->elt, &how, value, &operand))
     {
         rc = ngx_rf_coll_flush(l, c);
 
         if (rc != NGX_OK) {
             return rc;
         }
+
+        line->rank = 0;
+        line->elt = NULL;
     }
 
     if (how == NGX_RF_DELTA_SET) {
@@ -495,7 +546,7 @@ ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
         ngx_str_null(&operand);
     }
 
-    return ngx_rf_coll_note_line(l, c, name, how, &operand);
+    return ngx_rf_coll_note_line(l, c, line, name, how, &operand);
 }
 
 
@@ -605,15 +656,14 @@ ngx_rf_coll_sum(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_elt_t *line,
 
 
 static ngx_int_t
-ngx_rf_coll_note_line(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
-    ngx_rf_delta_e how, ngx_str_t *operand)
+ngx_rf_coll_note_line(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_rf_find_t *line, ngx_str_t *name, ngx_rf_delta_e how,
+    ngx_str_t *operand)
 {
-    u_char          *p, buf[256];
-    uint64_t         rank;
-    ngx_rf_elt_t    *line;
-    ngx_rf_item_t    item;
+    u_char         *p, buf[256];
+    ngx_rf_item_t   item;
 
-    item.key = ngx_rf_coll_hash(l, name);
+    item.key = line->key;
     item.name = *name;
     item.value.len = 1 + operand->len;
 
@@ -633,11 +683,9 @@ ngx_rf_coll_note_line(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
         ngx_memcpy(p, operand->data, operand->len);
     }
 
+    c->found = NULL;
     c->noted = 1;
 
-    ngx_rf_tree_search(&c->delta.tree[0], item.key, name->data, name->len,
-                       &rank, &line);
-
-    return ngx_rf_coll_splice_one(l, &c->delta.tree[0], rank, line != NULL,
-                                  &item);
+    return ngx_rf_coll_splice_one(l, &c->delta.tree[0], line->rank,
+                                  line->elt != NULL, &item);
 }

@@ -22,12 +22,20 @@ typedef struct {
 } ngx_rf_tree_target_t;
 
 
+/* on the way to a target */
+
 typedef struct {
-    ngx_uint_t          (*valid)(void *ctx, void *p, size_t size);
-    void                 *ctx;
-} ngx_rf_tree_check_t;
+    ngx_rf_tree_target_t  target;
+    ngx_rf_node_t        *node;         /* NULL: the tree is empty */
+    ngx_rf_node_t        *next;         /* behind it, on any level, or NULL */
+    uint64_t              rank;         /* elements before the node */
+} ngx_rf_descent_t;
 
 
+static void ngx_rf_descent_begin(ngx_rf_descent_t *d, ngx_rf_tree_t *tree,
+    uint64_t key, u_char *name, size_t len);
+static void ngx_rf_descent_step(ngx_rf_descent_t *d);
+static ngx_rf_elt_t *ngx_rf_descent_end(ngx_rf_descent_t *d);
 static ngx_uint_t ngx_rf_tree_find_child(ngx_rf_node_t *node,
     ngx_rf_tree_target_t *target, uint64_t *rank);
 static ngx_uint_t ngx_rf_tree_find_alike(ngx_rf_child_t *child, ngx_uint_t i,
@@ -43,16 +51,21 @@ static ngx_rf_elt_t *ngx_rf_walk_enter(ngx_rf_walk_t *walk, ngx_uint_t level,
 static void ngx_rf_walk_load(ngx_rf_walk_t *walk, ngx_rf_node_t *leaf);
 static ngx_rf_elt_t *ngx_rf_walk_elt(ngx_rf_walk_t *walk);
 
-static ngx_uint_t ngx_rf_tree_check_node(ngx_rf_tree_check_t *check,
-    ngx_rf_child_t *node, ngx_uint_t level);
-static ngx_uint_t ngx_rf_tree_check_leaf(ngx_rf_child_t *leaf);
-static ngx_uint_t ngx_rf_tree_check_inner(ngx_rf_tree_check_t *check,
-    ngx_rf_child_t *inner);
-
 static void ngx_rf_heap_free_aside(ngx_rf_heap_t *heap);
 static void ngx_rf_heap_put_aside(ngx_rf_heap_t *heap, ngx_rf_node_t *node,
     ngx_uint_t whole);
 static void ngx_rf_heap_free(ngx_rf_heap_t *heap, ngx_rf_node_t *node);
+
+#define ngx_rf_descent_inner(d)  ((d)->node && (d)->node->level)
+
+/* what one access brings into the cache */
+#define NGX_RF_TREE_LINE       64
+
+#if defined(__GNUC__)
+#define ngx_rf_tree_prefetch(p)  __builtin_prefetch(p)
+#else
+#define ngx_rf_tree_prefetch(p)  (void) (p)
+#endif
 
 #define ngx_rf_heap_of(q)  ngx_queue_data(q, ngx_rf_node_t, queue)
 
@@ -66,49 +79,109 @@ void
 ngx_rf_tree_search(ngx_rf_tree_t *tree, uint64_t key, u_char *name, size_t len,
     uint64_t *rank, ngx_rf_elt_t **elt)
 {
-    ngx_uint_t            found;
-    ngx_rf_elt_t         *e;
-    ngx_rf_node_t        *node, *next;
-    ngx_rf_child_t       *child;
-    ngx_rf_tree_target_t  target;
+    ngx_rf_descent_t  d;
 
-    target.key = key;
-    target.prefix = ngx_rf_tree_prefix(name, len);
-    target.name = name;
-    target.len = len;
+    ngx_rf_descent_begin(&d, tree, key, name, len);
 
-    *rank = 0;
-    *elt = NULL;
-
-    node = tree->root;
-    next = NULL;
-
-    if (node == NULL) {
-        return;
+    while (ngx_rf_descent_inner(&d)) {
+        ngx_rf_descent_step(&d);
     }
 
-    while (node->level) {
-        child = ngx_rf_tree_child(node);
-        found = ngx_rf_tree_find_child(node, &target, rank);
+    *elt = ngx_rf_descent_end(&d);
+    *rank = d.rank;
+}
 
-        /* its first element follows the last one of this child */
 
-        if (found + 1 < node->n) {
-            next = child[found + 1].node;
+void
+ngx_rf_tree_search_two(ngx_rf_find_t *one, ngx_rf_find_t *other, u_char *name,
+    size_t len)
+{
+    ngx_rf_descent_t  a, b;
+
+    ngx_rf_descent_begin(&a, one->tree, one->key, name, len);
+    ngx_rf_descent_begin(&b, other->tree, other->key, name, len);
+
+    while (ngx_rf_descent_inner(&a)) {
+        ngx_rf_descent_step(&a);
+
+        if (ngx_rf_descent_inner(&b)) {
+            ngx_rf_descent_step(&b);
         }
-
-        node = child[found].node;
     }
 
-    e = ngx_rf_tree_find_elt(node, &target, rank);
-
-    if (e == NULL && next) {
-        e = ngx_rf_tree_first(next);
+    while (ngx_rf_descent_inner(&b)) {
+        ngx_rf_descent_step(&b);
     }
 
-    if (e && ngx_rf_tree_compare(e, &target) == 0) {
-        *elt = e;
+    one->elt = ngx_rf_descent_end(&a);
+    one->rank = a.rank;
+
+    other->elt = ngx_rf_descent_end(&b);
+    other->rank = b.rank;
+}
+
+
+static void
+ngx_rf_descent_begin(ngx_rf_descent_t *d, ngx_rf_tree_t *tree, uint64_t key,
+    u_char *name, size_t len)
+{
+    d->target.key = key;
+    d->target.prefix = ngx_rf_tree_prefix(name, len);
+    d->target.name = name;
+    d->target.len = len;
+
+    d->node = tree->root;
+    d->next = NULL;
+    d->rank = 0;
+}
+
+
+static void
+ngx_rf_descent_step(ngx_rf_descent_t *d)
+{
+    u_char          *p;
+    ngx_uint_t       found;
+    ngx_rf_child_t  *child;
+
+    child = ngx_rf_tree_child(d->node);
+    found = ngx_rf_tree_find_child(d->node, &d->target, &d->rank);
+
+    /* its first element follows the last one of this child */
+
+    if (found + 1 < d->node->n) {
+        d->next = child[found + 1].node;
     }
+
+    d->node = child[found].node;
+
+    /* all of it at once rather than line by line; behind its end there may be
+     * other memory or none, which does no harm */
+
+    for (p = (u_char *) d->node;
+         p < (u_char *) d->node + NGX_RF_TREE_LEAF;
+         p += NGX_RF_TREE_LINE)
+    {
+        ngx_rf_tree_prefetch(p);
+    }
+}
+
+
+static ngx_rf_elt_t *
+ngx_rf_descent_end(ngx_rf_descent_t *d)
+{
+    ngx_rf_elt_t  *elt;
+
+    if (d->node == NULL) {
+        return NULL;
+    }
+
+    elt = ngx_rf_tree_find_elt(d->node, &d->target, &d->rank);
+
+    if (elt == NULL && d->next) {
+        elt = ngx_rf_tree_first(d->next);
+    }
+
+    return elt && ngx_rf_tree_compare(elt, &d->target) == 0 ? elt : NULL;
 }
 
 
@@ -449,149 +522,6 @@ ngx_rf_walk_elt(ngx_rf_walk_t *walk)
 {
     return ngx_rf_tree_elt(walk->path[0]->data
                            + walk->offset[walk->index[0]]);
-}
-
-
-ngx_uint_t
-ngx_rf_tree_check(ngx_rf_tree_t *tree,
-    ngx_uint_t (*valid)(void *ctx, void *p, size_t size), void *ctx)
-{
-    ngx_rf_child_t       root;
-    ngx_rf_tree_check_t  check;
-
-    ngx_memzero(&root, sizeof(ngx_rf_child_t));
-    root.node = tree->root;
-
-    check.valid = valid;
-    check.ctx = ctx;
-
-    if (root.node
-        && !ngx_rf_tree_check_node(&check, &root, NGX_RF_TREE_LEVELS))
-    {
-        return 0;
-    }
-
-    tree->count = root.count;
-    tree->bytes = root.bytes;
-
-    return 1;
-}
-
-
-/* a node of that level, or where it is NGX_RF_TREE_LEVELS of any; fills in what
- * an inner node should say of it */
-
-static ngx_uint_t
-ngx_rf_tree_check_node(ngx_rf_tree_check_t *check, ngx_rf_child_t *child,
-    ngx_uint_t level)
-{
-    ngx_rf_node_t  *node;
-
-    node = child->node;
-
-    if (node == NULL
-        || ((uintptr_t) node & 7)
-        || !check->valid(check->ctx, node, NGX_RF_TREE_HEAD)
-        || node->magic != NGX_RF_TREE_MAGIC
-        || node->size < NGX_RF_TREE_HEAD
-        || node->n == 0
-        || !check->valid(check->ctx, node, node->size))
-    {
-        return 0;
-    }
-
-    if (level == NGX_RF_TREE_LEVELS ? node->level >= level
-                                    : node->level != level)
-    {
-        return 0;
-    }
-
-    return node->level ? ngx_rf_tree_check_inner(check, child)
-                       : ngx_rf_tree_check_leaf(child);
-}
-
-
-static ngx_uint_t
-ngx_rf_tree_check_leaf(ngx_rf_child_t *leaf)
-{
-    size_t          offset, left;
-    ngx_uint_t      i;
-    ngx_rf_elt_t   *elt;
-    ngx_rf_node_t  *node;
-
-    node = leaf->node;
-
-    if (node->n > NGX_RF_TREE_ELTS
-        || (node->n > 1 && node->size > NGX_RF_TREE_LEAF))
-    {
-        return 0;
-    }
-
-    left = node->size - NGX_RF_TREE_HEAD;
-    offset = 0;
-
-    for (i = 0; i < node->n; i++) {
-        elt = ngx_rf_tree_elt(node->data + offset);
-
-        if (left < offsetof(ngx_rf_elt_t, data)
-            || left < elt->name_len
-            || left < elt->value_len
-            || left < ngx_rf_elt_size(elt))
-        {
-            return 0;
-        }
-
-        offset += ngx_rf_elt_size(elt);
-        left -= ngx_rf_elt_size(elt);
-        leaf->bytes += ngx_rf_elt_len(elt);
-    }
-
-    elt = ngx_rf_tree_elt(node->data);
-    leaf->count = node->n;
-    leaf->key = elt->key;
-    leaf->prefix = ngx_rf_tree_prefix(ngx_rf_elt_name(elt), elt->name_len);
-
-    return left == 0;
-}
-
-
-static ngx_uint_t
-ngx_rf_tree_check_inner(ngx_rf_tree_check_t *check, ngx_rf_child_t *inner)
-{
-    ngx_uint_t       i;
-    ngx_rf_node_t   *node;
-    ngx_rf_child_t  *said, found;
-
-    node = inner->node;
-    said = ngx_rf_tree_child(node);
-
-    if (node->n > NGX_RF_TREE_CHILDREN
-        || node->size != NGX_RF_TREE_HEAD + node->n * sizeof(ngx_rf_child_t))
-    {
-        return 0;
-    }
-
-    for (i = 0; i < node->n; i++) {
-        ngx_memzero(&found, sizeof(ngx_rf_child_t));
-        found.node = said[i].node;
-
-        if (!ngx_rf_tree_check_node(check, &found, node->level - 1)
-            || found.count != said[i].count
-            || found.bytes != said[i].bytes
-            || found.key != said[i].key
-            || found.prefix != said[i].prefix)
-        {
-            return 0;
-        }
-
-        inner->count += found.count;
-        inner->bytes += found.bytes;
-    }
-
-    inner->key = said[0].key;
-    inner->prefix = said[0].prefix;
-
-    return 1;
 }
 
 

@@ -166,6 +166,21 @@ ngx_uint_t ngx_rf_tree_children(ngx_rf_node_t *node, ngx_rf_node_t **children);
 void ngx_rf_tree_search(ngx_rf_tree_t *tree, uint64_t key, u_char *name,
     size_t len, uint64_t *rank, ngx_rf_elt_t **elt);
 
+/*
+ * The same for two at once, in one tree or in two: so that the one is fetched
+ * from memory while the other one is looked at.
+ */
+
+typedef struct {
+    ngx_rf_tree_t        *tree;
+    uint64_t              key;
+    uint64_t              rank;         /* the results */
+    ngx_rf_elt_t         *elt;
+} ngx_rf_find_t;
+
+void ngx_rf_tree_search_two(ngx_rf_find_t *one, ngx_rf_find_t *other,
+    u_char *name, size_t len);
+
 /* the element of a rank, or NULL */
 ngx_rf_elt_t *ngx_rf_tree_at(ngx_rf_tree_t *tree, uint64_t rank);
 
