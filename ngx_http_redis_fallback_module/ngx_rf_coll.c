@@ -278,7 +278,6 @@ ngx_int_t
 ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 {
     ngx_int_t          rc;
-    ngx_uint_t         again;
     ngx_rf_type_e      type;
     ngx_rf_entry_t    *e;
     ngx_rf_content_t  *content;
@@ -315,13 +314,6 @@ ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
     rc = ngx_rf_coll_entry(l, c);
     e = c->entry;
 
-    /* made anew where all was removed before: an expiry that Redis may have
-     * kept must not end it */
-
-    again = (rc == NGX_OK && type != NGX_RF_NONE && !c->replace && !l->mirror
-             && e->pending == NGX_RF_DELTA
-             && e->type == NGX_RF_NONE && e->complete);
-
     if (rc == NGX_OK) {
         rc = ngx_rf_coll_tell(l, c);
     }
@@ -340,9 +332,6 @@ ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 
     if (e->expire && (type == NGX_RF_NONE || c->fresh)) {
         rc = ngx_rf_coll_gone(l, c);
-
-    } else if (again) {
-        rc = ngx_rf_local_expire(l, e, 0);
     }
 
     l->version = e->version;
@@ -351,13 +340,15 @@ ngx_rf_coll_close(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 }
 
 
-/* with the last element goes the expiry, also one that Redis was to be told of:
- * what is put in next does not expire */
+/* with the last element goes the expiry, and Redis is to be told: what is put
+ * in next does not expire, also where others keep the key alive */
 
 static ngx_int_t
 ngx_rf_coll_gone(ngx_rf_local_t *l, ngx_rf_coll_t *c)
 {
-    if (!l->mirror && ngx_rf_zone_expires_locally(c->entry)) {
+    if (!l->mirror && c->entry->pending == NGX_RF_DELTA
+        && (c->entry->complete || ngx_rf_zone_expires_locally(c->entry)))
+    {
         return ngx_rf_local_expire(l, c->entry, 0);
     }
 

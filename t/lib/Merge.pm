@@ -59,6 +59,7 @@ sub know {
     $self->bring($redis, $name, "v:$name");
     $k->{complete} = 1;
     $k->{there} = 1;
+    $k->{expires} = $self->{calc}->cmd('PTTL', "v:$name") > 0;
 }
 
 
@@ -417,8 +418,8 @@ sub whole {
 }
 
 
-# Has it come or gone?  With what nginx knows of it goes the expiry that was set
-# through it.
+# Has it come or gone?  With what nginx knows of it goes the expiry: one that was
+# set through it, and of a key that it knows completely any.
 
 sub settle {
     my ($self, $k) = @_;
@@ -429,7 +430,9 @@ sub settle {
 
     $k->{emptied} = 1 if $was && !$k->{there};
     $k->{anew} = 1 if $k->{emptied} && $k->{there};
-    $k->{expire} = 0 if !$k->{there} && $k->{expire};
+    $k->{expire} = 0
+        if !$k->{there} && ($k->{expire} || $k->{complete} && $k->{expires});
+    $k->{expires} = $self->{calc}->cmd('PTTL', "v:$k->{name}") > 0;
 }
 
 
