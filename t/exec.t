@@ -13,6 +13,7 @@ my $nginx = RF::Nginx->new(
     workers => 2,
     http    => "redis_fallback_store app {
                     server 127.0.0.1:" . $redis->port . ";
+                    restore off;
                     path %%DIR%%/app;
                     timeout 300ms;
                     check_interval 1s;
