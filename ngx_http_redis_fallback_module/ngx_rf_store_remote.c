@@ -15,8 +15,9 @@
 #include "ngx_rf_store_internal.h"
 
 
-/* ms that local work has when Redis has used up the rest */
-#define NGX_RF_STORE_GRACE      80
+/* ms that local work has when Redis has used up the rest: a batch of files on a
+ * busy disk, too */
+#define NGX_RF_STORE_GRACE      250
 
 
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
