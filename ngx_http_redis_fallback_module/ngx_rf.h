@@ -244,7 +244,9 @@ struct ngx_rf_record_s {
     unsigned              base_expires:1; /* REPLACE: the base had an expiry */
     unsigned              restore:1;    /* DELTA, all of it sent: Redis lost
                                            the key, the value holds its base */
-    unsigned              remove:1;     /* disk: remove the file instead */
+    unsigned              remove:1;     /* disk: remove the file instead;
+                                           journal: an acknowledgement */
+    unsigned              filed:1;      /* journal: the key has a file, too */
     unsigned              foreign:1;    /* written by go-redis-fallback */
 
     ngx_int_t             status;       /* disk: NGX_OK or NGX_ERROR */

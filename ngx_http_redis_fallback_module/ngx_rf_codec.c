@@ -166,6 +166,35 @@ ngx_rf_codec_encode_rejected(ngx_rf_record_t *rec, ngx_str_t *reason,
 }
 
 
+ngx_int_t
+ngx_rf_codec_encode_ack(ngx_rf_record_t *rec, u_char **out, size_t *len)
+{
+    char         version[NGX_RF_CODEC_NUMBER];
+    cJSON       *root;
+    ngx_uint_t   base64;
+
+    root = cJSON_CreateObject();
+    if (root == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) snprintf(version, sizeof(version), "%llu",
+                    (unsigned long long) rec->version);
+
+    base64 = !ngx_rf_codec_plain(&rec->key, 1);
+
+    if (cJSON_AddStringToObject(root, "version", version) == NULL
+        || !ngx_rf_codec_add(root, base64 ? "key_base64" : "key",
+                             ngx_rf_codec_string(&rec->key, base64)))
+    {
+        cJSON_Delete(root);
+        return NGX_ERROR;
+    }
+
+    return ngx_rf_codec_print(root, out, len);
+}
+
+
 /* takes root, which may be NULL */
 
 static ngx_int_t

@@ -30,6 +30,16 @@ ngx_int_t ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
     const char **why);
 
 /*
+ * What the journal says of a record that is done with: its key, and the version
+ * up to which that holds.  decode_ack() gives a record with "remove" set; codes
+ * are those of encode() and decode().
+ */
+ngx_int_t ngx_rf_codec_encode_ack(ngx_rf_record_t *rec, u_char **out,
+    size_t *len);
+ngx_int_t ngx_rf_codec_decode_ack(u_char *data, size_t len,
+    ngx_rf_record_t **rec, const char **why);
+
+/*
  * The version alone, from the first bytes of a file: NGX_DECLINED where it is
  * not the first field, as in a foreign record, so that only decoding tells.
  */

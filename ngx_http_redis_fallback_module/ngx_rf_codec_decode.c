@@ -150,6 +150,79 @@ ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
 }
 
 
+ngx_int_t
+ngx_rf_codec_decode_ack(u_char *data, size_t len, ngx_rf_record_t **rec,
+    const char **why)
+{
+    cJSON               *item;
+    ngx_int_t            rc;
+    ngx_uint_t           base64;
+    ngx_rf_codec_ctx_t   ctx;
+
+    ngx_memzero(&ctx, sizeof(ngx_rf_codec_ctx_t));
+
+    ctx.data = data;
+    ctx.len = len;
+    ctx.why = "no acknowledgement";
+
+    *rec = NULL;
+
+    rc = ngx_rf_codec_parse(&ctx);
+
+    if (rc != NGX_OK) {
+        goto done;
+    }
+
+    rc = NGX_DECLINED;
+
+    item = ngx_rf_codec_get(&ctx, "version");
+
+    if (!cJSON_IsString(item)
+        || ngx_rf_codec_uint(item->valuestring, 10, &ctx.head.version)
+           != NGX_OK)
+    {
+        goto done;
+    }
+
+    ctx.head.remove = 1;
+
+    item = ngx_rf_codec_get(&ctx, "key");
+    base64 = (item == NULL);
+
+    if (base64) {
+        item = ngx_rf_codec_get(&ctx, "key_base64");
+    }
+
+    if (!cJSON_IsString(item)) {
+        goto done;
+    }
+
+    (void) ngx_rf_codec_take(&ctx, NULL, item->valuestring, base64);
+
+    ctx.rec = ngx_rf_codec_record(&ctx.head, 0, ctx.size, &ctx.p);
+
+    rc = ctx.rec ? ngx_rf_codec_take(&ctx, &ctx.rec->key, item->valuestring,
+                                     base64)
+                 : NGX_ERROR;
+
+    if (rc == NGX_OK) {
+        *rec = ctx.rec;
+
+    } else {
+        free(ctx.rec);
+    }
+
+done:
+
+    cJSON_Delete(ctx.root);
+    free(ctx.text);
+
+    *why = (rc == NGX_ERROR) ? "no memory" : ctx.why;
+
+    return rc;
+}
+
+
 /* what a sorted set can be sorted by, an infinite number among it */
 
 static ngx_int_t

@@ -1,0 +1,510 @@
+/*
+ * Owns writing the journal: batches, segments, their end.
+ *
+ * A batch is made up in memory and leaves in one write() and one fdatasync().
+ * A segment that has failed is never written again: after a failed sync nobody
+ * knows what the disk has of it (fsync(2) tells an error once), and what was
+ * synced before stays good.
+ *
+ * Runs in threads: malloc() only.
+ */
+
+#include "ngx_rf_journal.h"
+#include "ngx_rf_journal_parts.h"
+#include "ngx_rf_codec.h"
+#include <ngx_crc32.h>
+
+
+/* a batch's text grows by doubling from here */
+#define NGX_RF_JOURNAL_BUFFER   16384
+
+
+typedef struct {
+    u_char               *data;
+    size_t                len;
+    size_t                size;
+    ngx_uint_t            failed;       /* no memory */
+} ngx_rf_journal_text_t;
+
+
+static ngx_int_t ngx_rf_journal_make(ngx_rf_journal_batch_t *batch,
+    ngx_rf_journal_text_t *text);
+static void ngx_rf_journal_line(ngx_rf_journal_text_t *text, u_char kind,
+    const u_char *json, size_t len);
+static ngx_int_t ngx_rf_journal_begin(ngx_rf_journal_t *journal,
+    ngx_rf_journal_dir_t *jd, ngx_rf_journal_batch_t *batch,
+    const char **what);
+static const char *ngx_rf_journal_write(ngx_rf_journal_t *journal,
+    ngx_rf_journal_text_t *text);
+static void ngx_rf_journal_drop(ngx_rf_journal_dir_t *jd,
+    ngx_rf_journal_batch_t *batch);
+static int ngx_libc_cdecl ngx_rf_journal_compare(const void *one,
+    const void *two);
+
+
+void
+ngx_rf_journal_init(ngx_rf_journal_t *journal)
+{
+    journal->fd = NGX_INVALID_FILE;
+    journal->generation = 0;
+    journal->size = 0;
+}
+
+
+void
+ngx_rf_journal_close(ngx_rf_journal_t *journal)
+{
+    if (journal->fd != NGX_INVALID_FILE) {
+        close(journal->fd);
+        journal->fd = NGX_INVALID_FILE;
+    }
+}
+
+
+ngx_int_t
+ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
+    ngx_rf_file_conf_t *conf, ngx_rf_journal_batch_t *batch,
+    ngx_rf_file_error_t *error)
+{
+    ngx_err_t               err;
+    const char             *what;
+    ngx_rf_journal_dir_t    jd;
+    ngx_rf_journal_text_t   text;
+
+    error->what = NULL;
+    batch->bytes = 0;
+
+    if (ngx_rf_journal_make(batch, &text) != NGX_OK) {
+        ngx_rf_file_fail(error, conf, NGX_ENOMEM, "malloc()", "%ui/journal",
+                         conf->database);
+        return NGX_ERROR;
+    }
+
+    what = NULL;
+
+    if (journal->fd == NGX_INVALID_FILE
+        || journal->generation != batch->generation
+        || journal->size >= NGX_RF_JOURNAL_SEGMENT)
+    {
+        ngx_rf_journal_close(journal);
+
+        if (ngx_rf_journal_dir_open(&jd, conf, 1, error) != NGX_OK) {
+            free(text.data);
+            return NGX_ERROR;
+        }
+
+        (void) ngx_rf_journal_begin(journal, &jd, batch, &what);
+
+        err = ngx_errno;
+        ngx_rf_journal_dir_close(&jd);
+        ngx_set_errno(err);
+    }
+
+    if (what == NULL) {
+        what = ngx_rf_journal_write(journal, &text);
+    }
+
+    if (what) {
+        ngx_rf_file_fail(error, conf, ngx_errno, what, "%ui/journal",
+                         conf->database);
+        ngx_rf_journal_close(journal);
+        batch->bytes = 0;
+
+    } else {
+        batch->bytes += text.len;
+    }
+
+    free(text.data);
+
+    ngx_rf_file_trim(text.size);
+
+    return what ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_rf_journal_make(ngx_rf_journal_batch_t *batch, ngx_rf_journal_text_t *text)
+{
+    size_t            len;
+    u_char           *json, end[64];
+    ngx_int_t         rc;
+    ngx_uint_t        n;
+    ngx_rf_record_t  *rec;
+
+    ngx_memzero(text, sizeof(ngx_rf_journal_text_t));
+
+    n = 0;
+
+    for (rec = batch->records; rec; rec = rec->next) {
+
+        rc = rec->remove ? ngx_rf_codec_encode_ack(rec, &json, &len)
+                         : ngx_rf_codec_encode(rec, &json, &len);
+
+        if (rc != NGX_OK) {
+            text->failed = 1;
+            break;
+        }
+
+        ngx_rf_journal_line(text, rec->remove ? 'A' : 'R', json, len);
+        free(json);
+        n++;
+    }
+
+    len = snprintf((char *) end, sizeof(end),
+                   "{\"lines\":%lu,\"crc\":\"%08lx\"}", (unsigned long) n,
+                   (unsigned long) ngx_crc32_long(text->data, text->len));
+
+    ngx_rf_journal_line(text, 'C', end, len);
+
+    if (text->failed) {
+        free(text->data);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_rf_journal_line(ngx_rf_journal_text_t *text, u_char kind,
+    const u_char *json, size_t len)
+{
+    size_t   size;
+    u_char  *p;
+
+    /* with the line feed, and the NUL of snprintf() */
+
+    size = text->len + NGX_RF_JOURNAL_PREFIX + len + 2;
+
+    if (size > text->size) {
+        size = ngx_max(size, ngx_max(2 * text->size, NGX_RF_JOURNAL_BUFFER));
+
+        p = text->failed ? NULL : realloc(text->data, size);
+
+        if (p == NULL) {
+            text->failed = 1;
+            return;
+        }
+
+        text->data = p;
+        text->size = size;
+    }
+
+    p = text->data + text->len;
+
+    (void) snprintf((char *) p, NGX_RF_JOURNAL_PREFIX + 1, "%c %08lx ", kind,
+                    (unsigned long) ngx_crc32_long((u_char *) json, len));
+
+    p = ngx_cpymem(p + NGX_RF_JOURNAL_PREFIX, json, len);
+    *p++ = LF;
+
+    text->len = p - text->data;
+}
+
+
+/* errno as *what left it */
+
+static ngx_int_t
+ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
+    ngx_rf_journal_batch_t *batch, const char **what)
+{
+    int                     len;
+    char                    name[NGX_RF_JOURNAL_NAME];
+    u_char                  json[NGX_RF_JOURNAL_HEAD];
+    ngx_err_t               err;
+    ngx_rf_journal_text_t   text;
+
+    ngx_rf_journal_name(batch->number, name);
+
+    /* never one that is there: its batches would be taken for ours */
+
+    journal->fd = openat(jd->dir, name,
+                         O_WRONLY|O_CREAT|O_EXCL|O_APPEND|O_NOFOLLOW|O_CLOEXEC,
+                         NGX_RF_FILE_MODE);
+
+    if (journal->fd == NGX_INVALID_FILE) {
+        *what = "openat()";
+        return NGX_ERROR;
+    }
+
+    journal->generation = batch->generation;
+    journal->size = 0;
+
+    ngx_memzero(&text, sizeof(ngx_rf_journal_text_t));
+
+    len = snprintf((char *) json, sizeof(json),
+                   "{\"journal\":1,\"number\":\"%llu\",\"base\":\"%llu\","
+                   "\"seq\":\"%llu\"}",
+                   (unsigned long long) batch->number,
+                   (unsigned long long) batch->base,
+                   (unsigned long long) batch->seq);
+
+    ngx_rf_journal_line(&text, 'H', json, len);
+
+    if (text.failed) {
+        ngx_set_errno(NGX_ENOMEM);
+        *what = "malloc()";
+
+    } else {
+        *what = ngx_rf_journal_write(journal, &text);
+    }
+
+    if (*what == NULL && ngx_rf_file_dir_sync(jd->dir) != NGX_OK) {
+        *what = "fsync()";
+    }
+
+    batch->bytes = text.len;
+    free(text.data);
+
+    if (*what == NULL) {
+        return NGX_OK;
+    }
+
+    err = ngx_errno;
+    ngx_rf_journal_close(journal);
+    (void) unlinkat(jd->dir, name, 0);
+    ngx_set_errno(err);
+
+    return NGX_ERROR;
+}
+
+
+static const char *
+ngx_rf_journal_write(ngx_rf_journal_t *journal, ngx_rf_journal_text_t *text)
+{
+    u_char   *p, *last;
+    ssize_t   n;
+
+    p = text->data;
+    last = p + text->len;
+
+    while (p < last) {
+        n = write(journal->fd, p, last - p);
+
+        if (n != -1) {
+            p += n;
+
+        } else if (ngx_errno != NGX_EINTR) {
+            return "write()";
+        }
+    }
+
+    if (fdatasync(journal->fd) != 0) {
+        return "fdatasync()";
+    }
+
+    journal->size += text->len;
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_rf_journal_base_thread(ngx_rf_journal_t *journal,
+    ngx_rf_file_conf_t *conf, ngx_rf_journal_batch_t *batch,
+    ngx_rf_file_error_t *error)
+{
+    ngx_int_t              rc;
+    const char            *what;
+    ngx_rf_journal_dir_t   jd;
+
+    error->what = NULL;
+
+    ngx_rf_journal_close(journal);
+
+    if (ngx_rf_journal_dir_open(&jd, conf, 1, error) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_rf_journal_begin(journal, &jd, batch, &what);
+
+    if (rc == NGX_OK) {
+        ngx_rf_journal_drop(&jd, batch);
+
+    } else {
+        ngx_rf_file_fail(error, conf, ngx_errno, what, "%ui/journal",
+                         conf->database);
+    }
+
+    ngx_rf_journal_dir_close(&jd);
+
+    return rc;
+}
+
+
+static void
+ngx_rf_journal_drop(ngx_rf_journal_dir_t *jd, ngx_rf_journal_batch_t *batch)
+{
+    char         name[NGX_RF_JOURNAL_NAME];
+    uint64_t    *numbers;
+    ngx_uint_t   i, n;
+    struct stat  st;
+
+    if (ngx_rf_journal_list(jd->dir, &numbers, &n) != NGX_OK) {
+        return;
+    }
+
+    batch->bytes = 0;
+
+    for (i = 0; i < n; i++) {
+        ngx_rf_journal_name(numbers[i], name);
+
+        if (numbers[i] < batch->base && unlinkat(jd->dir, name, 0) == 0) {
+            continue;
+        }
+
+        if (fstatat(jd->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            batch->bytes += st.st_size;
+        }
+    }
+
+    free(numbers);
+}
+
+
+ngx_int_t
+ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd, ngx_rf_file_conf_t *conf,
+    ngx_uint_t create, ngx_rf_file_error_t *error)
+{
+    ngx_err_t   err;
+    ngx_int_t   rc;
+    ngx_uint_t  made;
+
+    rc = ngx_rf_file_root_open(&jd->root, conf, create, error);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    made = 0;
+    jd->dir = ngx_rf_file_dir_open(jd->root.db, NGX_RF_JOURNAL_DIR, create,
+                                   &made);
+
+    if (jd->dir != NGX_INVALID_FILE
+        && (!made || ngx_rf_file_dir_sync(jd->root.db) == NGX_OK))
+    {
+        return NGX_OK;
+    }
+
+    err = ngx_errno;
+
+    if (jd->dir != NGX_INVALID_FILE) {
+        close(jd->dir);
+
+    } else if (err == NGX_ENOENT && !create) {
+        ngx_rf_file_root_close(&jd->root);
+        return NGX_DECLINED;
+    }
+
+    ngx_rf_file_root_close(&jd->root);
+    ngx_rf_file_fail(error, conf, err, "openat()", "%ui/journal",
+                     conf->database);
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_rf_journal_dir_close(ngx_rf_journal_dir_t *jd)
+{
+    close(jd->dir);
+    ngx_rf_file_root_close(&jd->root);
+}
+
+
+void
+ngx_rf_journal_name(uint64_t number, char *name)
+{
+    (void) snprintf(name, NGX_RF_JOURNAL_NAME, "%016llx.log",
+                    (unsigned long long) number);
+}
+
+
+ngx_int_t
+ngx_rf_journal_list(ngx_fd_t dir, uint64_t **numbers, ngx_uint_t *n)
+{
+    DIR            *d;
+    size_t          size;
+    uint64_t       *p;
+    ngx_fd_t        copy;
+    ngx_err_t       err;
+    struct dirent  *de;
+
+    *numbers = NULL;
+    *n = 0;
+    size = 0;
+
+    copy = openat(dir, ".", NGX_RF_FILE_DIR_FLAGS);
+    d = (copy == NGX_INVALID_FILE) ? NULL : fdopendir(copy);
+
+    if (d == NULL) {
+        err = ngx_errno;
+
+        if (copy != NGX_INVALID_FILE) {
+            close(copy);
+        }
+
+        ngx_set_errno(err);
+        return NGX_ERROR;
+    }
+
+    err = 0;
+
+    for ( ;; ) {
+        ngx_set_errno(0);
+
+        de = readdir(d);
+
+        if (de == NULL) {
+            err = ngx_errno;
+            break;
+        }
+
+        if (ngx_strlen(de->d_name) != NGX_RF_JOURNAL_NAME - 1
+            || !ngx_rf_file_is_hex(de->d_name, 16)
+            || ngx_strcmp(de->d_name + 16, ".log") != 0)
+        {
+            continue;
+        }
+
+        if (*n == size) {
+            size = size ? 2 * size : 16;
+            p = realloc(*numbers, size * sizeof(uint64_t));
+
+            if (p == NULL) {
+                err = NGX_ENOMEM;
+                break;
+            }
+
+            *numbers = p;
+        }
+
+        (*numbers)[(*n)++] = strtoull(de->d_name, NULL, 16);
+    }
+
+    (void) closedir(d);
+
+    if (err) {
+        free(*numbers);
+        *numbers = NULL;
+        ngx_set_errno(err);
+        return NGX_ERROR;
+    }
+
+    if (*n) {
+        qsort(*numbers, *n, sizeof(uint64_t), ngx_rf_journal_compare);
+    }
+
+    return NGX_OK;
+}
+
+
+static int ngx_libc_cdecl
+ngx_rf_journal_compare(const void *one, const void *two)
+{
+    uint64_t  a, b;
+
+    a = *(const uint64_t *) one;
+    b = *(const uint64_t *) two;
+
+    return (a > b) - (a < b);
+}

@@ -1,0 +1,43 @@
+/*
+ * What the files of the journal share, and nobody else.
+ */
+
+#ifndef _NGX_RF_JOURNAL_PARTS_H_INCLUDED_
+#define _NGX_RF_JOURNAL_PARTS_H_INCLUDED_
+
+
+#include "ngx_rf_journal.h"
+#include "ngx_rf_file_parts.h"
+
+
+#define NGX_RF_JOURNAL_DIR      "journal"
+
+/* "X CCCCCCCC " */
+#define NGX_RF_JOURNAL_PREFIX   11
+
+/* a head's line is shorter */
+#define NGX_RF_JOURNAL_HEAD     256
+
+/* "0123456789abcdef.log" and NUL */
+#define NGX_RF_JOURNAL_NAME     21
+
+
+typedef struct {
+    ngx_rf_file_root_t    root;
+    ngx_fd_t              dir;
+} ngx_rf_journal_dir_t;
+
+
+/* {path}/{db}/journal; NGX_DECLINED: there is none, only without "create" */
+ngx_int_t ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd,
+    ngx_rf_file_conf_t *conf, ngx_uint_t create, ngx_rf_file_error_t *error);
+void ngx_rf_journal_dir_close(ngx_rf_journal_dir_t *jd);
+
+void ngx_rf_journal_name(uint64_t number, char *name);
+
+/* the numbers of all segments in order, malloc()ed; NGX_ERROR with errno */
+ngx_int_t ngx_rf_journal_list(ngx_fd_t dir, uint64_t **numbers,
+    ngx_uint_t *n);
+
+
+#endif /* _NGX_RF_JOURNAL_PARTS_H_INCLUDED_ */
