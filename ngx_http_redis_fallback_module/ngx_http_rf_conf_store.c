@@ -14,6 +14,11 @@
 
 #define NGX_HTTP_RF_STORE_NAME_MAX    64
 
+/* the journal's size in sizes of the zone: at half of it what is still needed,
+ * which is at most what is in the zone, is written once more and the rest goes;
+ * text takes somewhat more than memory */
+#define NGX_HTTP_RF_STORE_JOURNAL     4
+
 
 static char *ngx_http_rf_conf_store_name(ngx_conf_t *cf,
     ngx_http_rf_main_conf_t *mcf, ngx_str_t *name);
@@ -137,6 +142,7 @@ ngx_http_rf_conf_store_defaults(ngx_http_rf_store_block_t *block,
      *     store->durability_disk = 0;
      *     store->on_conflict_remote = 0;
      *     store->recovery_rate = 0;
+     *     store->journal_size: by the zone's
      *     store->thread_pool = NULL;
      */
 
@@ -243,6 +249,11 @@ ngx_http_rf_conf_store_end(ngx_conf_t *cf, ngx_http_rf_store_block_t *block)
                            "\"durability disk\" contradicts \"path off\" "
                            "in redis_fallback_store \"%V\"", &store->name);
         return NGX_CONF_ERROR;
+    }
+
+    if (store->journal_size == 0) {
+        store->journal_size = (off_t) store->zone_size
+                              * NGX_HTTP_RF_STORE_JOURNAL;
     }
 
     store->file.database = store->redis.database;

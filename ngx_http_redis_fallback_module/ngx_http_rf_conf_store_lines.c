@@ -13,6 +13,7 @@
 #include "ngx_http_rf_conf_store_internal.h"
 
 
+#define NGX_HTTP_RF_STORE_JOURNAL_MIN (1024 * 1024)
 #define NGX_HTTP_RF_STORE_ZONE_MIN    (1024 * 1024)
 
 /* of a timer: 24 days, and the sum of two of them is still a number that a
@@ -24,6 +25,8 @@
 
 
 static char *ngx_http_rf_conf_store_zone(ngx_conf_t *cf,
+    ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line);
+static char *ngx_http_rf_conf_store_journal(ngx_conf_t *cf,
     ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line);
 static char *ngx_http_rf_conf_store_server(ngx_conf_t *cf,
     ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line);
@@ -104,6 +107,9 @@ const ngx_http_rf_store_line_t  ngx_http_rf_conf_store_lines[] = {
 
     { ngx_string("path"), 2, ngx_http_rf_conf_store_path, 0, 0, NULL },
 
+    { ngx_string("journal_size"), 1, ngx_http_rf_conf_store_journal, 0, 0,
+      NULL },
+
     { ngx_string("write_interval"), 1, ngx_http_rf_conf_store_time,
       ngx_http_rf_store_at(write_interval), 0, NULL },
 
@@ -153,6 +159,33 @@ ngx_http_rf_conf_store_zone(ngx_conf_t *cf, ngx_http_rf_store_block_t *block,
     }
 
     block->store.zone_size = (size_t) size;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_rf_conf_store_journal(ngx_conf_t *cf,
+    ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line)
+{
+    off_t       size;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    size = ngx_parse_offset(&value[1]);
+
+    if (size == NGX_ERROR) {
+        return ngx_http_rf_conf_store_invalid(cf, &value[1],
+                                         "it must be a size");
+    }
+
+    if (size < NGX_HTTP_RF_STORE_JOURNAL_MIN) {
+        return ngx_http_rf_conf_store_invalid(cf, &value[1],
+                                         "it must be at least 1m");
+    }
+
+    block->store.journal_size = size;
 
     return NGX_CONF_OK;
 }

@@ -18,7 +18,7 @@
 
 /* what a store takes beside its name and address: about 800 characters of
  * words and 30 numbers */
-#define NGX_HTTP_RF_STATUS_STORE   (800 + 30 * NGX_INT64_LEN)
+#define NGX_HTTP_RF_STATUS_STORE   (1000 + 34 * NGX_INT64_LEN)
 
 /* what a sample takes: a head of two lines once, a line for each store */
 #define NGX_HTTP_RF_STATUS_HEAD    256
@@ -105,6 +105,15 @@ static ngx_http_rf_sample_t  ngx_http_rf_samples[] = {
                        "Errors of the file tier."),
     ngx_http_rf_number("files_quarantined_total", "counter", "", quarantined,
                        "Files and records moved to quarantine."),
+
+    ngx_http_rf_number("journal_bytes", "gauge", "", journal_size,
+                       "Bytes in the journal."),
+    ngx_http_rf_number("journal_limit_bytes", "gauge", "", journal_limit,
+                       "Bytes that it may have."),
+    ngx_http_rf_number("journal_behind", "gauge", "", journal_behind,
+                       "Keys that it does not have yet."),
+    ngx_http_rf_number("journal_failing", "gauge", "", journal_failing,
+                       "1 while it cannot be written."),
 
     ngx_http_rf_number("reads_total", "counter", ",source=\"memory\"",
                        reads_memory, "Reads by what answered them."),
@@ -357,6 +366,12 @@ ngx_http_rf_status_json_store(u_char *p, u_char *last,
                      "\"quarantined\": %ui}, ",
                      st->size, st->used, st->entries, st->evictions,
                      st->files, st->file_errors, st->quarantined);
+
+    p = ngx_slprintf(p, last,
+                     "\"journal\": {\"size\": %uz, \"limit\": %uz, "
+                     "\"behind\": %ui, \"failing\": %s}, ",
+                     st->journal_size, st->journal_limit, st->journal_behind,
+                     st->journal_failing ? "true" : "false");
 
     p = ngx_slprintf(p, last,
                      "\"reads\": {\"memory\": %ui, \"redis\": %ui, "

@@ -1,5 +1,5 @@
 /*
- * The loop's side of the file tier, see ngx_rf_disk.h.
+ * The loop's side of the disk, see ngx_rf_disk.h.
  *
  * A job is one block of malloc()ed memory that starts with what the handler
  * sees and ends with the thread task.  It is linked in the disk's list from
@@ -46,6 +46,8 @@ struct ngx_rf_disk_s {
     ngx_log_t            *log;
     ngx_queue_t           tasks;
     ngx_rf_disk_task_t   *writing;
+    ngx_rf_disk_task_t   *logging;
+    ngx_rf_journal_t      journal;      /* of the thread while "logging" */
     ngx_event_t           hold;
 };
 
@@ -53,6 +55,9 @@ struct ngx_rf_disk_s {
 static ngx_rf_disk_task_t *ngx_rf_disk_task(ngx_rf_disk_t *disk,
     ngx_rf_disk_run_pt run, ngx_str_t *text, ngx_rf_disk_pt handler,
     void *data);
+static ngx_rf_disk_job_t *ngx_rf_disk_log_post(ngx_rf_disk_t *disk,
+    ngx_rf_disk_run_pt run, ngx_rf_journal_batch_t *batch,
+    ngx_rf_disk_pt handler, void *data);
 static ngx_rf_disk_job_t *ngx_rf_disk_post(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_under_way(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_hold(ngx_event_t *ev);
@@ -66,6 +71,9 @@ static void ngx_rf_disk_read_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_walk_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_quarantine_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_mark_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_log_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_base_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_log_read_thread(ngx_rf_disk_task_t *task);
 
 
 ngx_rf_disk_t *
@@ -82,6 +90,7 @@ ngx_rf_disk_create(ngx_rf_file_conf_t *conf, void *tp, ngx_log_t *log)
     disk->tp = tp;
     disk->log = log;
     ngx_queue_init(&disk->tasks);
+    ngx_rf_journal_init(&disk->journal);
 
     disk->hold.handler = ngx_rf_disk_hold;
     disk->hold.data = disk;
@@ -191,6 +200,95 @@ ngx_rf_disk_mark(ngx_rf_disk_t *disk, uint64_t mark, ngx_rf_disk_pt handler,
 }
 
 
+ngx_rf_disk_job_t *
+ngx_rf_disk_log(ngx_rf_disk_t *disk, ngx_rf_journal_batch_t *batch,
+    ngx_rf_disk_pt handler, void *data)
+{
+    return ngx_rf_disk_log_post(disk, ngx_rf_disk_log_thread, batch, handler,
+                                data);
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_base(ngx_rf_disk_t *disk, ngx_rf_journal_batch_t *batch,
+    ngx_rf_disk_pt handler, void *data)
+{
+    return ngx_rf_disk_log_post(disk, ngx_rf_disk_base_thread, batch, handler,
+                                data);
+}
+
+
+static ngx_rf_disk_job_t *
+ngx_rf_disk_log_post(ngx_rf_disk_t *disk, ngx_rf_disk_run_pt run,
+    ngx_rf_journal_batch_t *batch, ngx_rf_disk_pt handler, void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    if (disk->logging) {
+        return NULL;
+    }
+
+    task = ngx_rf_disk_task(disk, run, NULL, handler, data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.batch = *batch;
+    task->job.records = batch->records;
+    disk->logging = task;
+
+    if (ngx_rf_disk_post(task) == NULL) {
+        disk->logging = NULL;
+        return NULL;
+    }
+
+    return &task->job;
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_log_read(ngx_rf_disk_t *disk, ngx_rf_journal_read_t *read,
+    ngx_rf_disk_pt handler, void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_log_read_thread, NULL, handler,
+                            data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.read = read;
+
+    return ngx_rf_disk_post(task);
+}
+
+
+void
+ngx_rf_disk_log_close(ngx_rf_disk_t *disk, ngx_uint_t generation)
+{
+    if (disk->logging == NULL && disk->journal.generation != generation) {
+        ngx_rf_journal_close(&disk->journal);
+    }
+}
+
+
+ngx_int_t
+ngx_rf_disk_log_now(ngx_rf_disk_t *disk, ngx_rf_journal_batch_t *batch,
+    ngx_rf_file_error_t *error)
+{
+    return ngx_rf_journal_append_thread(&disk->journal, disk->conf, batch,
+                                        error);
+}
+
+
+ngx_uint_t
+ngx_rf_disk_logging(ngx_rf_disk_t *disk)
+{
+    return disk->logging != NULL;
+}
+
+
 ngx_uint_t
 ngx_rf_disk_writing(ngx_rf_disk_t *disk)
 {
@@ -234,6 +332,7 @@ ngx_rf_disk_task(ngx_rf_disk_t *disk, ngx_rf_disk_run_pt run, ngx_str_t *text,
     task->job.text.len = len;
     task->job.handler = handler;
     task->job.data = data;
+    task->job.began = ngx_current_msec;
     task->disk = disk;
     task->conf = disk->conf;
     task->run = run;
@@ -336,6 +435,10 @@ ngx_rf_disk_home(ngx_event_t *ev)
         disk->writing = NULL;
     }
 
+    if (disk->logging == task) {
+        disk->logging = NULL;
+    }
+
     if (task->job.handler) {
         task->job.handler(&task->job);
     }
@@ -423,6 +526,31 @@ ngx_rf_disk_quarantine_thread(ngx_rf_disk_task_t *task)
                                         &task->job.wrote, &task->job.removed,
                                         &task->job.error);
     }
+}
+
+
+static void
+ngx_rf_disk_log_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_journal_append_thread(&task->disk->journal,
+                                                task->conf, &task->job.batch,
+                                                &task->job.error);
+}
+
+
+static void
+ngx_rf_disk_base_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_journal_base_thread(&task->disk->journal,
+                                              task->conf, &task->job.batch,
+                                              &task->job.error);
+}
+
+
+static void
+ngx_rf_disk_log_read_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_journal_read_thread(task->conf, task->job.read, 0);
 }
 
 

@@ -1,11 +1,13 @@
 /*
- * The loop's side of the file tier: wraps the blocking calls of ngx_rf_file
- * into jobs for nginx's thread pool and brings their results home.
+ * The loop's side of the disk: wraps the blocking calls of ngx_rf_file and
+ * ngx_rf_journal into jobs for nginx's thread pool and brings their results
+ * home.  Owns this process' segment of the journal.
  *
  * Guarantees: a job's handler is called exactly once, from the event loop, or
- * from ngx_rf_disk_finish() at exit; at most one batch of writes is in flight,
- * so the versions of a key cannot overtake each other; a job points to nothing
- * but its own memory and the immutable ngx_rf_file_conf_t.
+ * from ngx_rf_disk_finish() at exit; at most one batch of files is in flight,
+ * so the versions of a key cannot overtake each other, and beside it one for
+ * the journal; a job points to nothing but its own memory, the immutable
+ * ngx_rf_file_conf_t, and the segment, which is its alone meanwhile.
  *
  * Refuses to know: the zone, modes, Redis.  Where nginx has no threads, jobs
  * run at once, in the loop.
@@ -20,6 +22,7 @@
 #include <ngx_event.h>
 #include "ngx_rf.h"
 #include "ngx_rf_file.h"
+#include "ngx_rf_journal.h"
 
 
 typedef struct ngx_rf_disk_s      ngx_rf_disk_t;
@@ -44,6 +47,10 @@ struct ngx_rf_disk_job_s {
     ngx_uint_t            wrote;        /* write: files that are new */
     ngx_uint_t            removed;      /* write: files that are gone */
     ngx_rf_file_walk_t   *walk;
+    ngx_rf_journal_read_t  *read;       /* the caller's */
+    ngx_rf_journal_batch_t  batch;      /* log, base: results; its records are
+                                           "records" */
+    ngx_msec_t            began;        /* ngx_current_msec of the start */
     uint64_t              mark;
     ngx_str_t             text;         /* read: the key; quarantine: reason */
 };
@@ -72,10 +79,31 @@ ngx_rf_disk_job_t *ngx_rf_disk_quarantine(ngx_rf_disk_t *disk,
 ngx_rf_disk_job_t *ngx_rf_disk_mark(ngx_rf_disk_t *disk, uint64_t mark,
     ngx_rf_disk_pt handler, void *data);
 
+/*
+ * The journal.  log() appends batch->records, which become the job's, base()
+ * makes garbage of the segments below batch->base; NULL also while one of them
+ * is in flight.  log_read() reads the next slice of "read", which is the job's
+ * until it is home; what it holds is the caller's to free then.
+ */
+ngx_rf_disk_job_t *ngx_rf_disk_log(ngx_rf_disk_t *disk,
+    ngx_rf_journal_batch_t *batch, ngx_rf_disk_pt handler, void *data);
+ngx_rf_disk_job_t *ngx_rf_disk_base(ngx_rf_disk_t *disk,
+    ngx_rf_journal_batch_t *batch, ngx_rf_disk_pt handler, void *data);
+ngx_rf_disk_job_t *ngx_rf_disk_log_read(ngx_rf_disk_t *disk,
+    ngx_rf_journal_read_t *read, ngx_rf_disk_pt handler, void *data);
+
+/* closes the segment if it is of another generation; nothing in flight */
+void ngx_rf_disk_log_close(ngx_rf_disk_t *disk, ngx_uint_t generation);
+
 /* the job's owner goes away: its handler will not be called */
 #define ngx_rf_disk_cut(job)    (job)->handler = NULL
 
 ngx_uint_t ngx_rf_disk_writing(ngx_rf_disk_t *disk);
+ngx_uint_t ngx_rf_disk_logging(ngx_rf_disk_t *disk);
+
+/* at exit, when nothing is in flight: blocking */
+ngx_int_t ngx_rf_disk_log_now(ngx_rf_disk_t *disk,
+    ngx_rf_journal_batch_t *batch, ngx_rf_file_error_t *error);
 
 /* at exit, when the threads have ended: brings home what they had finished */
 void ngx_rf_disk_finish(ngx_rf_disk_t *disk);

@@ -172,10 +172,11 @@ ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf, ngx_fd_t base, uid_t uid,
 
     rc = NGX_OK;
 
-    for (i = 0; rc == NGX_OK && i < 3; i++) {
+    for (i = 0; rc == NGX_OK && i < 4; i++) {
 
-        name = (i == 0) ? "quarantine" : (i == 1) ? db : "tmp";
-        at = (i == 2) ? root.db : base;
+        name = (i == 0) ? "quarantine" : (i == 1) ? db
+                        : (i == 2) ? "tmp" : "journal";
+        at = (i >= 2) ? root.db : base;
         other = 0;
 
         fd = ngx_rf_file_dir_open(at, name, 1, NULL);
@@ -185,9 +186,14 @@ ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf, ngx_fd_t base, uid_t uid,
         {
             ngx_rf_file_fail(error, conf, ngx_errno,
                              fd == NGX_INVALID_FILE ? "openat()" : "fchown()",
-                             "%s%s%s", i == 2 ? db : "", i == 2 ? "/" : "",
+                             "%s%s%s", i >= 2 ? db : "", i >= 2 ? "/" : "",
                              name);
             rc = NGX_ERROR;
+        }
+
+        if (i == 3 && other) {
+            /* segments have names as of hex digits, too */
+            ngx_rf_file_own_tree(fd, 0, uid, gid);
         }
 
         if (i != 1) {

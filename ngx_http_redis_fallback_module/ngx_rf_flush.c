@@ -1,11 +1,15 @@
 /*
- * Brings the file tier after the zone, see ngx_rf_flush.h.
+ * The files' side, see ngx_rf_flush.h.
+ *
+ * Files are slow to make, and what they hold is in the journal already: so a
+ * batch is followed by a pause, but where memory or an exit waits for them.
  */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_rf_flush.h"
+#include "ngx_rf_flush_internal.h"
 
 
 /* records and bytes of one batch: large enough for one syncfs() to be cheap,
@@ -15,8 +19,13 @@
 #define NGX_RF_FLUSH_BYTES      (4 * 1024 * 1024)
 #define NGX_RF_FLUSH_HURRY      32
 
-/* ms between two tries while the disk fails */
-#define NGX_RF_FLUSH_RETRY      1000
+/* a batch that took a time is followed by a pause of so many times that, at
+ * most so many ms */
+#define NGX_RF_FLUSH_REST       3
+#define NGX_RF_FLUSH_REST_MAX   1000
+
+/* ms that an exit goes on with files of what is in the journal */
+#define NGX_RF_FLUSH_EXIT       1000
 
 /* ms between two tries when some names cannot be written and others can */
 #define NGX_RF_FLUSH_PAUSE      20
@@ -52,7 +61,7 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
 
     if (left > 0) {
 
-        if (flush->zone->sh->disk_failed) {
+        if (flush->zone->sh->files_failed) {
             return NGX_DECLINED;
         }
 
@@ -61,6 +70,12 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
         if (left <= NGX_RF_FLUSH_PAUSE) {
             return NGX_AGAIN;
         }
+    }
+
+    if (!flush->urgent && !flush->hurry && flush->pause
+        && (ngx_msec_int_t) (flush->pause - ngx_current_msec) > 0)
+    {
+        return NGX_AGAIN;
     }
 
     return ngx_rf_flush_batch(flush);
@@ -80,6 +95,7 @@ ngx_rf_flush_batch(ngx_rf_flush_t *flush)
     if (list == NULL) {
         flush->left = 0;
         flush->hurry = 0;
+        flush->urgent = 0;
         return NGX_DONE;
     }
 
@@ -106,6 +122,7 @@ ngx_rf_flush_batch(ngx_rf_flush_t *flush)
 static void
 ngx_rf_flush_done(ngx_rf_disk_job_t *job)
 {
+    ngx_msec_t        rest;
     ngx_rf_flush_t   *flush;
     ngx_rf_record_t  *list;
 
@@ -120,11 +137,16 @@ ngx_rf_flush_done(ngx_rf_disk_job_t *job)
         flush->left = 0;
     }
 
-    if (flush->left) {
-        (void) ngx_rf_flush_batch(flush);
+    rest = (ngx_current_msec - job->began) * NGX_RF_FLUSH_REST;
 
-    } else {
+    flush->pause = ngx_current_msec + ngx_min(rest, NGX_RF_FLUSH_REST_MAX);
+
+    if (flush->left == 0) {
         flush->hurry = 0;
+        flush->urgent = 0;
+
+    } else if (flush->hurry || flush->urgent) {
+        (void) ngx_rf_flush_batch(flush);
     }
 
     if (flush->handler) {
@@ -146,15 +168,7 @@ ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
 
     if (failed == 0) {
         flush->retry = 0;
-
-        if (sh->disk_failed) {
-            sh->disk_failed = 0;
-            ngx_log_error(NGX_LOG_NOTICE, flush->log, 0,
-                          "redis_fallback store \"%V\": writing to \"%V\" "
-                          "works again", &flush->zone->name,
-                          &flush->conf->path);
-        }
-
+        ngx_rf_flush_well(flush, &sh->files_failed);
         return;
     }
 
@@ -179,10 +193,34 @@ ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
 
     flush->retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
 
-    if (sh->disk_failed != (ngx_atomic_uint_t) err) {
-        sh->disk_failed = err;
-        ngx_rf_flush_log_error(flush, NGX_LOG_CRIT,
-                               "could not write pending records", error);
+    ngx_rf_flush_failing(flush, &sh->files_failed,
+                         "could not write pending records", error);
+}
+
+
+void
+ngx_rf_flush_failing(ngx_rf_flush_t *flush, ngx_atomic_t *failed,
+    const char *doing, ngx_rf_file_error_t *error)
+{
+    ngx_atomic_uint_t  err;
+
+    err = error->err ? error->err : NGX_EINVAL;
+
+    if (*failed != err) {
+        *failed = err;
+        ngx_rf_flush_log_error(flush, NGX_LOG_CRIT, doing, error);
+    }
+}
+
+
+void
+ngx_rf_flush_well(ngx_rf_flush_t *flush, ngx_atomic_t *failed)
+{
+    if (*failed) {
+        *failed = 0;
+        ngx_log_error(NGX_LOG_NOTICE, flush->log, 0,
+                      "redis_fallback store \"%V\": writing to \"%V\" works "
+                      "again", &flush->zone->name, &flush->conf->path);
     }
 }
 
@@ -201,19 +239,31 @@ ngx_rf_flush_one_file(ngx_err_t err)
 ngx_uint_t
 ngx_rf_flush_exit(ngx_rf_flush_t *flush)
 {
-    ngx_uint_t            failed, wrote, removed;
+    ngx_uint_t            left, failed, wrote, removed;
+    ngx_msec_t            end;
     ngx_rf_record_t      *list;
+    ngx_rf_zone_sh_t     *sh;
     ngx_rf_file_error_t   error;
 
-    if (flush->disk == NULL || !flush->zone->sh->files_ready) {
-        return flush->zone->sh->npending;
+    sh = flush->zone->sh;
+
+    if (flush->disk == NULL || !sh->files_ready) {
+        return sh->npending;
     }
 
-    for ( ;; ) {
+    left = ngx_rf_flush_log_exit(flush);
+
+    ngx_time_update();
+    end = ngx_current_msec + NGX_RF_FLUSH_EXIT;
+
+    /* without the journal they have as long as it takes */
+
+    while (left || (ngx_msec_int_t) (end - ngx_current_msec) > 0) {
+
         list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
                                       NGX_RF_FLUSH_BYTES);
         if (list == NULL) {
-            return 0;
+            break;
         }
 
         ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
@@ -224,9 +274,13 @@ ngx_rf_flush_exit(ngx_rf_flush_t *flush)
         ngx_rf_flush_result(flush, list, failed, &error);
 
         if (failed) {
-            return flush->zone->sh->ndirty;
+            break;
         }
+
+        ngx_time_update();
     }
+
+    return sh->nunlogged;
 }
 
 

@@ -1,14 +1,16 @@
 /*
- * Brings the file tier after the zone: takes what is dirty in batches, writes
- * it, marks it durable.  Any worker may flush; entries are claimed in the
- * zone, so two workers never write the same key.
+ * Brings the disk after the zone: what has changed goes to the journal in
+ * batches, and from there, at a pace of their own, to files.
  *
- * Guarantees: one batch in flight per worker; while batches fail, the zone's
- * disk_failed holds the errno and the next try is a second later; each change
- * between well and failing is one log line.
+ * Any worker may do it.  For the journal nothing is claimed against others,
+ * versions tell; for files entries are claimed in the zone, so two workers
+ * never write the same key.  The leader also ends generations of segments, so
+ * that the journal does not grow for ever.
  *
- * This is where the journal of rule 27 has its place: in front of the files,
- * fed by the same dirty list.
+ * Guarantees: for each of the two, one batch in flight per worker; while
+ * batches fail, the zone's disk_failed or files_failed holds the errno and the
+ * next try is a second later; each change between well and failing is one log
+ * line.  While the journal is full or failing, files take what is pending.
  */
 
 #ifndef _NGX_RF_FLUSH_H_INCLUDED_
@@ -20,6 +22,7 @@
 #include <ngx_event.h>
 #include "ngx_rf.h"
 #include "ngx_rf_disk.h"
+#include "ngx_rf_file.h"
 #include "ngx_rf_zone.h"
 
 
@@ -33,24 +36,58 @@ typedef struct {
     ngx_rf_flush_pt       handler;      /* called after each batch */
     void                 *data;
 
-    ngx_msec_t            retry;        /* no batch before this time;
-                                           0: at once */
+    off_t                 limit;        /* bytes of all segments */
+
+    /* the journal */
+    ngx_msec_t            log_retry;    /* no batch before this time; 0: at
+                                           once */
+    ngx_uint_t            log_left;     /* to be journaled yet, of any list */
+    ngx_msec_t            log_began;    /* when that was not 0 */
+    ngx_msec_t            log_took;     /* until it was, the last time */
+    unsigned              log_more:1;   /* and what is in our own */
+
+    unsigned              turning:1;    /* the base is being written */
+    unsigned              turn_again:1; /* buckets before "at" need another
+                                           look */
+    ngx_uint_t            turn_at;
+    ngx_uint_t            turn_left;
+    off_t                 turned;       /* bytes after the last generation's
+                                           end */
+
+    /* files */
+    ngx_msec_t            retry;
+    ngx_msec_t            pause;        /* no batch before, unless urgent */
     ngx_msec_t            logged;       /* no line about one file before */
     ngx_uint_t            left;         /* to be written yet: what was dirty at
                                            the last start */
     unsigned              hurry:1;      /* the next batches are small: somebody
                                            waits for the first of the list */
+    unsigned              urgent:1;     /* memory waits for them */
 } ngx_rf_flush_t;
 
 
-/* starts batches and goes on until as many are written as are dirty now (those
- * that change all the time would keep it going for ever): NGX_AGAIN a batch is
- * under way, or will be in a moment, NGX_DONE nothing to do, NGX_DECLINED the
- * disk is failing or the path is not ours */
+/*
+ * The journal: starts batches and goes on until as much is journaled as was to
+ * be, "all": by any worker, else by this one.  NGX_AGAIN: a batch is under way;
+ * NGX_DONE: nothing to do; NGX_DECLINED: the disk is failing or the path is not
+ * ours.  Where the journal is full it is the files' turn, with their codes.
+ */
+ngx_int_t ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all);
+
+/*
+ * The leader, now and then: ends a generation of segments, one step at a time,
+ * if there are many bytes of it or with "force" (all is done with).
+ */
+void ngx_rf_flush_turn(ngx_rf_flush_t *flush, ngx_uint_t force);
+
+/* files: starts batches and goes on until as many are written as are dirty now
+ * (those that change all the time would keep it going for ever): NGX_AGAIN a
+ * batch is under way, or will be in a moment, NGX_DONE nothing to do,
+ * NGX_DECLINED the disk is failing or the path is not ours */
 ngx_int_t ngx_rf_flush_start(ngx_rf_flush_t *flush);
 
-/* at exit: writes all that is dirty, blocking; the number of records that
- * could not be written */
+/* at exit, blocking: all to the journal, and to files what can be written in a
+ * moment; the number of records that are in neither */
 ngx_uint_t ngx_rf_flush_exit(ngx_rf_flush_t *flush);
 
 /* one log line for an error that came home from ngx_rf_file */

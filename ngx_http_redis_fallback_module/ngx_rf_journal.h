@@ -32,6 +32,10 @@
 /* bytes from which on a segment is full */
 #define NGX_RF_JOURNAL_SEGMENT  (16 * 1024 * 1024)
 
+/* a journal of fewer bytes than this has but heads of segments in it, one for
+ * each of a few workers */
+#define NGX_RF_JOURNAL_REST     1024
+
 
 /* a writer; belongs to whoever calls, one call at a time */
 

@@ -770,10 +770,11 @@ ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i, ngx_uint_t *pending)
 
     if (l->scope == NGX_RF_SCOPE_PENDING
         && (l->command->flags & NGX_RF_CMD_WRITE)
-        && !*pending && e != NULL && (e->file_version || e->writer))
+        && !*pending && e != NULL
+        && ngx_rf_zone_unacked(l->zone->sh, e))
     {
-        /* acknowledged, and its file still there: if this write went to Redis
-         * and nginx crashed now, the file would be replayed over it */
+        /* acknowledged, which the disk does not know yet: if this write went
+         * to Redis and nginx crashed now, what was would be replayed over it */
 
         l->need = i;
         return NGX_RF_NEED_WAIT;

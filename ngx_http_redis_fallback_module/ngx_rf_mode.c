@@ -88,7 +88,7 @@ ngx_rf_mode_finish(ngx_rf_zone_t *zone, ngx_uint_t epoch)
         rc = NGX_DECLINED;
 
     } else if (sh->npending || sh->spilled || sh->restore
-               || (sh->files_scan && sh->files_ready))
+               || ((sh->files_scan || sh->journal_scan) && sh->files_ready))
     {
         rc = NGX_AGAIN;
 

@@ -1,7 +1,7 @@
 /*
  * The leader's work, see ngx_rf_recovery.h.
  *
- *   tick       lease -> path's lock -> dead writers -> batch of files
+ *   tick       lease -> path's lock -> dead writers -> journal -> files
  *              FALLBACK: probe when due          RECOVERING: next step
  *   probe      -> connections that were given up are ended -> RECOVERING
  *   next       probed? -> slice of pending keys -> walk the files -> mark ->
@@ -43,10 +43,11 @@
  * lock; requests wait for the former */
 #define NGX_RF_RECOVERY_CHORES      250
 
-/* ms between two batches that write_queue asks for, half of the default
- * write_interval: with that many keys that change all the time, a thread would
- * write all the time */
-#define NGX_RF_RECOVERY_QUEUE       1500
+/* ms between two batches for the journal that write_queue asks for: with that
+ * many keys that change all the time, a thread would write all the time.  And
+ * between two batches of what Redis has acknowledged: many a recovery has ended
+ * before the first, and its mark says it of all */
+#define NGX_RF_RECOVERY_QUEUE       250
 
 /* the first probe after an outage began (INTERFACE.md: 250 ms) */
 #define NGX_RF_RECOVERY_PROBE       250
@@ -56,8 +57,11 @@ static void ngx_rf_recovery_tick(ngx_event_t *ev);
 static ngx_uint_t ngx_rf_recovery_lead(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_chores(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_give_up_lock(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r);
-static void ngx_rf_recovery_files(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_disk(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_journal(ngx_rf_recovery_t *r, ngx_rf_mode_e mode);
+static void ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode);
 static void ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 static ngx_uint_t ngx_rf_recovery_ready(ngx_rf_reply_t *reply);
 static void ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome);
@@ -113,6 +117,7 @@ ngx_rf_recovery_stop(ngx_rf_recovery_t *r)
         r->job = NULL;
     }
 
+    ngx_rf_recovery_recall_stop(r);
     ngx_rf_recovery_learn_drop(r);
 
     if (r->slice == NULL) {
@@ -152,9 +157,13 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
 
     delay = NGX_RF_RECOVERY_IDLE;
 
+    if (r->conf.disk) {
+        ngx_rf_disk_log_close(r->conf.disk, r->conf.zone->sh->generation);
+    }
+
     if (ngx_rf_recovery_lead(r)) {
         ngx_rf_recovery_chores(r);
-        ngx_rf_recovery_files(r);
+        ngx_rf_recovery_disk(r);
 
         mode = ngx_rf_mode_get(r->conf.zone, &epoch);
 
@@ -166,6 +175,15 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
         }
 
         delay = NGX_RF_RECOVERY_TICK;
+
+    } else if (r->recalling && r->recall_job == NULL) {
+
+        if (r->merging) {
+            ngx_rf_recovery_give_up_lock(r);
+
+        } else {
+            ngx_rf_recovery_recall_stop(r);
+        }
     }
 
     if (!r->timer.timer_set) {
@@ -194,7 +212,11 @@ ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
         r->next_chore = ngx_current_msec;
         r->next_flush = ngx_current_msec;
         r->next_queue = ngx_current_msec;
+        r->next_files = ngx_current_msec;
+        r->conf.flush->turn_at = 0;
+        r->conf.flush->turn_left = 0;
         r->walking = 0;
+
 
         if (r->slice == NULL) {
             ngx_rf_zone_replay_reset(r->conf.zone);
@@ -218,11 +240,22 @@ ngx_rf_recovery_chores(ngx_rf_recovery_t *r)
         return;
     }
 
-    if (r->conf.zone->sh->nwriting) {
+    if (r->conf.zone->sh->nwriting || r->conf.zone->sh->nlogging) {
         ngx_rf_zone_reclaim(r->conf.zone);
     }
 
+    if (r->recalling) {
+        ngx_rf_recovery_recall_again(r);
+        return;
+    }
+
     ngx_rf_recovery_take_lock(r);
+
+    if (!r->recalling && r->conf.zone->sh->journal_scan
+        && r->conf.zone->sh->files_ready)
+    {
+        ngx_rf_recovery_recall(r, 0);
+    }
 }
 
 
@@ -251,8 +284,7 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
     }
 
     if (ngx_rf_file_mark_read_thread(r->conf.file, &mark, &error) != NGX_OK) {
-        (void) ngx_close_file(r->lock);
-        r->lock = NGX_INVALID_FILE;
+        ngx_rf_recovery_give_up_lock(r);
         return;
     }
 
@@ -266,18 +298,28 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
         sh->seq = mark;
     }
 
+    /* nobody finishes a recovery before it is ours and read */
     sh->files_scan = 1;
-    sh->files_ready = ngx_pid;
 
     ngx_rf_zone_unlock(r->conf.zone);
-
-    ngx_log_error(NGX_LOG_NOTICE, r->log, 0,
-                  "redis_fallback store \"%V\": path \"%V\" is ours now",
-                  &r->conf.name, &r->conf.file->path);
 
     if (ngx_rf_mode_get(r->conf.zone, &epoch) == NGX_RF_NORMAL) {
         (void) ngx_rf_mode_set(r->conf.zone, epoch, NGX_RF_RECOVERING);
     }
+
+    ngx_rf_recovery_recall(r, 1);
+}
+
+
+/* it is not ours yet, and whoever leads now is to get it */
+
+static void
+ngx_rf_recovery_give_up_lock(ngx_rf_recovery_t *r)
+{
+    ngx_rf_recovery_recall_stop(r);
+
+    (void) ngx_close_file(r->lock);
+    r->lock = NGX_INVALID_FILE;
 }
 
 
@@ -297,8 +339,9 @@ ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r)
 
 
 static void
-ngx_rf_recovery_files(ngx_rf_recovery_t *r)
+ngx_rf_recovery_disk(ngx_rf_recovery_t *r)
 {
+    ngx_rf_mode_e      mode;
     ngx_rf_zone_sh_t  *sh;
 
     sh = r->conf.zone->sh;
@@ -307,9 +350,27 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r)
         return;
     }
 
-    if (sh->ndirty == 0) {
+    mode = ngx_rf_mode_get(r->conf.zone, NULL);
 
-        if (sh->disk_failed && sh->nwriting == 0) {
+    ngx_rf_recovery_journal(r, mode);
+    ngx_rf_recovery_files(r, mode);
+
+    ngx_rf_flush_turn(r->conf.flush,
+                      mode == NGX_RF_NORMAL && sh->npending == 0);
+}
+
+
+static void
+ngx_rf_recovery_journal(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
+{
+    ngx_msec_t         took;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    if (sh->nunlogged == 0) {
+
+        if (sh->disk_failed && sh->nlogging == 0) {
             /* nothing is left to be tried: the next write tells */
             sh->disk_failed = 0;
         }
@@ -318,14 +379,55 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r)
     }
 
     if ((ngx_msec_int_t) (ngx_current_msec - r->next_flush) < 0
-        && (sh->ndirty < r->conf.write_queue
+        && ((sh->nunlogged < r->conf.write_queue && mode == NGX_RF_FALLBACK)
             || (ngx_msec_int_t) (ngx_current_msec - r->next_queue) < 0))
     {
         return;
     }
 
-    r->next_flush = ngx_current_msec + r->conf.write_interval;
+    /* what a pass takes is part of the interval: a change is in the journal
+     * after write_interval, not only on its way */
+
+    took = ngx_min(r->conf.flush->log_took, r->conf.write_interval / 2);
+
+    r->next_flush = ngx_current_msec + r->conf.write_interval - took;
     r->next_queue = ngx_current_msec + NGX_RF_RECOVERY_QUEUE;
+
+    (void) ngx_rf_flush_log(r->conf.flush, 1);
+}
+
+
+/* in a recovery none are written that the replay makes needless in a moment, and
+ * those that are stale go when it has ended */
+
+static void
+ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    if (sh->ndirty == 0 && !sh->disk_failed && !sh->journal_full) {
+
+        if (sh->files_failed && sh->nwriting == 0) {
+            sh->files_failed = 0;
+        }
+
+        return;
+    }
+
+    if (mode == NGX_RF_RECOVERING && !sh->disk_failed && !sh->journal_full) {
+        return;
+    }
+
+    if (r->conf.flush->left == 0) {
+
+        if ((ngx_msec_int_t) (ngx_current_msec - r->next_files) < 0) {
+            return;
+        }
+
+        r->next_files = ngx_current_msec + r->conf.write_interval;
+    }
 
     (void) ngx_rf_flush_start(r->conf.flush);
 }
@@ -342,6 +444,10 @@ ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch)
         r->epoch = epoch;
         r->pause = ngx_min(NGX_RF_RECOVERY_PROBE, r->conf.check_interval);
         r->next_probe = ngx_current_msec + r->pause;
+
+        /* a short outage needs no files */
+        r->next_files = ngx_current_msec + 2 * r->conf.write_interval;
+
         ngx_memcpy(r->run_id, r->conf.zone->sh->run_id, sizeof(r->run_id));
     }
 

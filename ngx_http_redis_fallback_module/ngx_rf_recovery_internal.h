@@ -3,13 +3,15 @@
  * ngx_rf_recovery_kill.c ends connections that were given up,
  * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL,
  * ngx_rf_recovery_slice.c sends records, ngx_rf_recovery_learn.c reads back
- * what became of them, ngx_rf_recovery_walk.c reads files.
+ * what became of them, ngx_rf_recovery_walk.c reads files,
+ * ngx_rf_recovery_recall.c the journal.
  */
 
 #ifndef _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
 #define _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
 
 
+#include "ngx_rf_journal.h"
 #include "ngx_rf_recovery.h"
 
 
@@ -33,7 +35,9 @@ struct ngx_rf_recovery_s {
     ngx_msec_t                next_probe;
     ngx_msec_t                pause;        /* between probes */
     ngx_msec_t                next_flush;
-    ngx_msec_t                next_queue;   /* for write_queue */
+    ngx_msec_t                next_queue;   /* for write_queue, and for what
+                                               Redis has acknowledged */
+    ngx_msec_t                next_files;
     ngx_msec_t                next_chore;
     ngx_msec_t                resume;       /* no step before; 0: at once */
 
@@ -56,6 +60,10 @@ struct ngx_rf_recovery_s {
     ngx_uint_t                unread;       /* records left behind by it */
     ngx_msec_t                walk_logged;
 
+    ngx_rf_journal_read_t     recall;       /* of the job while there is one */
+    ngx_rf_file_walk_t        adopt;
+    ngx_rf_disk_job_t        *recall_job;
+
     ngx_rf_marker_t          *markers;
     ngx_uint_t                nmarkers;
 
@@ -71,6 +79,10 @@ struct ngx_rf_recovery_s {
     unsigned                  walking:1;    /* a walk has begun */
     unsigned                  crowded:1;    /* no room for what was read */
     unsigned                  foreign:1;    /* met files without a version */
+    unsigned                  recalling:1;  /* the journal is being read */
+    unsigned                  recall_end:1; /* that was its last slice */
+    unsigned                  merging:1;    /* and was another instance's */
+    unsigned                  adopting:1;   /* as were the files */
     unsigned                  stopping:1;
     unsigned                  kill_denied:1; /* has been logged */
 };
@@ -98,6 +110,15 @@ void ngx_rf_recovery_learn_drop(ngx_rf_recovery_t *r);
 
 /* reads the next slice of files into the zone */
 void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);
+
+/*
+ * Reads the journal into the zone; "merge": it was another instance's, and the
+ * path becomes ours at the end.  Nothing is replayed meanwhile ("recalling").
+ * again(): at each tick, what had to wait; stop(): at exit.
+ */
+void ngx_rf_recovery_recall(ngx_rf_recovery_t *r, ngx_uint_t merge);
+void ngx_rf_recovery_recall_again(ngx_rf_recovery_t *r);
+void ngx_rf_recovery_recall_stop(ngx_rf_recovery_t *r);
 
 /* a record has been set aside, or could not be: a job's handler */
 void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);

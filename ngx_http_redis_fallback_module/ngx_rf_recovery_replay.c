@@ -33,6 +33,7 @@ struct ngx_rf_marker_s {
 };
 
 
+static ngx_uint_t ngx_rf_recovery_lags(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_recovery_flush(ngx_rf_recovery_t *r);
 static ngx_uint_t ngx_rf_recovery_allowance(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_mark(ngx_rf_recovery_t *r);
@@ -53,7 +54,8 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
 
     sh = r->conf.zone->sh;
 
-    if (r->busy || r->stopping || sh->superseded || ngx_exiting
+    if (r->busy || r->stopping || r->recalling || sh->superseded
+        || ngx_exiting
         || ngx_rf_mode_get(r->conf.zone, &epoch) != NGX_RF_RECOVERING
         || sh->leader != (ngx_atomic_uint_t) ngx_pid
         || (r->resume
@@ -111,7 +113,7 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
 
     if (r->crowded) {
 
-        if (sh->ndirty || sh->nwriting) {
+        if (ngx_rf_recovery_lags(sh)) {
             ngx_rf_recovery_flush(r);
             return;
         }
@@ -119,12 +121,17 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
         r->crowded = 0;
     }
 
+    if (sh->journal_scan && sh->files_ready) {
+        /* a chore of the next tick */
+        return;
+    }
+
     if (r->conf.disk && sh->files_ready && (sh->files_scan || sh->spilled)) {
         ngx_rf_recovery_walk(r);
         return;
     }
 
-    if (r->foreign && (sh->ndirty || sh->nwriting)) {
+    if (r->foreign && ngx_rf_recovery_lags(sh)) {
 
         /* their files have no version, so no mark covers them */
 
@@ -133,13 +140,21 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
     }
 
     if (r->conf.disk && sh->files_ready
-        && (sh->stat.files || sh->ndirty || sh->nwriting))
+        && (sh->stat.files || ngx_rf_recovery_lags(sh)
+            || sh->journal_bytes > NGX_RF_JOURNAL_REST))
     {
         ngx_rf_recovery_mark(r);
         return;
     }
 
     ngx_rf_recovery_finish(r);
+}
+
+
+static ngx_uint_t
+ngx_rf_recovery_lags(ngx_rf_zone_sh_t *sh)
+{
+    return sh->nunlogged || sh->nlogging || sh->ndirty || sh->nwriting;
 }
 
 
@@ -157,7 +172,15 @@ ngx_rf_recovery_post(ngx_rf_recovery_t *r)
 static void
 ngx_rf_recovery_flush(ngx_rf_recovery_t *r)
 {
-    if (ngx_rf_flush_start(r->conf.flush) == NGX_DECLINED) {
+    ngx_int_t  rc;
+
+    r->conf.flush->urgent = 1;
+
+    rc = ngx_rf_flush_log(r->conf.flush, 1);
+
+    if (ngx_rf_flush_start(r->conf.flush) == NGX_DECLINED
+        || rc == NGX_DECLINED)
+    {
         r->resume = ngx_current_msec + NGX_RF_RECOVERY_RETRY;
         return;
     }

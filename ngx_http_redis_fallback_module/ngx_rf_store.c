@@ -362,7 +362,7 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
 }
 
 
-/* executed locally: a change may still have to reach the disk */
+/* executed locally: a change may still have to reach the journal */
 
 static ngx_int_t
 ngx_rf_work_changed(ngx_rf_work_t *w)
@@ -381,7 +381,7 @@ ngx_rf_work_changed(ngx_rf_work_t *w)
         return ngx_rf_work_durable(w);
     }
 
-    /* without: the leader writes it, see ngx_rf_recovery_files() */
+    /* without: the leader writes it, see ngx_rf_recovery_journal() */
 
     return ngx_rf_work_answer(w, w->local.reply, NGX_RF_TIER_MEMORY);
 }
@@ -408,7 +408,7 @@ ngx_rf_work_durable(ngx_rf_work_t *w)
             continue;
         }
 
-        if (ngx_rf_flush_start(&store->flush) == NGX_DECLINED) {
+        if (ngx_rf_flush_log(&store->flush, 0) == NGX_DECLINED) {
             return ngx_rf_work_no_room(w);
         }
 
@@ -576,11 +576,20 @@ ngx_rf_work_room(ngx_rf_work_t *w)
     store = w->op->store;
     sh = store->zone.sh;
 
-    if (store->disk == NULL || (sh->ndirty == 0 && sh->nwriting == 0)) {
+    if (store->disk == NULL
+        || (sh->nunlogged == 0 && sh->nlogging == 0
+            && sh->ndirty == 0 && sh->nwriting == 0))
+    {
         return ngx_rf_work_no_room(w);
     }
 
-    if (ngx_rf_flush_start(&store->flush) == NGX_DECLINED) {
+    /* what is in a file may leave; what is not goes there by the journal */
+
+    store->flush.urgent = 1;
+
+    if ((sh->nunlogged && ngx_rf_flush_log(&store->flush, 1) == NGX_DECLINED)
+        || ngx_rf_flush_start(&store->flush) == NGX_DECLINED)
+    {
         return ngx_rf_work_no_room(w);
     }
 
@@ -588,7 +597,7 @@ ngx_rf_work_room(ngx_rf_work_t *w)
 }
 
 
-/* the key is on its way to Redis, or its file on its way out */
+/* the key is on its way to Redis, or the disk is to learn that it was */
 
 static ngx_int_t
 ngx_rf_work_hurry(ngx_rf_work_t *w)
@@ -607,8 +616,7 @@ ngx_rf_work_hurry(ngx_rf_work_t *w)
 
     if (store->disk) {
         ngx_rf_zone_hurry(&store->zone, key);
-        store->flush.hurry = 1;
-        (void) ngx_rf_flush_start(&store->flush);
+        (void) ngx_rf_flush_log(&store->flush, 0);
     }
 
     return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_late);
@@ -616,7 +624,7 @@ ngx_rf_work_hurry(ngx_rf_work_t *w)
 
 
 /*
- * The file did not go in time.  A command that needs to know nothing of what
+ * The disk did not learn it in time.  A command that needs to know nothing of what
  * was before makes the key pending once more: its file will be written over,
  * and the replay has one key more.
  */

@@ -43,6 +43,7 @@ typedef struct {
     ngx_msec_t            write_interval;
     ngx_uint_t            write_queue;
     ngx_rf_file_conf_t    file;         /* path.len 0: path off */
+    off_t                 journal_size; /* bytes of all segments, at most */
     ngx_uint_t            durability_disk;
     ngx_uint_t            cache;        /* NGX_RF_CACHE_* */
     ngx_msec_t            cache_time;
@@ -164,6 +165,10 @@ typedef struct {
     ngx_uint_t            entries;
     ngx_uint_t            evictions;
     ngx_uint_t            files;
+    size_t                journal_size; /* bytes */
+    size_t                journal_limit;
+    ngx_uint_t            journal_behind;   /* keys it does not have yet */
+    ngx_uint_t            journal_failing;
     ngx_uint_t            file_errors;
     ngx_uint_t            quarantined;
     ngx_uint_t            reads_memory;
@@ -205,7 +210,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            stopping;
 };
 
-#define NGX_RF_STORE_LAYOUT     2
+#define NGX_RF_STORE_LAYOUT     3
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

@@ -2,7 +2,7 @@
  * What the files of the store share: ngx_rf_store.c executes,
  * ngx_rf_store_remote.c asks Redis, ngx_rf_store_multi.c knows what a
  * transaction is made of, ngx_rf_store_answer.c answers, ngx_rf_store_life.c
- * creates, starts, stops, counts.
+ * creates, starts, stops, counts, ngx_rf_store_recall.c reads the journal.
  */
 
 #ifndef _NGX_RF_STORE_INTERNAL_H_INCLUDED_
@@ -104,7 +104,18 @@ ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
 
 
+/* ngx_rf_store_recall.c: in the master, when the path is ours */
+
+void ngx_rf_store_recall(ngx_rf_store_t *store);
+
+
 /* ngx_rf_store_life.c, but for wake() */
+
+/* what the master writes must be the workers': becomes one for that, and the
+ * master again */
+void ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker);
+void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
+    const char *doing, ngx_rf_file_error_t *error);
 
 /* Redis failed somebody who knew the mode of that epoch: to FALLBACK, with
  * one log line by whoever comes first */

@@ -35,10 +35,9 @@ static void ngx_rf_store_cleanup(void *data);
 static void ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old);
 static void ngx_rf_store_fence(ngx_rf_zone_t *zone);
 static void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
-static void ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker);
+static ngx_uint_t ngx_rf_store_same_path(ngx_rf_store_t *store,
+    ngx_rf_store_t *old);
 static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
-static void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
-    const char *doing, ngx_rf_file_error_t *error);
 static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
 static void ngx_rf_store_down(void *data);
 static ngx_uint_t ngx_rf_store_connected(ngx_rf_zone_sh_t *sh);
@@ -324,6 +323,11 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
 
     n = ngx_rf_zone_copy(&old->zone, &store->zone, &left);
 
+    if (ngx_rf_store_same_path(store, old)) {
+        /* all that its journal has is here now */
+        store->fresh = 0;
+    }
+
     if (sh->seq < old->zone.sh->seq) {
         sh->seq = old->zone.sh->seq;
     }
@@ -370,9 +374,17 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
 }
 
 
+static ngx_uint_t
+ngx_rf_store_same_path(ngx_rf_store_t *store, ngx_rf_store_t *old)
+{
+    return store->zone.files && old->zone.files
+           && ngx_memcmp(store->zone.path_sha1, old->zone.path_sha1, 20) == 0;
+}
+
+
 /* what the master writes must be the workers' */
 
-static void
+void
 ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker)
 {
     ngx_core_conf_t  *ccf;
@@ -418,6 +430,10 @@ ngx_rf_store_first_mode(ngx_rf_store_t *store)
                 sh->seq = mark;
             }
 
+            if (store->fresh && sh->files_ready) {
+                ngx_rf_store_recall(store);
+            }
+
             if (ngx_rf_file_any(&store->conf.file)) {
                 sh->files_scan = 1;
             }
@@ -436,14 +452,15 @@ ngx_rf_store_first_mode(ngx_rf_store_t *store)
     }
 
     if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL
-        && (sh->files_scan || sh->npending || sh->spilled))
+        && (sh->files_scan || sh->journal_scan || sh->npending
+            || sh->spilled))
     {
         (void) ngx_rf_mode_set(&store->zone, epoch, NGX_RF_RECOVERING);
     }
 }
 
 
-static void
+void
 ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error)
 {
@@ -477,6 +494,7 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     store->flush.disk = store->disk;
     store->flush.conf = &store->conf.file;
     store->flush.log = cycle->log;
+    store->flush.limit = store->conf.journal_size;
     store->flush.handler = ngx_rf_store_flushed;
     store->flush.data = store;
 
@@ -515,6 +533,8 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     store->flush.handler = NULL;
     store->flush.left = 0;
+    store->flush.log_left = 0;
+    store->flush.log_more = 0;
     ngx_rf_disk_finish(store->disk);
 
     if (store->zone.sh->superseded) {
@@ -715,8 +735,12 @@ ngx_rf_store_status(ngx_rf_store_t *store, ngx_rf_store_status_t *st)
     st->conflicts = stat->conflicts;
     st->failed = stat->failed;
     st->rec_ms = stat->rec_ms;
+    st->journal_size = sh->journal_bytes;
+    st->journal_limit = store->conf.journal_size;
+    st->journal_failing = (sh->disk_failed != 0);
 
     ngx_rf_zone_lock(&store->zone);
+    st->journal_behind = sh->nunlogged + sh->nlogging;
     st->pending = sh->npending + sh->spilled;
     st->files = stat->files + sh->spilled;
     st->entries = sh->live;

@@ -34,6 +34,8 @@
 static ngx_int_t ngx_rf_zone_create(ngx_rf_zone_t *zone);
 static ngx_int_t ngx_rf_zone_attach(ngx_rf_zone_t *zone);
 static void ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_rf_disk_e ngx_rf_zone_where(ngx_rf_zone_sh_t *sh,
+    ngx_rf_entry_t *e);
 static uint64_t ngx_rf_zone_word(u_char *p);
 static void ngx_rf_zone_touch(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static void ngx_rf_zone_remember(ngx_rf_zone_t *zone, uint32_t hash,
@@ -131,6 +133,8 @@ ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets)
 void
 ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
 {
+    ngx_uint_t  i;
+
     sh->buckets = (ngx_rf_entry_t **) (sh + 1);
     ngx_memzero(sh->buckets, sh->nbuckets * sizeof(ngx_rf_entry_t *));
 
@@ -138,6 +142,12 @@ ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
     ngx_queue_init(&sh->stale);
     ngx_queue_init(&sh->pending_queue);
     ngx_queue_init(&sh->flying);
+
+    for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
+        ngx_queue_init(&sh->unlogged[i]);
+    }
+
+    ngx_queue_init(&sh->logging);
     ngx_queue_init(&sh->dirty);
     ngx_queue_init(&sh->writing);
     ngx_queue_init(&sh->trash);
@@ -149,6 +159,8 @@ ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
     sh->entries = 0;
     sh->live = 0;
     sh->npending = 0;
+    sh->nunlogged = 0;
+    sh->nlogging = 0;
     sh->ndirty = 0;
     sh->nwriting = 0;
     sh->nrestoring = 0;
@@ -232,6 +244,12 @@ ngx_rf_zone_repath(ngx_rf_zone_t *zone)
     sh->stat.files = 0;
     sh->spilled = 0;
     sh->disk_failed = 0;
+    sh->files_failed = 0;
+    sh->journal_full = 0;
+    sh->journal_scan = 0;
+    sh->journal_bytes = 0;
+    sh->journal_base = 0;
+    sh->turn = 0;
 
     ngx_rf_zone_unlock(zone);
 }
@@ -240,15 +258,17 @@ ngx_rf_zone_repath(ngx_rf_zone_t *zone)
 static void
 ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    ngx_rf_zone_undirty(zone, e);
+    ngx_rf_zone_unplace(zone, e);
 
     if (e->writer) {
-        ngx_queue_remove(&e->disk);
         zone->sh->nwriting--;
         e->writer = 0;
     }
 
     e->file_version = 0;
+    e->log_version = 0;
+    e->logged = 0;
+    e->acked = 0;
 
     if (e->pending == NGX_RF_CLEAN && !e->complete && !e->flying) {
         ngx_rf_zone_remove(zone, e);
@@ -256,7 +276,7 @@ ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     }
 
     ngx_rf_zone_requeue(zone, e);
-    ngx_rf_zone_dirty(zone, e);
+    ngx_rf_zone_place(zone, e);
 }
 
 
@@ -402,10 +422,10 @@ ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key, int64_t now)
 static void
 ngx_rf_zone_touch(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    if (e->used == (uint32_t) ngx_time()
-        || e->pending != NGX_RF_CLEAN
+    if (e->pending != NGX_RF_CLEAN
         || e->flying
-        || ngx_rf_zone_has_file(e))
+        || ngx_rf_zone_on_disk(e)
+        || e->by.used == (uint32_t) ngx_time())
     {
         return;
     }
@@ -443,7 +463,7 @@ ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 
     *bucket = e;
 
-    e->used = ngx_time();
+    e->by.used = ngx_time();
     ngx_queue_insert_head(&sh->clean, &e->queue);
     sh->entries++;
 
@@ -484,10 +504,9 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_queue_remove(&e->queue);
 
-    ngx_rf_zone_undirty(zone, e);
+    ngx_rf_zone_unplace(zone, e);
 
     if (e->writer) {
-        ngx_queue_remove(&e->disk);
         sh->nwriting--;
     }
 
@@ -552,7 +571,7 @@ ngx_rf_zone_forget_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     e->version = ++zone->sh->seq;
 
-    if (!e->flying && !ngx_rf_zone_has_file(e)) {
+    if (!e->flying && !ngx_rf_zone_on_disk(e)) {
         ngx_rf_zone_remove(zone, e);
         return;
     }
@@ -633,52 +652,120 @@ ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     } else if (e->pending != NGX_RF_CLEAN) {
         ngx_queue_insert_tail(&sh->pending_queue, &e->queue);
 
-    } else if (ngx_rf_zone_has_file(e)) {
+    } else if (ngx_rf_zone_on_disk(e)) {
         ngx_queue_insert_tail(&sh->stale, &e->queue);
 
     } else {
-        e->used = ngx_time();
+        e->by.used = ngx_time();
         ngx_queue_insert_head(&sh->clean, &e->queue);
     }
 }
 
 
 void
-ngx_rf_zone_dirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+ngx_rf_zone_place(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_queue_t       *queue;
+    ngx_rf_disk_e      where;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    where = ngx_rf_zone_where(sh, e);
+
+    if (e->where == where) {
+        return;
+    }
+
+    ngx_rf_zone_unplace(zone, e);
+
+    switch (where) {
+
+    case NGX_RF_DISK_UNLOGGED:
+        queue = &sh->unlogged[ngx_process_slot % NGX_RF_ZONE_LOGS];
+        sh->nunlogged++;
+        break;
+
+    case NGX_RF_DISK_DIRTY:
+        queue = &sh->dirty;
+        sh->ndirty++;
+        break;
+
+    case NGX_RF_DISK_WRITING:
+        queue = &sh->writing;
+        break;
+
+    default: /* NGX_RF_DISK_NONE; LOGGING is for log_take() */
+        return;
+    }
+
+    e->where = where;
+    ngx_queue_insert_tail(queue, &e->disk);
+}
+
+
+static ngx_rf_disk_e
+ngx_rf_zone_where(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    if (!sh->files) {
+        return NGX_RF_DISK_NONE;
+    }
+
+    if (e->pending == NGX_RF_CLEAN) {
+
+        if (ngx_rf_zone_unacked(sh, e)) {
+            return NGX_RF_DISK_UNLOGGED;
+        }
+
+    } else if (e->file_version != e->version && e->log_version < e->version) {
+        return NGX_RF_DISK_UNLOGGED;
+    }
+
+    /* one that is being written comes back when the writer is done */
+
+    if (e->writer) {
+        return NGX_RF_DISK_WRITING;
+    }
+
+    if (e->pending == NGX_RF_CLEAN ? e->file_version != 0
+                                   : e->file_version != e->version)
+    {
+        return NGX_RF_DISK_DIRTY;
+    }
+
+    return NGX_RF_DISK_NONE;
+}
+
+
+void
+ngx_rf_zone_unplace(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
 
-    /* one that is being written comes back when the writer is done */
+    switch (e->where) {
 
-    if (!sh->files || e->dirty || e->writer) {
+    case NGX_RF_DISK_NONE:
         return;
+
+    case NGX_RF_DISK_UNLOGGED:
+        sh->nunlogged--;
+        break;
+
+    case NGX_RF_DISK_LOGGING:
+        sh->nlogging--;
+        break;
+
+    case NGX_RF_DISK_DIRTY:
+        sh->ndirty--;
+        break;
+
+    default: /* NGX_RF_DISK_WRITING: counted with the claim */
+        break;
     }
 
-    if (e->pending == NGX_RF_CLEAN) {
-        if (e->file_version == 0) {
-            return;
-        }
-
-    } else if (e->file_version == e->version) {
-        return;
-    }
-
-    e->dirty = 1;
-    ngx_queue_insert_tail(&sh->dirty, &e->disk);
-    sh->ndirty++;
-}
-
-
-void
-ngx_rf_zone_undirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
-{
-    if (e->dirty) {
-        e->dirty = 0;
-        ngx_queue_remove(&e->disk);
-        zone->sh->ndirty--;
-    }
+    e->where = NGX_RF_DISK_NONE;
+    ngx_queue_remove(&e->disk);
 }
 
 
@@ -698,7 +785,7 @@ ngx_rf_zone_expired(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     }
 
     if (e->pending == NGX_RF_CLEAN) {
-        if (!ngx_rf_zone_has_file(e)) {
+        if (!ngx_rf_zone_on_disk(e)) {
             ngx_rf_zone_remove(zone, e);
             return NULL;
         }

@@ -1,7 +1,7 @@
 /*
  * The shared-memory tier: entries in a hash table, an LRU of what may be
  * evicted, an expiry tree, the pending list (what Redis has not acknowledged),
- * the dirty list (what the file tier lags behind on), counters.
+ * the lists of what the journal and the files lag behind on, counters.
  *
  * Guarantees: values are copied out under the lock; nothing blocks and nothing
  * is called back while it is held; the only lock is the slab pool's mutex,
@@ -25,11 +25,16 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      4
+#define NGX_RF_ZONE_LAYOUT      5
 
 #define NGX_RF_ZONE_STAMPS      1024
 
 #define NGX_RF_ZONE_LEARNED     256
+
+/* lists of what is to be journaled: each worker takes from its own, so that it
+ * finds what its own requests wait for */
+#define NGX_RF_ZONE_LOGS        16
+
 
 /* processes that may read without the lock at a time; others keep it */
 #define NGX_RF_ZONE_PINS        64
@@ -95,18 +100,32 @@ struct ngx_rf_zchange_s {
 
 typedef struct ngx_rf_entry_s  ngx_rf_entry_t;
 
-/* ordered so that the header takes 224 bytes: with a key of up to 32 bytes an
+/* where the disk's tiers are with an entry: one list at a time */
+
+typedef enum {
+    NGX_RF_DISK_NONE = 0,
+    NGX_RF_DISK_UNLOGGED,   /* the journal is to have it: a change, or that it
+                               is done with */
+    NGX_RF_DISK_LOGGING,    /* "logger" writes it there */
+    NGX_RF_DISK_DIRTY,      /* its file is to be written, or to go */
+    NGX_RF_DISK_WRITING     /* "writer" does that */
+} ngx_rf_disk_e;
+
+
+/* ordered so that the header takes 220 bytes: with a key of up to 36 bytes an
  * entry fits a slab slot of 256 */
 
 struct ngx_rf_entry_s {
     ngx_rf_entry_t       *next;         /* hash chain */
     ngx_rbtree_node_t     expires;      /* linked while expire != 0 */
     ngx_queue_t           queue;        /* of clean, stale, pending, flying */
-    ngx_queue_t           disk;         /* of dirty or writing */
+    ngx_queue_t           disk;         /* of "where" */
 
     uint64_t              version;      /* sequence number of the last change,
                                            local or acknowledged */
-    uint64_t              file_version; /* what the file holds; 0: no file */
+    uint64_t              file_version; /* what the file holds; 0: no file; 1:
+                                           perhaps there is one */
+    uint64_t              log_version;  /* what the journal has, durably */
     int64_t               expire;       /* ms; 0: never */
     int64_t               changed;      /* last local change, ms */
     int64_t               seen;         /* last seen in Redis, ms; 0: never */
@@ -124,10 +143,15 @@ struct ngx_rf_entry_s {
     uint32_t              nchanges;
     uint32_t              run;          /* sh->run when last seen in Redis */
     uint32_t              sent_run;     /* sh->run when nsent changes went */
-    int32_t               writer;       /* pid that writes the file; 0: none */
+    int32_t               writer;       /* pid that writes the file; 0: none.
+                                           The entry may be in another list by
+                                           now */
     uint32_t              hash;
     uint32_t              undo;         /* index + 1 in the undo log */
-    uint32_t              used;         /* second of the last LRU move */
+    union {
+        uint32_t          used;         /* second of the last LRU move */
+        int32_t           logger;       /* LOGGING: pid */
+    } by;
     uint32_t              key_len;
 
     uint32_t              magic;
@@ -138,9 +162,17 @@ struct ngx_rf_entry_s {
 
     uint8_t               complete:1;
     uint8_t               flying:1;     /* being replayed */
-    uint8_t               dirty:1;      /* linked in sh->dirty */
     uint8_t               foreign:1;
     uint8_t               base_expires:1;
+    uint8_t               where:3;      /* ngx_rf_disk_e */
+
+    uint8_t               logged:1;     /* the journal may have something of
+                                           it, or get it: a batch is on its
+                                           way */
+    uint8_t               acked:1;      /* and it has, or the mark says, that
+                                           all of it is done with */
+    uint8_t               log_odd:1;    /* of log_version's segment: the lowest
+                                           bit of its generation */
 
     u_char                key[1];
 };
@@ -231,6 +263,8 @@ typedef struct {
     ngx_queue_t           stale;        /* clean, but a file is to go yet */
     ngx_queue_t           pending_queue;/* head: first to be replayed */
     ngx_queue_t           flying;
+    ngx_queue_t           unlogged[NGX_RF_ZONE_LOGS];
+    ngx_queue_t           logging;
     ngx_queue_t           dirty;        /* head: first to be written */
     ngx_queue_t           writing;
     ngx_rbtree_t          expires;
@@ -239,8 +273,10 @@ typedef struct {
     ngx_uint_t            entries;      /* all, tombstones included */
     ngx_uint_t            live;         /* those that exist */
     ngx_uint_t            npending;     /* flying ones included */
+    ngx_uint_t            nunlogged;
+    ngx_uint_t            nlogging;
     ngx_uint_t            ndirty;
-    ngx_uint_t            nwriting;
+    ngx_uint_t            nwriting;     /* entries with a "writer" */
     ngx_uint_t            spilled;      /* pending keys that are on disk only */
     ngx_uint_t            rebuilds;
     ngx_uint_t            nrestoring;   /* clean entries that are flying */
@@ -266,6 +302,15 @@ typedef struct {
      * before that is not to be learned */
     uint64_t              removed[NGX_RF_ZONE_STAMPS];
 
+    /* the journal's segments.  A generation ends when all that is still needed
+     * of it has been written to the next one; the segments below "turn" are
+     * those of the last one then */
+    uint64_t              segment;      /* last number given */
+    uint64_t              journal_base; /* below it they are garbage, durably */
+    uint64_t              turn;         /* what the base is to be; 0: no
+                                           generation is ending */
+    ngx_uint_t            generation;
+
     /* connections that workers gave up with commands in flight, by the ids
      * that the Redis of that run_id knows them by */
     uint64_t              abandoned[NGX_RF_ZONE_ABANDONED];
@@ -281,7 +326,19 @@ typedef struct {
     ngx_atomic_t          files_ready;  /* pid that holds the path's lock */
     ngx_atomic_t          files_scan;   /* 1: files of an earlier run have not
                                            all been read yet */
-    ngx_atomic_t          disk_failed;  /* errno of the last batch, 0: well */
+    ngx_atomic_t          disk_failed;  /* errno of the last batch for the
+                                           journal, 0: well */
+    ngx_atomic_t          files_failed; /* the same for files */
+    ngx_atomic_t          journal_full; /* 1: it takes nothing, files are
+                                           written instead */
+    ngx_atomic_t          journal_scan; /* 1: it has to be read once more */
+    ngx_atomic_t          journal_bytes;
+    ngx_atomic_t          flights[NGX_MAX_PROCESSES];
+                                        /* by ngx_process_slot: the batch that
+                                           is on its way to the journal, as pid
+                                           << 1 | lowest bit of its
+                                           generation; its process may have
+                                           died since */
     ngx_atomic_t          restore;      /* 1: entries of an older run are to be
                                            written back */
     ngx_atomic_t          superseded;   /* 1: a newer zone has taken over;
@@ -534,13 +591,65 @@ void ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n);
 
 
 /*
+ * For the journal.  log_take() claims what it is to have, at most n entries (or
+ * about "bytes" of values) of this process' list or, with "all", of any, and
+ * says what a new segment's head needs.  The records are malloc()ed; those with
+ * "remove" say that the key's records up to that version are done with.  NULL:
+ * nothing to be written.
+ * log_done(): all of them are durable (NGX_OK), or none is; frees them.
+ * An entry that changes in between is to be journaled again, as is what is
+ * claimed by a process that dies (reclaim()).
+ */
+typedef struct {
+    uint64_t              number;
+    uint64_t              base;
+    uint64_t              seq;
+    ngx_uint_t            generation;
+} ngx_rf_zone_log_t;
+
+ngx_rf_record_t *ngx_rf_zone_log_take(ngx_rf_zone_t *zone, ngx_uint_t n,
+    size_t bytes, ngx_uint_t all, ngx_rf_zone_log_t *log);
+void ngx_rf_zone_log_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list,
+    ngx_int_t rc, ngx_uint_t generation);
+
+/*
+ * The end of a generation.  turn(): begins it, unless one is ending.
+ * turn_scan(): looks at the entries of n buckets from *at on and has what is
+ * needed of the old generation journaled again; NGX_AGAIN: there are more
+ * buckets, or *left is not 0: so many entries still need it; begin again when
+ * these are journaled.  NGX_BUSY: a batch of the old generation is under way.
+ * NGX_DONE: nothing needs it any more; the base may become sh->turn, and "log"
+ * is for the segment that says so.  turned(): it is durable.
+ */
+void ngx_rf_zone_turn(ngx_rf_zone_t *zone);
+ngx_int_t ngx_rf_zone_turn_scan(ngx_rf_zone_t *zone, ngx_uint_t n,
+    ngx_uint_t *at, ngx_uint_t *left, ngx_rf_zone_log_t *log);
+void ngx_rf_zone_turned(ngx_rf_zone_t *zone, uint64_t base);
+
+/*
+ * What the journal of an earlier run holds, line by line, all records before
+ * the first acknowledgement.  NGX_OK; NGX_DECLINED: memory knows better;
+ * NGX_RF_NEED_ROOM.  With "merge" the journal was another instance's, and so
+ * was a file that is given to adopt(): what both have changed becomes one
+ * record; NGX_BUSY: not now, Redis may have a part of what was changed here.
+ * adopt() returns NGX_DECLINED for a key that was not changed here: its file
+ * is for load(), later.  The record stays the caller's.
+ */
+ngx_int_t ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_uint_t merge, int64_t now);
+ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    int64_t now);
+
+
+/*
  * For the file tier.  dirty_take() claims up to n dirty entries (or about
  * "bytes" of values) for this process and returns malloc()ed records, "remove"
- * set for files that are no longer needed; NULL: nothing dirty.  dirty_done()
+ * set for files that are no longer needed; NULL: nothing dirty.  What is to be
+ * journaled first is not, unless the journal takes nothing.  dirty_done()
  * takes them back with their status, frees them, and requeues what failed or
  * has changed meanwhile.  reclaim() requeues the claims of dead processes.
- * durable(): NGX_OK when the key's change with that version is in its file or
- * no longer needed there, else NGX_AGAIN.
+ * durable(): NGX_OK when the key's change with that version is in the journal,
+ * in its file, or no longer needed there, else NGX_AGAIN.
  */
 ngx_rf_record_t *ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n,
     size_t bytes);
@@ -549,7 +658,11 @@ void ngx_rf_zone_reclaim(ngx_rf_zone_t *zone);
 ngx_int_t ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key,
     uint64_t version);
 
-/* moves the key's disk work to the head of the dirty list */
+/* of a clean entry: whether the disk has what would be replayed after a crash */
+ngx_uint_t ngx_rf_zone_unacked(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+
+/* moves the key's disk work to the head of its list, and of this process' if
+ * it is to be journaled */
 void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
 
 

@@ -370,10 +370,6 @@ ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
         sh->undo[e->undo - 1].again = 0;
     }
 
-    if (!saved->dirty) {
-        ngx_rf_zone_undirty(zone, e);
-    }
-
     if (u->fresh) {
         ngx_rf_zone_remove(zone, e);
         return;
@@ -383,9 +379,7 @@ ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
         ngx_rf_zone_requeue(zone, e);
     }
 
-    if (saved->dirty) {
-        ngx_rf_zone_dirty(zone, e);
-    }
+    ngx_rf_zone_place(zone, e);
 }
 
 
@@ -788,9 +782,8 @@ ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     e->complete = 0;
     e->version = ++zone->sh->seq;
 
-    ngx_rf_zone_undirty(zone, e);
     ngx_rf_zone_requeue(zone, e);
-    ngx_rf_zone_dirty(zone, e);
+    ngx_rf_zone_place(zone, e);
 }
 
 
@@ -800,9 +793,16 @@ ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     e->version = ++zone->sh->seq;
     e->changed = now;
     e->foreign = 0;
+    e->acked = 0;
 
     ngx_rf_zone_requeue(zone, e);
-    ngx_rf_zone_dirty(zone, e);
+
+    if (e->where == NGX_RF_DISK_UNLOGGED || e->where == NGX_RF_DISK_LOGGING) {
+        /* to be journaled by this process, which may have to wait for it */
+        ngx_rf_zone_unplace(zone, e);
+    }
+
+    ngx_rf_zone_place(zone, e);
 }
 
 

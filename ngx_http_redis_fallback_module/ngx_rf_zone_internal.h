@@ -18,8 +18,9 @@
 #define ngx_rf_zchange_size(len)                                             \
     (offsetof(ngx_rf_zchange_t, data) + (len))
 
-/* whether the disk may hold a file of the entry */
-#define ngx_rf_zone_has_file(e)  ((e)->file_version != 0 || (e)->writer != 0)
+/* whether the disk may hold something of the entry */
+#define ngx_rf_zone_on_disk(e)                                               \
+    ((e)->file_version != 0 || (e)->writer != 0 || (e)->logged)
 
 
 /* ngx_rf_zone.c */
@@ -32,9 +33,10 @@ void ngx_rf_zone_log_ctx(ngx_rf_zone_t *zone);
 
 /* puts the entry into the list that its state belongs to */
 void ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
-/* links the entry into the dirty list where the file tier lags behind it */
-void ngx_rf_zone_dirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
-void ngx_rf_zone_undirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* links the entry into the list of what the disk lags behind on in it; where it
+ * is in that list it stays there.  unplace() takes it out of any */
+void ngx_rf_zone_place(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+void ngx_rf_zone_unplace(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* unlinks and frees */
 void ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* what an expired entry becomes; NULL: removed */
@@ -129,6 +131,13 @@ ngx_int_t ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
 
 /* ngx_rf_zone_pending.c */
+
+/* the record of an entry that this process has claimed, for the disk; as
+ * ngx_rf_zone_record_slowly() */
+ngx_int_t ngx_rf_zone_claim_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t **rec);
+/* what becomes of a clean entry that the disk has nothing of any more */
+void ngx_rf_zone_rid(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
 /* no longer pending; its file, if any, is to go */
 void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);

@@ -12,13 +12,13 @@
 #include "ngx_rf_zone_internal.h"
 
 
-static ngx_int_t ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone,
-    ngx_rf_entry_t *e, ngx_rf_record_t **rec);
+static ngx_rf_entry_t *ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_zone_disclaim(ngx_rf_zone_t *zone,
     ngx_rf_record_t **list);
 static void ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone,
     ngx_rf_record_t *rec);
 static void ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_dead(ngx_pid_t pid);
 
 
 void
@@ -34,9 +34,8 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_rf_zone_drop_changes(zone, e);
     e->base = NGX_RF_BASE_UNKNOWN;
 
-    ngx_rf_zone_undirty(zone, e);
     ngx_rf_zone_requeue(zone, e);
-    ngx_rf_zone_dirty(zone, e);
+    ngx_rf_zone_place(zone, e);
 }
 
 
@@ -45,7 +44,6 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 {
     size_t             size;
     ngx_int_t          rc;
-    ngx_queue_t       *q;
     ngx_rf_entry_t    *e;
     ngx_rf_record_t   *list, **last, *rec;
     ngx_rf_zone_sh_t  *sh;
@@ -63,21 +61,25 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
         n = 0;
     }
 
-    while (n && size < bytes && !ngx_queue_empty(&sh->dirty)) {
+    while (n && size < bytes) {
 
-        q = ngx_queue_head(&sh->dirty);
-        e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+        e = ngx_rf_zone_dirty_next(sh);
 
-        ngx_rf_zone_undirty(zone, e);
+        if (e == NULL) {
+            break;
+        }
+
+        ngx_rf_zone_unplace(zone, e);
 
         e->writer = ngx_pid;
+        e->where = NGX_RF_DISK_WRITING;
         ngx_queue_insert_tail(&sh->writing, &e->disk);
         sh->nwriting++;
 
         size += e->key_len + ngx_rf_zone_weight(e);
         n--;
 
-        rc = ngx_rf_zone_dirty_record(zone, e, &rec);
+        rc = ngx_rf_zone_claim_record(zone, e, &rec);
 
         if (rc == NGX_ERROR && e->writer == ngx_pid) {
             ngx_rf_zone_release(zone, e);
@@ -98,6 +100,42 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
     ngx_rf_zone_unlock(zone);
 
     return list;
+}
+
+
+/* where the journal takes nothing, what it lags behind on, too */
+
+static ngx_rf_entry_t *
+ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
+{
+    ngx_uint_t       i;
+    ngx_queue_t     *q;
+    ngx_rf_entry_t  *e;
+
+    if (!ngx_queue_empty(&sh->dirty)) {
+        return ngx_queue_data(ngx_queue_head(&sh->dirty), ngx_rf_entry_t,
+                              disk);
+    }
+
+    if (!sh->disk_failed && !sh->journal_full) {
+        return NULL;
+    }
+
+    for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
+
+        for (q = ngx_queue_head(&sh->unlogged[i]);
+             q != ngx_queue_sentinel(&sh->unlogged[i]);
+             q = ngx_queue_next(q))
+        {
+            e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+
+            if (e->writer == 0) {
+                return e;
+            }
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -136,10 +174,8 @@ ngx_rf_zone_disclaim(ngx_rf_zone_t *zone, ngx_rf_record_t **list)
 }
 
 
-/* as ngx_rf_zone_record_slowly() */
-
-static ngx_int_t
-ngx_rf_zone_dirty_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+ngx_int_t
+ngx_rf_zone_claim_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t **rec)
 {
     ngx_int_t        rc;
@@ -244,21 +280,46 @@ ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
 static void
 ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    ngx_queue_remove(&e->disk);
     zone->sh->nwriting--;
     e->writer = 0;
 
-    if (e->pending == NGX_RF_CLEAN && !e->flying) {
+    if (e->where == NGX_RF_DISK_WRITING) {
+        ngx_rf_zone_unplace(zone, e);
+    }
 
-        if (e->file_version == 0 && e->type == NGX_RF_NONE) {
-            ngx_rf_zone_remove(zone, e);
+    if (e->pending == NGX_RF_CLEAN) {
+
+        if (e->file_version == 0 && !ngx_rf_zone_unacked(zone->sh, e)) {
+            ngx_rf_zone_rid(zone, e);
             return;
         }
 
-        ngx_rf_zone_requeue(zone, e);
+        if (!e->flying) {
+            ngx_rf_zone_requeue(zone, e);
+        }
     }
 
-    ngx_rf_zone_dirty(zone, e);
+    ngx_rf_zone_place(zone, e);
+}
+
+
+void
+ngx_rf_zone_rid(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    e->log_version = 0;
+    e->logged = 0;
+    e->acked = 0;
+
+    if (e->flying) {
+        return;
+    }
+
+    if (e->type == NGX_RF_NONE) {
+        ngx_rf_zone_remove(zone, e);
+        return;
+    }
+
+    ngx_rf_zone_requeue(zone, e);
 }
 
 
@@ -280,7 +341,7 @@ ngx_rf_zone_reclaim(ngx_rf_zone_t *zone)
         next = ngx_queue_next(q);
         e = ngx_queue_data(q, ngx_rf_entry_t, disk);
 
-        if (kill(e->writer, 0) == 0 || ngx_errno != NGX_ESRCH) {
+        if (!ngx_rf_zone_dead(e->writer)) {
             continue;
         }
 
@@ -293,7 +354,27 @@ ngx_rf_zone_reclaim(ngx_rf_zone_t *zone)
         ngx_rf_zone_release(zone, e);
     }
 
+    for (q = ngx_queue_head(&sh->logging);
+         q != ngx_queue_sentinel(&sh->logging);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+
+        if (ngx_rf_zone_dead(e->by.logger)) {
+            ngx_rf_zone_unplace(zone, e);
+            ngx_rf_zone_place(zone, e);
+        }
+    }
+
     ngx_rf_zone_unlock(zone);
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_dead(ngx_pid_t pid)
+{
+    return kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH;
 }
 
 
@@ -313,6 +394,7 @@ ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key, uint64_t version)
     if (!zone->sh->files
         || e == NULL
         || e->pending == NGX_RF_CLEAN
+        || e->log_version >= ngx_min(version, e->version)
         || e->file_version >= ngx_min(version, e->version))
     {
         rc = NGX_OK;
@@ -336,9 +418,15 @@ ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key)
 
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    if (e != NULL && e->dirty) {
+    if (e != NULL && e->where == NGX_RF_DISK_DIRTY) {
         ngx_queue_remove(&e->disk);
         ngx_queue_insert_head(&zone->sh->dirty, &e->disk);
+
+    } else if (e != NULL && e->where == NGX_RF_DISK_UNLOGGED) {
+        ngx_queue_remove(&e->disk);
+        ngx_queue_insert_head(&zone->sh->unlogged[ngx_process_slot
+                                                  % NGX_RF_ZONE_LOGS],
+                              &e->disk);
     }
 
     ngx_rf_zone_unlock(zone);
@@ -363,7 +451,7 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
     if (e != NULL
         && (e->pending != NGX_RF_CLEAN
             || e->flying
-            || ngx_rf_zone_has_file(e)))
+            || ngx_rf_zone_on_disk(e)))
     {
         goto done;
     }
@@ -404,7 +492,7 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
 
     (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
 
-    ngx_rf_zone_dirty(zone, e);
+    ngx_rf_zone_place(zone, e);
 
     if (e->expire && e->expire <= now) {
         ngx_rf_zone_expired(zone, e, now);

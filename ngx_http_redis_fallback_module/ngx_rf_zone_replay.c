@@ -174,7 +174,7 @@ ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_rf_zone_unpend(zone, e);
 
     if (!e->complete || e->seen == 0
-        || (e->type == NGX_RF_NONE && !ngx_rf_zone_has_file(e)))
+        || (e->type == NGX_RF_NONE && !ngx_rf_zone_on_disk(e)))
     {
         ngx_rf_zone_forget_locked(zone, e);
     }
@@ -461,7 +461,7 @@ ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     ngx_rf_zone_unpend(zone, e);
 
-    if (!keep || (e->type == NGX_RF_NONE && !ngx_rf_zone_has_file(e))) {
+    if (!keep || (e->type == NGX_RF_NONE && !ngx_rf_zone_on_disk(e))) {
         ngx_rf_zone_forget_locked(zone, e);
         return;
     }
@@ -514,7 +514,7 @@ ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     c->next = NULL;
     ngx_rf_zone_free_changes(zone, first);
 
-    ngx_rf_zone_dirty(zone, e);
+    ngx_rf_zone_place(zone, e);
 }
 
 

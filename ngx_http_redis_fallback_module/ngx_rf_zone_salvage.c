@@ -22,8 +22,12 @@ struct ngx_rf_salvage_s {
     ngx_rf_salvage_t     *next;
     ngx_rf_record_t      *record;       /* "remove": only its file matters */
     uint64_t              file_version;
+    uint64_t              log_version;
     int32_t               writer;
-    ngx_uint_t            flying;
+    unsigned              flying:1;
+    unsigned              logged:1;
+    unsigned              acked:1;
+    unsigned              log_odd:1;
 };
 
 
@@ -104,8 +108,9 @@ ngx_rf_zone_salvage(ngx_rf_zone_t *zone)
     }
 
     if (lost && sh->files) {
-        /* what the table lost may be in files */
+        /* what the table lost may be on disk */
         sh->files_scan = 1;
+        sh->journal_scan = 1;
     }
 
     ngx_log_error(NGX_LOG_ERR, zone->log, 0,
@@ -139,7 +144,7 @@ ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
                 break;
             }
 
-            if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_has_file(e)) {
+            if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_on_disk(e)) {
                 continue;
             }
 
@@ -300,8 +305,12 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     s->record->remove = (e->pending == NGX_RF_CLEAN);
     s->file_version = e->file_version;
+    s->log_version = e->log_version;
     s->writer = e->writer;
     s->flying = e->flying;
+    s->logged = e->logged;
+    s->acked = e->acked;
+    s->log_odd = e->log_odd;
 
     return s;
 }
@@ -370,17 +379,20 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
     }
 
     e->file_version = s->file_version;
+    e->log_version = s->log_version;
+    e->logged = s->logged;
+    e->acked = s->acked;
+    e->log_odd = s->log_odd;
 
     if (s->writer) {
         e->writer = s->writer;
-        ngx_queue_insert_tail(&sh->writing, &e->disk);
         sh->nwriting++;
     }
 
     e->flying = s->flying && !s->record->remove;
 
     ngx_rf_zone_requeue(zone, e);
-    ngx_rf_zone_dirty(zone, e);
+    ngx_rf_zone_place(zone, e);
 
     return NGX_OK;
 }
@@ -417,6 +429,13 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
         sh->spilled = from->sh->spilled;
         sh->stat.files = from->sh->stat.files;
 
+        /* a generation that is ending ends anew */
+        sh->generation = from->sh->generation;
+        sh->segment = ngx_max(sh->segment, from->sh->segment);
+        sh->journal_base = from->sh->journal_base;
+        sh->journal_bytes = from->sh->journal_bytes;
+        sh->journal_scan = from->sh->journal_scan;
+
     } else {
         sh->files_scan = 0;
         sh->mark = 0;
@@ -435,11 +454,13 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
 
         if (!same) {
             s->file_version = 0;
+            s->log_version = 0;
+            s->logged = 0;
         }
 
         s->flying = 0;
 
-        if (s->record->remove && s->file_version == 0) {
+        if (s->record->remove && s->file_version == 0 && !s->logged) {
             free(s->record);
 
         } else if (ngx_rf_zone_put_back(to, s) == NGX_OK) {
@@ -512,7 +533,7 @@ ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
         {
             e = ngx_queue_data(q, ngx_rf_entry_t, queue);
 
-            if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_has_file(e)) {
+            if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_on_disk(e)) {
                 continue;
             }
 

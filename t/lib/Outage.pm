@@ -27,6 +27,7 @@ use strict;
 use warnings;
 
 use RF;
+use Journal;
 
 use parent 'Exporter';
 
@@ -371,6 +372,11 @@ sub record_files {
 
 
 sub files { return record_files("$_[0]{nginx}{dir}/app") }
+
+
+# what is pending on disk, in files and in the journal: key => record
+
+sub on_disk { return Journal::pending("$_[0]{nginx}{dir}/app") }
 
 
 # a test: normal, nothing pending, no files, and Redis holds this

@@ -8,23 +8,11 @@ use lib 't/lib';
 use RF;
 use Outage;
 
-use Digest::MD5 'md5_hex';
-
-
-sub file_of {
-    my ($t, $key) = @_;
-
-    my $hex = md5_hex($key);
-
-    return $t->nginx->dir . '/app/0/'
-           . join('/', $hex =~ /^(..)(..)(..)/, $hex) . '.json';
-}
-
 
 sub record_of {
     my ($t, $key) = @_;
 
-    return eval { JSON::PP::decode_json(RF::slurp(file_of($t, $key))) } || {};
+    return $t->on_disk->{$key} || {};
 }
 
 
@@ -58,42 +46,42 @@ sub at_once {
         my $record = record_of($t, $key);
 
         push @bad, "$key: $res->{status}" if $res->{status} != 204;
-        push @bad, "$key: file" if ($record->{data} || '') ne $value;
+        push @bad, "$key: disk" if ($record->{data} || '') ne $value;
         push @bad, "$key: $res->{tier}" if $res->{tier} ne 'file';
         $expect{$key} = $value;
     }
 
-    is("@bad", '', "$name: what is written is in its file");
+    is("@bad", '', "$name: what is written is on disk");
 
     is($t->delete('key1')->{status}, 204, "$name: deleted");
-    is(record_of($t, 'key1')->{type}, 'none', "$name: in the file, too");
+    is(record_of($t, 'key1')->{type}, 'none', "$name: on disk, too");
     $expect{key1} = undef;
     is($t->run('INCRBY', 'count', 7)->{body}, 7, "$name: a counter");
-    is(record_of($t, 'count')->{data}, '7', "$name: in the file, too");
+    is(record_of($t, 'count')->{data}, '7', "$name: on disk, too");
     is($t->run('INCRBY', 'count', -2)->{body}, 5, "$name: again");
-    is(record_of($t, 'count')->{data}, '5', "$name: in the file, too");
+    is(record_of($t, 'count')->{data}, '5', "$name: on disk, too");
     $expect{count} = 5;
     is($t->run('APPEND', 'key2', '+more')->{body}, length("$expect{key2}+more"),
        "$name: appended");
     $expect{key2} .= '+more';
-    is(record_of($t, 'key2')->{data}, $expect{key2}, "$name: in the file, too");
+    is(record_of($t, 'key2')->{data}, $expect{key2}, "$name: on disk, too");
     is($t->run('MSET', 'm1', 'one', 'm2', 'two')->{body}, 'OK',
        "$name: two at once");
-    is(record_of($t, 'm1')->{data}, 'one', "$name: both in files");
-    is(record_of($t, 'm2')->{data}, 'two', "$name: both in files");
+    is(record_of($t, 'm1')->{data}, 'one', "$name: both on disk");
+    is(record_of($t, 'm2')->{data}, 'two', "$name: both on disk");
     is($t->run('RENAME', 'm2', 'm3')->{body}, 'OK', "$name: renamed");
-    is(record_of($t, 'm2')->{type}, 'none', "$name: both in files");
-    is(record_of($t, 'm3')->{data}, 'two', "$name: both in files");
+    is(record_of($t, 'm2')->{type}, 'none', "$name: both on disk");
+    is(record_of($t, 'm3')->{data}, 'two', "$name: both on disk");
     @expect{qw(m1 m2 m3)} = ('one', undef, 'two');
     my $before = now();
     is($t->put('short', 'lived', ttl => '100s')->{status}, 204,
        "$name: with a time to live");
     my $record = record_of($t, 'short');
     is($record->{expire_ms} - $record->{changed_ms}, 100000,
-       "$name: in the file, too");
+       "$name: on disk, too");
     is($t->get('key3')->{body}, $expect{key3}, "$name: a read");
-    my @files = $t->files;
-    is(scalar(@files), keys(%expect) + 1, "$name: nothing else");
+    is(scalar(keys %{ $t->on_disk }), keys(%expect) + 1,
+       "$name: nothing else");
 
     # and so it is there when all are killed
 
@@ -274,10 +262,11 @@ sub queue {
     $t->put('first', 'x');
     $t->put("key$_", "value $_") for 1 .. 100;
 
-    ok(wait_for(sub { my @files = $t->files; @files >= 80 }, 3),
+    ok(wait_for(sub { keys %{ $t->on_disk } >= 80 }, 3),
        "$name: a batch at 20");
     ok($t->nginx->stop, "$name: stops");
-    is(scalar(my @files = $t->files), 101, "$name: and all at exit");
+    is(scalar(keys %{ $t->on_disk }), 101, "$name: and all at exit");
+    is(scalar(my @files = $t->files), 101, "$name: in files, there was time");
     $t->nginx->check_logs;
 }
 

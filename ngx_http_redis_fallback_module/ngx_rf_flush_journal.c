@@ -1,0 +1,375 @@
+/*
+ * The journal's side, see ngx_rf_flush.h.
+ *
+ * What could break it, and what holds against that:
+ *   - a batch fails: its segment is given up (ngx_rf_journal), its entries are
+ *     to be journaled again;
+ *   - a hot key is journaled a thousand times: at half of the limit the
+ *     generation ends, what is still needed of it is written once more, the
+ *     rest goes;
+ *   - what is still needed takes more than that: the journal is full, files
+ *     take what is pending, and the journal needs what is in files no more;
+ *   - nginx dies while segments are removed: they became garbage in one step
+ *     before, by the base in the new one's head.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_rf_flush.h"
+#include "ngx_rf_flush_internal.h"
+
+
+/* records and bytes of one batch; those that wait share its sync, so it may be
+ * large (PERFORMANCE.md: 350,000 records a second by 100) */
+#define NGX_RF_FLUSH_LOG_RECORDS  1024
+#define NGX_RF_FLUSH_LOG_BYTES    (4 * 1024 * 1024)
+
+/* batches of entries that turned out to need nothing, at a time */
+#define NGX_RF_FLUSH_LOOKS        16
+
+/* buckets that are looked at under one hold of the lock */
+#define NGX_RF_FLUSH_TURN         4096
+
+
+static ngx_int_t ngx_rf_flush_log_batch(ngx_rf_flush_t *flush,
+    ngx_uint_t all);
+static ngx_uint_t ngx_rf_flush_full(ngx_rf_flush_t *flush);
+static void ngx_rf_flush_log_done(ngx_rf_disk_job_t *job);
+static void ngx_rf_flush_log_result(ngx_rf_flush_t *flush,
+    ngx_rf_record_t *list, ngx_int_t rc, ngx_rf_journal_batch_t *batch,
+    ngx_rf_file_error_t *error);
+static void ngx_rf_flush_head(ngx_rf_journal_batch_t *batch,
+    ngx_rf_zone_log_t *log);
+static ngx_uint_t ngx_rf_flush_turn_due(ngx_rf_flush_t *flush,
+    ngx_uint_t force);
+static void ngx_rf_flush_turned(ngx_rf_disk_job_t *job);
+
+
+ngx_int_t
+ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = flush->zone->sh;
+
+    if (flush->disk == NULL || !sh->files_ready) {
+        return NGX_DECLINED;
+    }
+
+    if (all) {
+
+        if (flush->log_left == 0) {
+            flush->log_began = ngx_current_msec;
+        }
+
+        flush->log_left = ngx_max(flush->log_left, sh->nunlogged);
+    }
+
+    if (ngx_rf_disk_logging(flush->disk)) {
+        flush->log_more = 1;
+        return NGX_AGAIN;
+    }
+
+    if (flush->log_retry
+        && (ngx_msec_int_t) (flush->log_retry - ngx_current_msec) > 0
+        && sh->disk_failed)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_rf_flush_full(flush)) {
+        flush->urgent = 1;
+        return ngx_rf_flush_start(flush);
+    }
+
+    return ngx_rf_flush_log_batch(flush, all);
+}
+
+
+static ngx_uint_t
+ngx_rf_flush_full(ngx_rf_flush_t *flush)
+{
+    off_t              limit;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = flush->zone->sh;
+
+    /* a generation's end writes what it needs before it gives room */
+
+    limit = sh->turn ? 2 * flush->limit : flush->limit;
+
+    if ((off_t) sh->journal_bytes < limit) {
+        sh->journal_full = 0;
+        return 0;
+    }
+
+    if (!sh->journal_full) {
+        sh->journal_full = 1;
+        ngx_log_error(NGX_LOG_WARN, flush->log, 0,
+                      "redis_fallback store \"%V\": the journal has %O bytes "
+                      "and takes no more, files are written instead",
+                      &flush->zone->name, (off_t) sh->journal_bytes);
+    }
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_rf_flush_log_batch(ngx_rf_flush_t *flush, ngx_uint_t all)
+{
+    ngx_uint_t               i, n;
+    ngx_rf_record_t         *list, *rec;
+    ngx_rf_zone_log_t        log;
+    ngx_rf_journal_batch_t   batch;
+
+    flush->log_more = 0;
+
+    i = 0;
+
+    do {
+        list = ngx_rf_zone_log_take(flush->zone, NGX_RF_FLUSH_LOG_RECORDS,
+                                    NGX_RF_FLUSH_LOG_BYTES, all, &log);
+
+        /* all of them may have needed nothing but a look */
+
+    } while (list == NULL && all && flush->zone->sh->nunlogged
+             && ++i < NGX_RF_FLUSH_LOOKS);
+
+    if (list == NULL) {
+        flush->log_left = 0;
+        return NGX_DONE;
+    }
+
+    for (n = 0, rec = list; rec; rec = rec->next) {
+        n++;
+    }
+
+    flush->log_left -= ngx_min(flush->log_left, n);
+
+    ngx_rf_flush_head(&batch, &log);
+    batch.records = list;
+
+    if (ngx_rf_disk_log(flush->disk, &batch, ngx_rf_flush_log_done, flush)
+        == NULL)
+    {
+        /* as if the disk had refused them */
+
+        flush->log_left = 0;
+        ngx_rf_zone_log_done(flush->zone, list, NGX_ERROR, log.generation);
+        return NGX_DECLINED;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_rf_flush_head(ngx_rf_journal_batch_t *batch, ngx_rf_zone_log_t *log)
+{
+    ngx_memzero(batch, sizeof(ngx_rf_journal_batch_t));
+
+    batch->number = log->number;
+    batch->base = log->base;
+    batch->seq = log->seq;
+    batch->generation = log->generation;
+}
+
+
+static void
+ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
+{
+    ngx_rf_flush_t   *flush;
+    ngx_rf_record_t  *list;
+
+    flush = job->data;
+
+    list = job->records;
+    job->records = NULL;
+
+    ngx_rf_flush_log_result(flush, list, job->rc, &job->batch, &job->error);
+
+    if (flush->log_left == 0) {
+        flush->log_took = ngx_current_msec - flush->log_began;
+    }
+
+    if (job->rc == NGX_OK && (flush->log_left || flush->log_more)) {
+        (void) ngx_rf_flush_log_batch(flush, flush->log_left != 0);
+    }
+
+    if (flush->handler) {
+        flush->handler(flush->data);
+    }
+}
+
+
+static void
+ngx_rf_flush_log_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
+    ngx_int_t rc, ngx_rf_journal_batch_t *batch, ngx_rf_file_error_t *error)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = flush->zone->sh;
+
+    ngx_rf_zone_log_done(flush->zone, list, rc, batch->generation);
+
+    if (rc == NGX_OK) {
+        (void) ngx_atomic_fetch_add(&sh->journal_bytes, batch->bytes);
+        flush->log_retry = 0;
+        ngx_rf_flush_well(flush, &sh->disk_failed);
+        return;
+    }
+
+    flush->log_left = 0;
+    flush->log_retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
+
+    (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
+
+    ngx_rf_flush_failing(flush, &sh->disk_failed,
+                         "could not write pending records", error);
+}
+
+
+ngx_uint_t
+ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
+{
+    ngx_int_t                rc;
+    ngx_uint_t               i;
+    ngx_rf_record_t         *list;
+    ngx_rf_zone_log_t        log;
+    ngx_rf_file_error_t      error;
+    ngx_rf_journal_batch_t   batch;
+
+    for (i = 0; flush->zone->sh->nunlogged && i < NGX_RF_FLUSH_LOOKS; /**/ ) {
+
+        list = ngx_rf_zone_log_take(flush->zone, NGX_RF_FLUSH_LOG_RECORDS,
+                                    NGX_RF_FLUSH_LOG_BYTES, 1, &log);
+        if (list == NULL) {
+            i++;
+            continue;
+        }
+
+        ngx_rf_flush_head(&batch, &log);
+        batch.records = list;
+
+        rc = ngx_rf_disk_log_now(flush->disk, &batch, &error);
+
+        ngx_rf_flush_log_result(flush, list, rc, &batch, &error);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+    }
+
+    return flush->zone->sh->nunlogged;
+}
+
+
+void
+ngx_rf_flush_turn(ngx_rf_flush_t *flush, ngx_uint_t force)
+{
+    ngx_int_t                rc;
+    ngx_rf_zone_sh_t        *sh;
+    ngx_rf_zone_log_t        log;
+    ngx_rf_journal_batch_t   batch;
+
+    sh = flush->zone->sh;
+
+    if (flush->disk == NULL || !sh->files_ready || sh->journal_scan
+        || flush->turning)
+    {
+        return;
+    }
+
+    if (sh->turn == 0) {
+
+        if (!ngx_rf_flush_turn_due(flush, force)) {
+            return;
+        }
+
+        ngx_rf_zone_turn(flush->zone);
+
+        flush->turn_at = 0;
+        flush->turn_left = 0;
+    }
+
+    if (ngx_rf_disk_logging(flush->disk)) {
+        return;
+    }
+
+    rc = ngx_rf_zone_turn_scan(flush->zone, NGX_RF_FLUSH_TURN,
+                               &flush->turn_at, &flush->turn_left, &log);
+
+    if (rc == NGX_DONE) {
+        ngx_rf_flush_head(&batch, &log);
+
+        if (ngx_rf_disk_base(flush->disk, &batch, ngx_rf_flush_turned, flush)
+            == NULL)
+        {
+            ngx_rf_zone_turned(flush->zone, 0);
+            return;
+        }
+
+        flush->turning = 1;
+        return;
+    }
+
+    if (rc == NGX_AGAIN && flush->turn_at == sh->nbuckets) {
+        /* another look, once they are journaled */
+        flush->turn_at = 0;
+        flush->turn_left = 0;
+    }
+
+    (void) ngx_rf_flush_log(flush, 1);
+}
+
+
+static ngx_uint_t
+ngx_rf_flush_turn_due(ngx_rf_flush_t *flush, ngx_uint_t force)
+{
+    off_t  bytes;
+
+    bytes = (off_t) flush->zone->sh->journal_bytes;
+
+    if (force) {
+        return bytes > NGX_RF_JOURNAL_REST;
+    }
+
+    /* as much again as was left the last time: each byte is written twice on
+     * the average */
+
+    return bytes >= flush->limit / 2
+           && bytes - ngx_min(flush->turned, bytes) >= flush->limit / 4;
+}
+
+
+static void
+ngx_rf_flush_turned(ngx_rf_disk_job_t *job)
+{
+    ngx_rf_flush_t    *flush;
+    ngx_rf_zone_sh_t  *sh;
+
+    flush = job->data;
+    sh = flush->zone->sh;
+
+    flush->turning = 0;
+
+    /* the next one begins with a look at everything */
+    flush->turn_at = 0;
+    flush->turn_left = 0;
+
+    if (job->rc != NGX_OK) {
+        ngx_rf_zone_turned(flush->zone, 0);
+        flush->log_retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
+        (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
+        ngx_rf_flush_failing(flush, &sh->disk_failed,
+                             "could not write to the journal", &job->error);
+        return;
+    }
+
+    ngx_rf_zone_turned(flush->zone, job->batch.base);
+
+    sh->journal_bytes = job->batch.bytes;
+    flush->turned = job->batch.bytes;
+}

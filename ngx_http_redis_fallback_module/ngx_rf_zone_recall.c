@@ -1,0 +1,437 @@
+/*
+ * What the disk has of an earlier run, or of another instance, comes back into
+ * the zone: the journal, line by line, and what both instances have changed.
+ *
+ * Guarantees: of several records of a key the newest counts, in whatever order
+ * they come; what was done with is not pending again; what two instances have
+ * changed is merged as their changes would have been in Redis.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf_codec.h"
+#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
+
+
+static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_rf_record_t *rec);
+static ngx_int_t ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_rf_record_t *rec, int64_t now);
+static void ngx_rf_zone_recalled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
+static void ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_int_t ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
+static ngx_int_t ngx_rf_zone_replace_changes(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_rf_record_t *rec);
+static ngx_rf_record_t *ngx_rf_zone_merged(ngx_rf_record_t *older,
+    ngx_rf_record_t *newer);
+static ngx_uint_t ngx_rf_zone_as_changes(ngx_rf_record_t *rec,
+    ngx_rf_change_t *changes, ngx_str_t *args, u_char *text);
+
+
+ngx_int_t
+ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    ngx_uint_t merge, int64_t now)
+{
+    ngx_int_t          rc;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, &rec->key);
+
+    if (sh->seq < rec->version) {
+        sh->seq = rec->version;
+    }
+
+    if (rec->version <= sh->mark) {
+        rc = NGX_DECLINED;
+
+    } else if (rec->remove) {
+        rc = ngx_rf_zone_log_load_ack(zone, e, rec);
+
+    } else if (merge && e != NULL && e->pending != NGX_RF_CLEAN
+               && !e->logged)
+    {
+        rc = ngx_rf_zone_merge(zone, e, rec);
+
+    } else {
+        rc = ngx_rf_zone_log_load_record(zone, e, rec, now);
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    if (e == NULL) {
+
+        if (!rec->filed) {
+            return NGX_DECLINED;
+        }
+
+        /* its file is to go */
+
+        zone->urgent = 1;
+        e = ngx_rf_zone_insert_locked(zone, &rec->key, NULL, 0);
+        zone->urgent = 0;
+
+        if (e == NULL) {
+            return NGX_RF_NEED_ROOM;
+        }
+
+        e->version = rec->version;
+
+    } else if (e->pending != NGX_RF_CLEAN) {
+
+        /* a change that this process has made is not in that journal */
+
+        if (e->version > rec->version || e->log_version != e->version) {
+            return NGX_DECLINED;
+        }
+
+        e->version = rec->version;
+
+        ngx_rf_zone_unpend(zone, e);
+        ngx_rf_zone_forget_locked(zone, e);
+
+        /* not removed: it is logged */
+
+    } else if (e->version > rec->version || !ngx_rf_zone_on_disk(e)) {
+        return NGX_DECLINED;
+    }
+
+    if (rec->filed && e->file_version == 0) {
+        e->file_version = 1;
+        (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
+    }
+
+    e->logged = 1;
+    e->acked = 1;
+    e->log_odd = zone->sh->generation & 1;
+
+    if (e->file_version == 0 && e->writer == 0) {
+        ngx_rf_zone_unplace(zone, e);
+        ngx_rf_zone_rid(zone, e);
+
+    } else {
+        ngx_rf_zone_requeue(zone, e);
+        ngx_rf_zone_place(zone, e);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec, int64_t now)
+{
+    if (e != NULL) {
+
+        if (e->flying
+            || ((e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e))
+                && e->version >= rec->version))
+        {
+            return NGX_DECLINED;
+        }
+
+        if (e->pending != NGX_RF_CLEAN) {
+            /* an older line of the same key */
+            ngx_rf_zone_unpend_old(zone, e);
+        }
+    }
+
+    zone->urgent = 1;
+    e = ngx_rf_zone_take_in(zone, e, rec);
+    zone->urgent = 0;
+
+    if (e == NULL) {
+        return NGX_RF_NEED_ROOM;
+    }
+
+    ngx_rf_zone_recalled(zone, e, rec);
+
+    if (e->expire && e->expire <= now) {
+        ngx_rf_zone_expired(zone, e, now);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_rf_zone_recalled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    if (rec->filed && e->file_version == 0) {
+        e->file_version = 1;
+        (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
+    }
+
+    e->logged = 1;
+    e->acked = 0;
+    e->log_version = rec->version;
+    e->log_odd = zone->sh->generation & 1;
+
+    ngx_rf_zone_place(zone, e);
+}
+
+
+/* as if there were none; its value stays */
+
+static void
+ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    e->pending = NGX_RF_CLEAN;
+    zone->sh->npending--;
+
+    ngx_rf_zone_ungroup(e);
+
+    ngx_memory_barrier();
+
+    ngx_rf_zone_drop_changes(zone, e);
+    e->base = NGX_RF_BASE_UNKNOWN;
+}
+
+
+ngx_int_t
+ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, int64_t now)
+{
+    ngx_int_t        rc;
+    ngx_rf_entry_t  *e;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, &rec->key);
+
+    if (e == NULL || e->pending == NGX_RF_CLEAN || e->logged
+        || e->file_version
+        || (rec->version && rec->version <= zone->sh->mark))
+    {
+        rc = NGX_DECLINED;
+
+    } else {
+        rec->filed = 1;
+        rc = ngx_rf_zone_merge(zone, e, rec);
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return rc;
+}
+
+
+/*
+ * The record is another instance's, and older: what was changed here comes on
+ * top of it.
+ */
+
+static ngx_int_t
+ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    ngx_int_t          rc;
+    ngx_rf_record_t   *mine, *both;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    if (e->flying || (e->pending == NGX_RF_DELTA && e->nsent)) {
+        return NGX_BUSY;
+    }
+
+    if (sh->seq < rec->version) {
+        sh->seq = rec->version;
+    }
+
+    if (e->pending == NGX_RF_DELTA) {
+
+        mine = ngx_rf_zone_record(zone, e);
+        both = mine ? ngx_rf_zone_merged(rec, mine) : NULL;
+
+        free(mine);
+
+        rc = both ? ngx_rf_zone_replace_changes(zone, e, both) : NGX_ERROR;
+
+        free(both);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    /* newer than anything that the disk has of it */
+
+    e->version = ++sh->seq;
+
+    if (rec->filed && e->file_version == 0) {
+        e->file_version = 1;
+        (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
+    }
+
+    ngx_rf_zone_place(zone, e);
+
+    return NGX_OK;
+}
+
+
+/* a whole, or nothing */
+
+static ngx_int_t
+ngx_rf_zone_replace_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    ngx_rf_zchange_t  *old;
+
+    if (ngx_rf_zone_begin_locked(zone, 1) != NGX_OK) {
+        return NGX_RF_NEED_ROOM;
+    }
+
+    ngx_rf_zone_save(zone, e, 0);
+    old = e->changes;
+
+    ngx_rf_zone_unpend_old(zone, e);
+
+    if (ngx_rf_zone_take_in(zone, e, rec) == NULL) {
+        ngx_rf_zone_rollback_locked(zone);
+        return NGX_RF_NEED_ROOM;
+    }
+
+    ngx_rf_zone_commit_locked(zone);
+
+    /* the commit frees them only where there are none instead */
+
+    ngx_rf_zone_free_changes(zone, old);
+
+    return NGX_OK;
+}
+
+
+/* one record of both, malloc()ed */
+
+static ngx_rf_record_t *
+ngx_rf_zone_merged(ngx_rf_record_t *older, ngx_rf_record_t *newer)
+{
+    u_char            text[NGX_INT64_LEN + 1];
+    ngx_str_t        *args;
+    ngx_uint_t        n;
+    ngx_rf_record_t   both, *rec;
+    ngx_rf_change_t  *changes;
+
+    /* a replacement: DEL, commands of up to NGX_RF_RECORD_ELTS values each with
+     * their name, and an expiry */
+
+    n = older->nvalues / NGX_RF_RECORD_ELTS + 4;
+
+    changes = malloc((older->nchanges + n + newer->nchanges)
+                     * sizeof(ngx_rf_change_t));
+    args = malloc((older->nvalues + n + 4) * sizeof(ngx_str_t));
+
+    rec = NULL;
+
+    if (changes && args) {
+        both = *newer;
+
+        if (older->pending == NGX_RF_DELTA) {
+            n = older->nchanges;
+            ngx_memcpy(changes, older->changes, n * sizeof(ngx_rf_change_t));
+
+            both.id = older->id;
+            both.nsent = older->nsent;
+
+        } else {
+            n = ngx_rf_zone_as_changes(older, changes, args, text);
+        }
+
+        ngx_memcpy(changes + n, newer->changes,
+                   newer->nchanges * sizeof(ngx_rf_change_t));
+
+        both.changes = changes;
+        both.nchanges = n + newer->nchanges;
+
+        /* what is seen here is not all that there will be */
+        both.complete = 0;
+
+        rec = ngx_rf_codec_clone(&both);
+    }
+
+    free(changes);
+    free(args);
+
+    return rec;
+}
+
+
+/* in lower case, as clients': each is executed as it is */
+
+static ngx_uint_t
+ngx_rf_zone_as_changes(ngx_rf_record_t *rec, ngx_rf_change_t *changes,
+    ngx_str_t *args, u_char *text)
+{
+    ngx_uint_t        i, k, n;
+    ngx_rf_change_t  *c;
+
+    static ngx_str_t  del = ngx_string("del");
+    static ngx_str_t  expire = ngx_string("pexpireat");
+    static ngx_str_t  verbs[] = {
+        ngx_null_string, ngx_string("set"), ngx_string("hset"),
+        ngx_string("rpush"), ngx_string("sadd"), ngx_string("zadd")
+    };
+
+    c = changes;
+
+    c->argc = 1;
+    c->argv = &del;
+    c++;
+
+    for (i = 0; rec->type != NGX_RF_NONE && i < rec->nvalues; i += n) {
+
+        n = ngx_min(rec->nvalues - i, NGX_RF_RECORD_ELTS);
+
+        c->argc = n + 1;
+        c->argv = args;
+        c++;
+
+        *args++ = verbs[rec->type];
+
+        for (k = 0; k < n; k += 2) {
+
+            if (rec->type == NGX_RF_ZSET) {
+                args[0] = rec->values[i + k + 1];
+                args[1] = rec->values[i + k];
+
+            } else {
+                args[0] = rec->values[i + k];
+
+                if (k + 1 < n) {
+                    args[1] = rec->values[i + k + 1];
+                }
+            }
+
+            args += ngx_min(2, n - k);
+        }
+    }
+
+    if (rec->expire && rec->type != NGX_RF_NONE) {
+        c->argc = 2;
+        c->argv = args;
+        c++;
+
+        args[0] = expire;
+        args[1].data = text;
+        args[1].len = ngx_sprintf(text, "%L", rec->expire) - text;
+    }
+
+    return c - changes;
+}
