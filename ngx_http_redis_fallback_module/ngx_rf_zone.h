@@ -309,6 +309,7 @@ typedef struct {
     uint64_t              journal_base; /* below it they are garbage, durably */
     uint64_t              turn;         /* what the base is to be; 0: no
                                            generation is ending */
+    uint64_t              journal_top;  /* the newest record's version */
     ngx_uint_t            generation;
 
     /* connections that workers gave up with commands in flight, by the ids

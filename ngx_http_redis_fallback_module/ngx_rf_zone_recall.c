@@ -186,6 +186,10 @@ ngx_rf_zone_recalled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
     }
 
+    if (zone->sh->journal_top < rec->version) {
+        zone->sh->journal_top = rec->version;
+    }
+
     e->logged = 1;
     e->acked = 0;
     e->log_version = rec->version;
