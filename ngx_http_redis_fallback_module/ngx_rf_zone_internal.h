@@ -35,6 +35,8 @@ void ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* links the entry into the dirty list where the file tier lags behind it */
 void ngx_rf_zone_dirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 void ngx_rf_zone_undirty(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* what was read before this is not news any more, whatever its key */
+void ngx_rf_zone_remember_all(ngx_rf_zone_t *zone);
 /* unlinks and frees */
 void ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* what an expired entry becomes; NULL: removed */

@@ -342,6 +342,11 @@ ngx_rf_zone_rebuild(ngx_rf_zone_t *zone)
     ngx_rf_zone_reset(sh);
     ngx_rf_zone_log_ctx(zone);
 
+    /* clean entries are gone, and with them what they said of their keys:
+     * what was read before this is not to be learned */
+
+    ngx_rf_zone_remember_all(zone);
+
     sh->rebuilds++;
 }
 
