@@ -10,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_codec.h"
 #include "ngx_rf_zone.h"
 #include "ngx_rf_zone_internal.h"
 
@@ -143,7 +144,9 @@ ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
                 continue;
             }
 
-            if (!ngx_rf_zone_valid_content(zone, e)) {
+            if (e->pending != NGX_RF_CLEAN
+                && !ngx_rf_zone_valid_content(zone, e))
+            {
                 (*lost)++;
                 continue;
             }
@@ -284,6 +287,7 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 static ngx_rf_salvage_t *
 ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
+    ngx_rf_record_t    remove;
     ngx_rf_salvage_t  *s;
 
     s = malloc(sizeof(ngx_rf_salvage_t));
@@ -291,14 +295,28 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return NULL;
     }
 
-    s->record = ngx_rf_zone_record(zone, e);
+    if (e->pending == NGX_RF_CLEAN) {
+
+        /* what it was for is its file: the value may be half gone */
+
+        ngx_memzero(&remove, sizeof(ngx_rf_record_t));
+
+        remove.key.data = e->key;
+        remove.key.len = e->key_len;
+        remove.version = e->version;
+        remove.remove = 1;
+
+        s->record = ngx_rf_codec_clone(&remove);
+
+    } else {
+        s->record = ngx_rf_zone_record(zone, e);
+    }
 
     if (s->record == NULL) {
         free(s);
         return NULL;
     }
 
-    s->record->remove = (e->pending == NGX_RF_CLEAN);
     s->file_version = e->file_version;
     s->writer = e->writer;
     s->flying = e->flying;
