@@ -158,6 +158,16 @@ ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
                 continue;
             }
 
+            if (!ngx_rf_zone_has_file(e) && sh->files
+                && (sh->spilled || sh->files_scan))
+            {
+                /* it may be the one that was just loaded from a file, which
+                 * is to go with it: a version that no entry has */
+
+                s->file_version = 1;
+                (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
+            }
+
             s->next = list;
             list = s;
         }
