@@ -45,8 +45,8 @@
 #define STEPS_AROUND    64              /* the longest store */
 #define STEPS_PAIRS     4096
 #define STEPS_SKIP      40
-#define STEPS_FIRST     1               /* looked at of each pair of stores */
-#define STEPS_REPORTS   4               /* of an operation */
+#define STEPS_LONG      100             /* looked at, until more are skipped */
+#define STEPS_REPORTS   8               /* of an operation, at most */
 
 
 typedef struct {
@@ -120,6 +120,11 @@ RF_UNIT(steps)
            "%d of them salvaged, %d wrong\n", (int) n, (int) total.refused,
            (int) total.stores, (int) total.states, (int) total.checked,
            (int) total.salvaged, (int) total.wrong);
+
+    if (total.lost) {
+        printf("# keys that a killed salvage has lost: %d\n",
+               (int) total.lost);
+    }
 #else
     ok(1, "killed at each store # SKIP not on this platform");
 #endif
@@ -182,6 +187,7 @@ steps_operation(const steps_op_t *op, steps_shared_t *total, ngx_pool_t *pool,
     total->checked += shared->checked;
     total->salvaged += shared->salvaged;
     total->wrong += shared->wrong;
+    total->lost += shared->lost;
     total->refused += (shared->rc != NGX_OK);
 
     munmap(shared, sizeof(steps_shared_t));
@@ -193,11 +199,13 @@ steps_operation(const steps_op_t *op, steps_shared_t *total, ngx_pool_t *pool,
 static void
 steps_stage(steps_t *s)
 {
+    pid_t            pid;
     ngx_uint_t       i, same;
     steps_shared_t  *shared;
 
     shared = s->shared;
 
+    alarm(STEPS_ALARM);
     ngx_time_update();
     s->now = ngx_rf_now();
 
@@ -222,22 +230,21 @@ steps_stage(steps_t *s)
 
     /* once without a trace, in a fork: so the end is known before */
 
-    {
-        pid_t  pid;
+    fflush(stdout);
+    pid = fork();
 
+    if (pid == 0) {
+        alarm(STEPS_ALARM);
+        s->rc = NGX_OK;
+        steps_run(s, s->op->op);
+        shared->rc = s->rc;
+        steps_look(s, &shared->after, 1, 1);
         fflush(stdout);
-        pid = fork();
+        _exit(0);
+    }
 
-        if (pid == 0) {
-            s->rc = NGX_OK;
-            steps_run(s, s->op->op);
-            shared->rc = s->rc;
-            steps_look(s, &shared->after, 1, 1);
-            fflush(stdout);
-            _exit(0);
-        }
-
-        (void) steps_wait(s, pid, "the operation, not killed");
+    if (!steps_wait(s, pid, "the operation, not killed")) {
+        return;
     }
 
     if (shared->rc != NGX_OK && !(s->op->flags & STEPS_REFUSED)) {
@@ -255,6 +262,9 @@ steps_stage(steps_t *s)
         steps_wrong(s, "it changes nothing");
     }
 
+    /* it is known to come to an end */
+
+    alarm(0);
     steps_trace(s);
 }
 
@@ -393,13 +403,17 @@ steps_around(void)
 }
 
 
-/* the same two stores in a row: most of these are loops, or copies */
+/*
+ * The same two stores in a row: most of these are loops, or copies.  The first
+ * time they are looked at; after that now and then, and the more seldom the
+ * longer the operation is.
+ */
 
 static ngx_uint_t
 steps_select(void)
 {
     uint64_t    pair;
-    ngx_uint_t  i;
+    ngx_uint_t  i, skip;
 
     pair = ((uint64_t) steps_now.code * 0x9e3779b97f4a7c15ULL)
            ^ ((uint64_t) steps_now.last_code * 0xc2b2ae3d27d4eb4fULL);
@@ -407,6 +421,10 @@ steps_select(void)
     pair += (pair == 0);
 
     steps_now.last_code = steps_now.code;
+
+    if (steps_now.s->shared->wrong >= STEPS_REPORTS) {
+        return 0;
+    }
 
     if (steps_now.skip == 0) {
         return 1;
@@ -420,7 +438,10 @@ steps_select(void)
 
     steps_now.pair[i] = pair;
 
-    return steps_now.count[i]++ % steps_now.skip < STEPS_FIRST;
+    skip = steps_now.skip << ngx_min(steps_now.s->shared->checked / STEPS_LONG,
+                                     16);
+
+    return steps_now.count[i]++ % skip == 0;
 }
 
 

@@ -19,6 +19,9 @@
 #define STEPS_MARKERS   256
 #define STEPS_ARGS      800
 
+/* seconds after which a process hangs */
+#define STEPS_ALARM     20
+
 
 /* of an operation */
 #define STEPS_WHOLE     0x0001  /* all its keys change at one moment */
@@ -78,6 +81,7 @@ typedef struct {
     ngx_uint_t            states;
     ngx_uint_t            checked;
     ngx_uint_t            refused;
+    ngx_uint_t            lost;         /* states of a salvage that lose keys */
     ngx_int_t             rc;           /* of the operation */
 } steps_shared_t;
 
@@ -94,9 +98,9 @@ typedef struct {
     ngx_uint_t            nmarkers;
 
     int64_t               now;
-    ngx_rf_record_t      *writing;
     ngx_rf_record_t      *logging;
     ngx_rf_zone_log_t     head;         /* of what is logging */
+    ngx_rf_record_t      *writing;
     ngx_rf_record_t      *flying;
     ngx_rf_record_t      *files;
     ngx_int_t             rc;           /* of the last command */

@@ -9,9 +9,9 @@
 #include "sound.h"
 
 
-#define STEPS_ALARM     20
 #define STEPS_ZONE      (1024 * 1024)
 #define STEPS_REDIS     (4 * STEPS_ZONE)
+#define STEPS_BUCKETS   4
 
 
 static ngx_uint_t steps_zone(steps_t *s, ngx_rf_zone_t *zone, size_t size,
@@ -86,7 +86,22 @@ steps_zone(steps_t *s, ngx_rf_zone_t *zone, size_t size, const char *name)
     ngx_memset(zone->path_sha1, 7, 20);
     shm->data = zone;
 
-    return ngx_rf_zone_init(shm, NULL) == NGX_OK;
+    if (ngx_rf_zone_init(shm, NULL) != NGX_OK) {
+        return 0;
+    }
+
+    /* chains of more than one entry, and the same each time: it is made anew,
+     * with a smaller table and no random seed */
+
+    ngx_memset(zone->sh->seed, 7, sizeof(zone->sh->seed));
+    zone->sh->origin = 7;
+    zone->sh->nbuckets = STEPS_BUCKETS;
+    zone->sh->busy = STEPS_DEAD;
+
+    ngx_rf_zone_lock(zone);
+    ngx_rf_zone_unlock(zone);
+
+    return 1;
 }
 
 
@@ -475,6 +490,7 @@ steps_compare_key(steps_t *s, const char *name, ngx_uint_t follow)
     got = steps_key_or_none(&s->shared->got, name);
 
     if (got->said == 0 && (s->op->flags & STEPS_TWICE)) {
+        s->shared->lost += (before->said != 0);
         return 3;
     }
 

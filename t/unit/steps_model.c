@@ -8,6 +8,7 @@
 #include "ngx_rf_local.h"
 
 
+static void steps_load_key(steps_t *s, ngx_str_t *key);
 static void steps_apply_value(steps_t *s, ngx_rf_record_t *rec);
 static void steps_apply_one(steps_t *s, const char *verb, ngx_str_t *key,
     ngx_str_t *arg, ngx_uint_t n);
@@ -33,7 +34,23 @@ steps_exec(steps_t *s, ngx_rf_zone_t *zone, ngx_uint_t argc, ngx_str_t *argv)
         return NULL;
     }
 
-    rc = ngx_rf_local_exec(&l);
+    /* as the store does it: a key that memory does not know may be in a file */
+
+    if (zone == &s->zone) {
+        l.files = (zone->sh->spilled || zone->sh->files_scan);
+        l.read = ngx_pcalloc(s->pool, argc);
+    }
+
+    for ( ;; ) {
+        rc = ngx_rf_local_exec(&l);
+
+        if (rc != NGX_RF_NEED_FILE) {
+            break;
+        }
+
+        steps_load_key(s, &argv[l.need]);
+        l.read[l.need] = 1;
+    }
 
     if (zone == &s->zone) {
         s->rc = rc;
@@ -229,6 +246,23 @@ steps_file(steps_t *s, ngx_rf_record_t *rec)
 
     rec->next = s->files;
     s->files = rec;
+}
+
+
+static void
+steps_load_key(steps_t *s, ngx_str_t *key)
+{
+    ngx_rf_record_t  *rec;
+
+    for (rec = s->files; rec; rec = rec->next) {
+
+        if (rec->key.len == key->len
+            && ngx_memcmp(rec->key.data, key->data, key->len) == 0)
+        {
+            (void) ngx_rf_zone_load(&s->zone, rec, s->zone.sh->seq,
+                                    s->zone.sh->spilled != 0, s->now);
+        }
+    }
 }
 
 

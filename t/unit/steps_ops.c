@@ -11,6 +11,12 @@
 
 
 /* see steps_op() */
+#if defined(__SANITIZE_ADDRESS__)
+#define STEPS_EACH      1
+#else
+#define STEPS_EACH      3
+#endif
+
 #define STEPS_STATES    (sizeof(steps_states) / sizeof(steps_states[0]))
 #define STEPS_COMMANDS  (sizeof(steps_commands) / sizeof(steps_commands[0]))
 #define STEPS_OPS       (sizeof(steps_ops) / sizeof(steps_ops[0]))
@@ -255,7 +261,8 @@ static const steps_op_t  steps_ops[] = {
     { "restore: a write", ALL "; @replay; @keep; @restore", "APPEND s1 x",
       STEPS_WHOLE },
 
-    /* files of an earlier run */
+    /* files of an earlier run.  Once, an entry that had just been loaded knew
+     * of no file, which was then replayed over later changes */
 
     { "load", ALL "; @scan; @file; @take; @decline", "@load", 0 },
     { "load deltas", THERE "; " SOME "; @scan; @file; @take; @decline",
@@ -288,7 +295,8 @@ static const steps_op_t  steps_ops[] = {
     { "no room", "DEL s1; SET k1 %300000; SET k2 %300000; SADD t1 a",
       "SET s1 %600000 | SADD t1 b", STEPS_WHOLE|STEPS_REFUSED },
 
-    /* time */
+    /* time.  Once, an expired key whose value was gone and whose type was still
+     * there was not salvaged: no tombstone */
 
     { "sweep what is clean", "SET s1 a PX 10; SADD t1 a; PEXPIRE t1 10; "
       "SET s2 a" ACKED "; @later 20", "@sweep", STEPS_SAME },
@@ -309,7 +317,9 @@ static const steps_op_t  steps_ops[] = {
     { "read what has expired", "SET s1 a PX 10; DEL s2; @later 20", "GET s1",
       STEPS_SAME },
 
-    /* what memory learns and forgets */
+    /* what memory learns and forgets.  Once, what was stale and half forgotten
+     * was not salvaged: its file stayed.  And with the clean entries went the
+     * record of when their keys were changed */
 
     { "learn", "SET s1 a; @learn SET s2 a", "@learn GET s2 = b", STEPS_SAME },
     { "learn a collection", "@learn HSET h1 a 1",
@@ -317,6 +327,10 @@ static const steps_op_t  steps_ops[] = {
     { "learn an element", "@learn HGETALL h1 = a 1 b 2",
       "@learn HSET h1 c 3", STEPS_SAME },
     { "learn over what is stale", ALL STALE, "@learn SET s1 new",
+      STEPS_SAME },
+    { "learn another type over what is stale", ALL STALE,
+      "@learn HGETALL s1 = a 1 b 2", STEPS_SAME },
+    { "learn a string over what is stale", ALL STALE, "@learn GET t1 = x",
       STEPS_SAME },
     { "forget", ALL ACKED, "@forget t1", STEPS_SAME },
     { "forget what is stale", ALL STALE, "@forget t1", STEPS_SAME },
@@ -326,7 +340,7 @@ static const steps_op_t  steps_ops[] = {
     { "forget all that is stale", ALL STALE "; SET s3 a; SADD t3 b",
       "@forget_all", STEPS_SAME },
 
-    /* connections */
+    /* connections.  Once, the 65th pushed out others than the first */
 
     { "abandon", "SET s1 a; @abandon 5", "@abandon 6", STEPS_SAME },
     { "abandon one too many", "SET s1 a; @abandon 1 64", "@abandon 99",
@@ -423,7 +437,8 @@ static const steps_state_t  steps_states[] = {
 };
 
 
-/* each command in each state; by default in three of them */
+/* each command in each state; by default in three of them, or in one where each
+ * takes long */
 
 const steps_op_t *
 steps_op(ngx_pool_t *pool, ngx_uint_t n)
@@ -441,7 +456,7 @@ steps_op(ngx_pool_t *pool, ngx_uint_t n)
     n -= STEPS_OPS;
 
     env = getenv("RF_STEPS");
-    each = (env || getenv("RF_STEPS_ONLY")) ? STEPS_STATES : 3;
+    each = (env || getenv("RF_STEPS_ONLY")) ? STEPS_STATES : STEPS_EACH;
 
     if (n >= STEPS_COMMANDS * each) {
         return NULL;
