@@ -1,6 +1,7 @@
 /*
- * What the files of the file room share, and the journal beside it, and nobody
- * else: directories of the tree, one file of a key, errors on their way home.
+ * What the files of the file room share, the journal beside it, tools/, and
+ * nobody else: directories of the tree, one file of a key, errors on their way
+ * home.
  */
 
 #ifndef _NGX_RF_FILE_PARTS_H_INCLUDED_

@@ -54,6 +54,8 @@ is(command(qw(SET hits 41)), 'OK', 'Redis is there');
 command(qw(GET hits));
 $redis->cmd(qw(SET counter 5));
 command(qw(GET counter));
+$redis->cmd(qw(HSET cart pears 1));
+command(qw(HGET cart pears));
 
 $redis->kill;
 $nginx->wait_mode('fallback') or command(qw(SET x y));
@@ -62,13 +64,14 @@ is(command(qw(SET text hello)), 'OK', 'and then not');
 command('SET', 'expires', 'soon', 'EX', '1000');
 command(qw(INCRBY hits 5));
 command(qw(INCRBY counter 7));
+command(qw(HINCRBY cart pears 2));
 command(qw(DEL deleted));
 command(qw(HSET hash a 1 b 2));
 command(qw(RPUSH list x y x));
 command(qw(SADD set p q));
 command(qw(ZADD zset 1.5 m -inf n));
 
-my @keys = qw(counter deleted expires hash hits list set text zset);
+my @keys = qw(cart counter deleted expires hash hits list set text zset);
 
 # x: what made nginx notice, if it had to be made to
 
@@ -144,17 +147,21 @@ subtest 'after it was killed' => sub {
 
 subtest 'from quarantine' => sub {
 
-    # a list by now: the counter's change is refused
+    # a list and a string by now: the changes are refused
 
     $redis->start;
     $redis->cmd(qw(SET hits 41));
     $redis->cmd(qw(RPUSH counter x));
+    $redis->cmd(qw(SET cart x));
     $nginx->start;
     ok($nginx->wait_mode('normal', 20), 'a recovery');
     is($redis->cmd(qw(GET hits)), 46, 'of what could be');
 
-    my ($name) = map { s{.*/}{}r } glob "$path/quarantine/*";
-    like($name, qr/^${\md5_hex('counter')}-\d+\.json$/, 'one was set aside');
+    my @names = map { s{.*/}{}r } glob "$path/quarantine/*";
+    is(scalar(@names), 2, 'two were set aside');
+
+    my ($name) = grep { /^${\md5_hex('counter')}-\d+\.json$/ } @names;
+    ok($name, 'the counter');
 
     my ($code, $out, $err) = tool('quarantine', 'list', $path);
     like($out, qr/\tdelta\tcounter\t.*WRONGTYPE/, 'is listed');
@@ -180,11 +187,18 @@ subtest 'from quarantine' => sub {
     is($mode & 0777, 0600, 'mode');
     is($uid, (stat $path)[4], 'owner');
 
+    is((tool('readmit', '--all', $path))[0], 0, 'and the other one');
+
     $redis->cmd(qw(SET counter 100));
+    $redis->cmd(qw(DEL cart));
+    $redis->cmd(qw(HSET cart pears 10 figs 1));
     $nginx->start;
     ok($nginx->wait_mode('normal', 20), 'the next recovery');
     ok((wait_for { $redis->cmd(qw(GET counter)) eq '107' } 10),
        'applies it') or diag($redis->cmd(qw(GET counter)));
+
+    ok((wait_for { $redis->cmd(qw(HGET cart pears)) eq '12' } 10),
+       'that of a hash, too') or diag($redis->cmd(qw(HGET cart pears)));
 
     is_deeply([glob "$path/quarantine/*"], [], 'nothing is left in quarantine');
 
