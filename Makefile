@@ -51,6 +51,18 @@ SRC       = $(OUT)/nginx-src
 MODULE    = $(OUT)/$(NAME).so
 UNIT      = $(OUT)/ngx_rf_unit_module.so
 
+# the command-line program: its own files, and those of the module's rooms that
+# know files
+
+TOOL      = $(OUT)/redis-fallback-files
+TOOL_SRC  = $(sort $(wildcard tools/*.c tools/*.h))
+TOOL_ROOMS = codec codec_decode codec_text file file_parts file_prepare \
+            file_walk journal journal_read
+TOOL_OBJS = $(TOOL_ROOMS:%=$(SRC)/objs/addon/$(DIR)/ngx_rf_%.o)
+TOOL_INCS = -Itools -I$(DIR) -I$(SRC)/src/core -I$(SRC)/src/event \
+            -I$(SRC)/src/event/modules -I$(SRC)/src/os/unix -I$(SRC)/objs
+TOOL_WARN = -Wall -Wextra -Wpointer-arith -Wno-unused-parameter -Werror
+
 DIR       = ngx_http_redis_fallback_module
 FILES     = $(sort $(wildcard $(DIR)/*.c $(DIR)/*.h))
 UNITS     = $(sort $(wildcard t/unit/*.c t/unit/*.h t/unit/config))
@@ -72,8 +84,8 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
             -C $(SRC) -f objs/Makefile
 
 
-.PHONY: all build module help deps run test test-unit test-client test-nginx \
-        test-outage test-upstash check layers format matrix bench soak \
+.PHONY: all build module tool help deps run test test-unit test-client \
+        test-tool test-nginx test-outage test-upstash check layers format matrix bench soak \
         differential clean FORCE
 
 all: build
@@ -82,7 +94,7 @@ all: build
 
 build:
 	@mkdir -p build
-	@flock build/$(FLAVOUR).lock $(MAKE) --no-print-directory module
+	@flock build/$(FLAVOUR).lock $(MAKE) --no-print-directory module tool
 
 module: $(MODULE)
 ifneq ($(BUILD),sanitize)
@@ -94,8 +106,19 @@ else
 	@echo "$(MODULE) ($(FLAVOUR))"
 endif
 
+tool: $(TOOL)
+ifneq ($(BUILD),sanitize)
+	@cmp -s $(TOOL) build/redis-fallback-files || \
+	    { cp $(TOOL) build/.redis-fallback-files \
+	      && mv build/.redis-fallback-files build/redis-fallback-files; }
+	@echo "build/redis-fallback-files ($(FLAVOUR))"
+else
+	@echo "$(TOOL) ($(FLAVOUR))"
+endif
+
 help:
-	@echo 'make              builds build/$(NAME).so'
+	@echo 'make              builds build/$(NAME).so and'
+	@echo '                  build/redis-fallback-files'
 	@echo 'make deps         installs the Debian packages that are missing'
 	@echo 'make run          nginx on port 8080 and a Redis, until Ctrl-C'
 	@echo 'make test         all of the following tests'
@@ -103,6 +126,7 @@ help:
 	@echo 'make test-client  its Redis client, with real servers'
 	@echo 'make test-nginx   t/*.t; some: TESTS="t/a.t t/b.t"'
 	@echo 'make test-outage  t/outage/*.t; some: OUTAGE=t/outage/a.t'
+	@echo 'make test-tool    redis-fallback-files, t/tool/'
 	@echo 'make test-upstash the api with its published client, from npm'
 	@echo 'make check        layers, format, and all tests'
 	@echo 'make layers       who includes whom'
@@ -168,6 +192,12 @@ $(UNIT): $(OUT)/configured $(FILES) $(UNITS)
 	@$(SUBMAKE) objs/ngx_rf_unit_module.so
 	@cp $(SRC)/objs/ngx_rf_unit_module.so $@.new && mv $@.new $@
 
+$(TOOL): $(MODULE) $(TOOL_SRC)
+	@$(CC) $(CFLAGS_$(BUILD)) $(EXTRA_CFLAGS) $(TOOL_WARN) $(TOOL_INCS) \
+	    $(filter %.c,$(TOOL_SRC)) $(TOOL_OBJS) $(LDFLAGS_$(BUILD)) \
+	    $(EXTRA_LDFLAGS) -lcjson -lcrypto -lm -o $@.new
+	@mv $@.new $@
+
 
 deps:
 	@scripts/deps
@@ -176,7 +206,7 @@ run: build
 	@BUILD=$(BUILD) RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN) \
 	    scripts/run
 
-test: test-unit test-client test-nginx test-outage
+test: test-unit test-client test-tool test-nginx test-outage
 	@$(PROVE) t/upstash/run.t
 
 test-unit: build
@@ -186,6 +216,10 @@ test-unit: build
 test-client: build
 	@scripts/deps --check
 	@NGX_TREE=$(SRC) prove t/unit/client/run.sh
+
+test-tool: build
+	@scripts/deps --check
+	@RF_TOOL=$(abspath $(TOOL)) $(PROVE) t/tool/*.t
 
 test-nginx: build
 	@scripts/deps --check

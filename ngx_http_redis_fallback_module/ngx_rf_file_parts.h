@@ -1,6 +1,7 @@
 /*
- * What the files of the file room share, and the journal beside it, and nobody
- * else: directories of the tree, one file of a key, errors on their way home.
+ * What the files of the file room share, the journal beside it, tools/, and
+ * nobody else: directories of the tree, one file of a key, errors on their way
+ * home.
  */
 
 #ifndef _NGX_RF_FILE_PARTS_H_INCLUDED_
@@ -16,6 +17,9 @@
 #define NGX_RF_FILE_LEVELS      3
 #define NGX_RF_FILE_NAME        (NGX_RF_FILE_HEX + sizeof(".json"))
 #define NGX_RF_FILE_TEMP        128
+
+/* that a database may have; one is usual */
+#define NGX_RF_FILE_LAYOUTS     16
 
 /* larger files are no records, where the configuration does not say */
 #define NGX_RF_FILE_SIZE_MAX    (1024 * 1024 * 1024)
@@ -144,6 +148,16 @@ ngx_int_t ngx_rf_file_layout_note(ngx_rf_file_root_t *root, uid_t uid,
 ngx_uint_t ngx_rf_file_layout_foreign(ngx_rf_file_root_t *root);
 ngx_int_t ngx_rf_file_layout_adopt(ngx_rf_file_root_t *root,
     ngx_rf_file_error_t *error);
+
+/* the list of them: NGX_OK, NGX_ERROR with errno */
+
+typedef struct {
+    ngx_uint_t            levels[NGX_RF_FILE_LAYOUTS][NGX_RF_FILE_LEVELS];
+    ngx_uint_t            n;
+} ngx_rf_file_layouts_t;
+
+ngx_int_t ngx_rf_file_layouts_read(ngx_rf_file_root_t *root,
+    ngx_rf_file_layouts_t *list);
 
 /*
  * Calls the handler for each {hex}.json in the directories of a layout, in

@@ -11,14 +11,7 @@
 #include <sys/stat.h>
 
 
-#define NGX_RF_FILE_LAYOUTS     16
 #define NGX_RF_FILE_LAYOUT_MAX  512
-
-
-typedef struct {
-    ngx_uint_t            levels[NGX_RF_FILE_LAYOUTS][NGX_RF_FILE_LEVELS];
-    ngx_uint_t            n;
-} ngx_rf_file_layouts_t;
 
 
 typedef struct {
@@ -40,8 +33,6 @@ static void ngx_rf_file_own_tree(ngx_fd_t at, ngx_uint_t depth, uid_t uid,
 static void ngx_rf_file_own_entry(ngx_fd_t at, const char *name,
     ngx_uint_t depth, uid_t uid, gid_t gid);
 
-static ngx_int_t ngx_rf_file_layouts_read(ngx_rf_file_root_t *root,
-    ngx_rf_file_layouts_t *list);
 static ngx_int_t ngx_rf_file_layouts_write(ngx_rf_file_root_t *root,
     ngx_rf_file_layouts_t *list, uid_t uid, gid_t gid);
 static void ngx_rf_file_layout_of(const ngx_uint_t *levels,
@@ -632,7 +623,7 @@ ngx_rf_file_adopt_failed(ngx_rf_file_tree_t *tree, ngx_err_t err,
 
 /* one "2:2:2" a line; without the file it is this one, go-redis-fallback's */
 
-static ngx_int_t
+ngx_int_t
 ngx_rf_file_layouts_read(ngx_rf_file_root_t *root, ngx_rf_file_layouts_t *list)
 {
     char         text[NGX_RF_FILE_LAYOUT_MAX + 1], *p;

@@ -104,6 +104,10 @@ typedef struct {
     unsigned              acks:1;
     unsigned              files:1;      /* says of each record whether its key
                                            has a file ("filed") */
+    unsigned              single:1;     /* only the segment "number", garbage or
+                                           not; base, seq and next stay 0 */
+    uint64_t              number;       /* else of the segment that the slice
+                                           has ended in */
 
     /* the slice; records are the caller's to take, or freed by the next */
     ngx_rf_record_t      *records;
@@ -123,6 +127,8 @@ typedef struct {
     ngx_uint_t            damaged;      /* segments that are damaged before
                                            their tail */
     ngx_uint_t            unread;       /* segments that cannot be read now */
+    ngx_uint_t            unknown;      /* lines with a good checksum that hold
+                                           no record, or no acknowledgement */
 
     /* private */
     uint64_t             *numbers;

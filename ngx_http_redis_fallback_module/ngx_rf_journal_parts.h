@@ -1,5 +1,5 @@
 /*
- * What the files of the journal share, and nobody else.
+ * What the files of the journal share, and tools/, and nobody else.
  */
 
 #ifndef _NGX_RF_JOURNAL_PARTS_H_INCLUDED_

@@ -27,6 +27,7 @@ typedef struct {
 
 static ngx_int_t ngx_rf_journal_open(ngx_rf_file_conf_t *conf,
     ngx_rf_journal_read_t *rd);
+static ngx_int_t ngx_rf_journal_single(ngx_rf_journal_read_t *rd);
 static void ngx_rf_journal_heads(ngx_rf_journal_dir_t *jd,
     ngx_rf_journal_read_t *rd);
 static void ngx_rf_journal_head(ngx_rf_journal_read_t *rd, u_char *text,
@@ -140,6 +141,10 @@ ngx_rf_journal_open(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd)
     ngx_int_t              rc;
     ngx_rf_journal_dir_t   jd;
 
+    if (rd->single) {
+        return ngx_rf_journal_single(rd);
+    }
+
     rd->errors[0].what = NULL;
 
     rc = ngx_rf_journal_dir_open(&jd, conf, 0, &rd->errors[0]);
@@ -162,6 +167,24 @@ ngx_rf_journal_open(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd)
     ngx_rf_journal_dir_close(&jd);
 
     return rc;
+}
+
+
+static ngx_int_t
+ngx_rf_journal_single(ngx_rf_journal_read_t *rd)
+{
+    rd->numbers = malloc(sizeof(uint64_t));
+
+    if (rd->numbers == NULL) {
+        return NGX_ERROR;
+    }
+
+    rd->numbers[0] = rd->number;
+    rd->nnumbers = 1;
+    rd->nsegments = 1;
+    rd->listed = 1;
+
+    return NGX_OK;
 }
 
 
@@ -346,6 +369,7 @@ ngx_rf_journal_load(ngx_rf_journal_dir_t *jd, ngx_rf_journal_read_t *rd,
 
     rd->text = text;
     rd->pos = text;
+    rd->number = rd->numbers[rd->at];
 
     return NGX_OK;
 }
@@ -563,6 +587,8 @@ ngx_rf_journal_take(ngx_rf_journal_read_t *rd, ngx_rf_journal_line_t *line,
                   : ngx_rf_codec_decode(line->json, line->len, rec, &why);
 
     /* with a good checksum: a newer module's, or nobody's */
+
+    rd->unknown += (rc == NGX_DECLINED);
 
     return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
 }
