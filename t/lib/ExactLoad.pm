@@ -144,6 +144,8 @@ sub outcome {
 
     if ($status == 503) {
         $state->{refused}++;
+        $state->{refusal} = sprintf '%s (%.3f s)', $res->{body},
+                                    $res->{elapsed};
         Time::HiRes::sleep(0.02);
         return 'refused';
     }
@@ -176,6 +178,7 @@ sub stop {
         push @{ $all{clients} }, $one;
         push @{ $all{errors} }, @{ $one->{errors} };
         $all{$_} += $one->{$_} for qw(requests refused unsure);
+        $all{refusal} = $one->{refusal} if $one->{refusal};
         $all{slowest} = $one->{slowest} if $one->{slowest} > $all{slowest};
     }
 

@@ -37,7 +37,7 @@ sub upgraded {
 
     my $name = "Redis $redis_is" . ($back ? ', rollback' : '');
     my $redis = RF::Redis->new;
-    my $t = api_store($redis, { write_interval => '100ms',
+    my $t = api_store($redis, { write_interval => '1h',
                                 recovery_rate => 100 },
                       workers => 2, start => 0);
     my $d = Daemon->start($t->nginx);
@@ -96,11 +96,16 @@ sub upgraded {
     my @errors = @{ $report->{errors} };
     is("@errors[0 .. ($#errors > 3 ? 3 : $#errors)]", '',
        "$name: no wrong answer of $report->{requests}");
-    is($report->{refused}, 0, "$name: none refused");
+    is($report->{refused}, 0, "$name: none refused")
+        or diag($report->{refusal});
     is($report->{unsure}, 0, "$name: none unsure") if $redis_is eq 'up';
     cmp_ok($report->{slowest}, '<', slow(3), "$name: no request hangs");
 
-    ok(wait_for(sub { !$t->files }, 20), "$name: no files are left");
+    not_yet($redis_is eq 'down' && !$back
+            ? 'files of what memory knew better are left behind' : '', sub {
+        ok(wait_for(sub { !$t->files }, 3), "$name: no files are left");
+    });
+
     ok($t->wait_normal, "$name: normal");
 
     not_yet($redis_is eq 'down'
@@ -111,6 +116,9 @@ sub upgraded {
             or diag(join "\n", @wrong);
     });
 
+    is(join(' ', grep { ($redis->cmd('GET', "key$_") // '') ne 'value' }
+                 1 .. 300), '', "$name: and what was quiet")
+        if $redis_is eq 'recovering';
     is($t->status->{files}{quarantined}, 0, "$name: nothing in quarantine");
 
     $d->stop("$name: stops");
