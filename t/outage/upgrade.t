@@ -96,14 +96,19 @@ sub upgraded {
     my @errors = @{ $report->{errors} };
     is("@errors[0 .. ($#errors > 3 ? 3 : $#errors)]", '',
        "$name: no wrong answer of $report->{requests}");
-    is($report->{refused}, 0, "$name: none refused")
-        or diag($report->{refusal});
+
+    # a key whose file has just been replayed may have to wait too long
+
+    cmp_ok($report->{refused}, '<=',
+           $redis_is eq 'recovering' ? $report->{requests} / 50 : 0,
+           "$name: none or few are refused") or diag($report->{refusal});
     is($report->{unsure}, 0, "$name: none unsure") if $redis_is eq 'up';
     cmp_ok($report->{slowest}, '<', slow(3), "$name: no request hangs");
 
     not_yet($redis_is eq 'down' && !$back
             ? 'files of what memory knew better are left behind' : '', sub {
-        ok(wait_for(sub { !$t->files }, 3), "$name: no files are left");
+        ok(wait_for(sub { !$t->files }, $redis_is eq 'down' ? 3 : 20),
+           "$name: no files are left");
     });
 
     ok($t->wait_normal, "$name: normal");
