@@ -470,6 +470,11 @@ ngx_rf_recovery_verdict(ngx_rf_slice_item_t *item)
 
     case NGX_RF_REPLAY_CONFLICT:
         (void) ngx_atomic_fetch_add(&stat->conflicts, 1);
+
+        ngx_log_error(NGX_LOG_WARN, r->log, 0,
+                      "redis_fallback store \"%V\": key \"%V\" was changed "
+                      "differently in redis meanwhile, the local change was "
+                      "dropped", &r->conf.name, &item->rec->key);
         break;
 
     default:
