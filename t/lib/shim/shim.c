@@ -52,6 +52,7 @@ typedef struct {
 
 static shim_t  *shim;
 static int      shim_fd = -1;       /* of the trace */
+static int      shim_tried;
 
 
 /* the plain calls */
@@ -106,9 +107,14 @@ shim_init(void)
     char        *name;
     void        *p;
 
+    if (shim_tried) {
+        return;
+    }
+
+    shim_tried = 1;
     name = getenv("RF_SHIM");
 
-    if (shim != NULL || name == NULL) {
+    if (name == NULL) {
         return;
     }
 
@@ -184,6 +190,12 @@ static int
 shim_busy(unsigned calls)
 {
     int  i;
+
+    /* another library's constructor may come first */
+
+    if (!shim_tried) {
+        shim_init();
+    }
 
     if (shim == NULL) {
         return 0;
