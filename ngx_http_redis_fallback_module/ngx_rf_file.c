@@ -28,6 +28,9 @@
 /* a file may be replaced while it is looked at; more often is no accident */
 #define NGX_RF_FILE_TRIES       5
 
+/* of the spare mark: any file system's */
+#define NGX_RF_FILE_BLOCK       4096
+
 /* of the mark: decimal digits and a line feed */
 #define NGX_RF_FILE_MARK_MAX    32
 
@@ -98,6 +101,8 @@ static void ngx_rf_file_batch_fail_all(ngx_rf_file_batch_t *batch,
 static ngx_int_t ngx_rf_file_read_once(ngx_rf_file_root_t *root,
     const u_char *hex, uint64_t mark, ngx_rf_record_t **rec,
     ngx_rf_file_error_t *error);
+static ngx_int_t ngx_rf_file_mark_spare(ngx_rf_file_root_t *root,
+    const char *text, size_t len, const char **what);
 static ngx_int_t ngx_rf_file_put(ngx_rf_file_root_t *root, ngx_fd_t dir,
     const char *name, const u_char *data, size_t len, const char **what);
 
@@ -787,6 +792,13 @@ ngx_rf_file_mark_write_thread(ngx_rf_file_conf_t *conf, uint64_t mark,
     rc = ngx_rf_file_put(&root, root.db, "mark", (u_char *) text, (size_t) len,
                          &what);
 
+    if (rc == NGX_OK) {
+        ngx_rf_file_spare(&root);
+
+    } else if (ngx_errno == NGX_ENOSPC || ngx_errno == EDQUOT) {
+        rc = ngx_rf_file_mark_spare(&root, text, (size_t) len, &what);
+    }
+
     if (rc != NGX_OK) {
         ngx_rf_file_fail(error, conf, ngx_errno, what, "%ui/mark",
                          conf->database);
@@ -795,6 +807,65 @@ ngx_rf_file_mark_write_thread(ngx_rf_file_conf_t *conf, uint64_t mark,
     ngx_rf_file_root_close(&root);
 
     return rc;
+}
+
+
+/* into room that is ours already; what follows the line feed does not count */
+
+static ngx_int_t
+ngx_rf_file_mark_spare(ngx_rf_file_root_t *root, const char *text, size_t len,
+    const char **what)
+{
+    ngx_fd_t   fd;
+    ngx_err_t  err;
+
+    *what = NULL;
+
+    fd = openat(root->db, NGX_RF_FILE_SPARE, O_WRONLY|O_NOFOLLOW|O_CLOEXEC);
+
+    if (fd == NGX_INVALID_FILE) {
+        *what = "openat()";
+        return NGX_ERROR;
+    }
+
+    if (pwrite(fd, text, len, 0) != (ssize_t) len) {
+        *what = "pwrite()";
+
+    } else if (fdatasync(fd) != 0) {
+        *what = "fdatasync()";
+
+    } else if (renameat(root->db, NGX_RF_FILE_SPARE, root->db, "mark") != 0) {
+        *what = "renameat()";
+
+    } else if (ngx_rf_file_dir_sync(root->db) != NGX_OK) {
+        *what = "fsync()";
+    }
+
+    err = ngx_errno;
+    close(fd);
+    ngx_set_errno(err);
+
+    return *what ? NGX_ERROR : NGX_OK;
+}
+
+
+/* in time is when there is room: what fails is tried again at the next mark */
+
+void
+ngx_rf_file_spare(ngx_rf_file_root_t *root)
+{
+    u_char       block[NGX_RF_FILE_BLOCK];
+    const char  *what;
+    struct stat  st;
+
+    if (fstatat(root->db, NGX_RF_FILE_SPARE, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        return;
+    }
+
+    ngx_memset(block, LF, sizeof(block));
+
+    (void) ngx_rf_file_put(root, root->db, NGX_RF_FILE_SPARE, block,
+                           sizeof(block), &what);
 }
 
 

@@ -9,7 +9,7 @@
  * batch each.  Nothing below {path} is followed through a symlink.
  *
  * Layout: {path}/lock, {path}/quarantine/, {path}/{db}/mark,
- * {path}/{db}/tmp/, {path}/{db}/ab/cd/ef/{md5}.json
+ * {path}/{db}/mark.spare, {path}/{db}/tmp/, {path}/{db}/ab/cd/ef/{md5}.json
  */
 
 #ifndef _NGX_RF_FILE_H_INCLUDED_
@@ -89,7 +89,9 @@ ngx_int_t ngx_rf_file_walk_thread(ngx_rf_file_conf_t *conf,
 ngx_int_t ngx_rf_file_quarantine_thread(ngx_rf_file_conf_t *conf,
     ngx_rf_record_t *rec, ngx_str_t *reason, ngx_rf_file_error_t *error);
 
-/* the end of a recovery: records with a version up to the mark are garbage */
+/* the end of a recovery: records with a version up to the mark are garbage.  On
+ * a full disk it takes the place of mark.spare, which is made in time: a
+ * recovery could not end otherwise, nor give back the room that its files take */
 ngx_int_t ngx_rf_file_mark_write_thread(ngx_rf_file_conf_t *conf,
     uint64_t mark, ngx_rf_file_error_t *error);
 /* *mark is 0 where there is none */

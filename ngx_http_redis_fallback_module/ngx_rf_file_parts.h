@@ -20,6 +20,9 @@
 /* larger files are no records, where the configuration does not say */
 #define NGX_RF_FILE_SIZE_MAX    (1024 * 1024 * 1024)
 
+/* a mark that has its room before it is needed */
+#define NGX_RF_FILE_SPARE       "mark.spare"
+
 #define NGX_RF_FILE_DIR_MODE    0700
 #define NGX_RF_FILE_MODE        0600
 
@@ -95,6 +98,9 @@ void ngx_rf_file_temp_name(char *name, const char *hint);
  * failed, with errno; nothing is left behind then */
 const char *ngx_rf_file_temp_write(ngx_fd_t dir, const char *name,
     const u_char *data, size_t len, ngx_uint_t sync);
+
+/* makes room for a mark, if there is none */
+void ngx_rf_file_spare(ngx_rf_file_root_t *root);
 
 /* of a directory; file systems that cannot do that are content without */
 ngx_int_t ngx_rf_file_dir_sync(ngx_fd_t fd);

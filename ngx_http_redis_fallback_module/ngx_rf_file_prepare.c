@@ -31,6 +31,8 @@ static ngx_int_t ngx_rf_file_prepare_path(ngx_rf_file_conf_t *conf,
     ngx_rf_file_error_t *error);
 static ngx_int_t ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf,
     ngx_fd_t base, uid_t uid, gid_t gid, ngx_rf_file_error_t *error);
+static void ngx_rf_file_prepare_spare(ngx_rf_file_root_t *root, uid_t uid,
+    gid_t gid);
 static ngx_int_t ngx_rf_file_own(ngx_fd_t fd, uid_t uid, gid_t gid,
     ngx_uint_t *other);
 static void ngx_rf_file_own_tree(ngx_fd_t at, ngx_uint_t depth, uid_t uid,
@@ -191,6 +193,10 @@ ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf, ngx_fd_t base, uid_t uid,
             rc = NGX_ERROR;
         }
 
+        if (i == 3 && rc == NGX_OK) {
+            ngx_rf_file_prepare_spare(&root, uid, gid);
+        }
+
         if (i == 3 && other) {
             /* segments have names as of hex digits, too */
             ngx_rf_file_own_tree(fd, 0, uid, gid);
@@ -231,6 +237,23 @@ ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf, ngx_fd_t base, uid_t uid,
     }
 
     return rc;
+}
+
+
+static void
+ngx_rf_file_prepare_spare(ngx_rf_file_root_t *root, uid_t uid, gid_t gid)
+{
+    ngx_fd_t  fd;
+
+    ngx_rf_file_spare(root);
+
+    fd = openat(root->db, NGX_RF_FILE_SPARE,
+                O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
+
+    if (fd != NGX_INVALID_FILE) {
+        (void) ngx_rf_file_own(fd, uid, gid, NULL);
+        close(fd);
+    }
 }
 
 

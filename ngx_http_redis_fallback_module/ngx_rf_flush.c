@@ -202,22 +202,42 @@ void
 ngx_rf_flush_failing(ngx_rf_flush_t *flush, ngx_atomic_t *failed,
     const char *doing, ngx_rf_file_error_t *error)
 {
-    ngx_atomic_uint_t  err;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_atomic_uint_t   err;
 
     err = error->err ? error->err : NGX_EINVAL;
 
-    if (*failed != err) {
-        *failed = err;
+    sh = flush->zone->sh;
+
+    /* one line for one disk: what keeps the journal from it keeps files, too */
+
+    if (sh->disk_failed != err && sh->files_failed != err) {
         ngx_rf_flush_log_error(flush, NGX_LOG_CRIT, doing, error);
     }
+
+    *failed = err;
 }
 
 
 void
 ngx_rf_flush_well(ngx_rf_flush_t *flush, ngx_atomic_t *failed)
 {
-    if (*failed) {
-        *failed = 0;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = flush->zone->sh;
+
+    if (*failed == 0) {
+        return;
+    }
+
+    *failed = 0;
+
+    if (failed == &sh->disk_failed) {
+        /* files have not been tried since, or will say so anew */
+        sh->files_failed = 0;
+    }
+
+    if (!sh->disk_failed) {
         ngx_log_error(NGX_LOG_NOTICE, flush->log, 0,
                       "redis_fallback store \"%V\": writing to \"%V\" works "
                       "again", &flush->zone->name, &flush->conf->path);

@@ -303,6 +303,7 @@ ngx_rf_flush_turn(ngx_rf_flush_t *flush, ngx_uint_t force)
 
     if (rc == NGX_DONE) {
         ngx_rf_flush_head(&batch, &log);
+        batch.garbage = (sh->journal_top <= sh->mark);
 
         if (ngx_rf_disk_base(flush->disk, &batch, ngx_rf_flush_turned, flush)
             == NULL)

@@ -304,6 +304,7 @@ ngx_rf_journal_base_thread(ngx_rf_journal_t *journal,
     ngx_rf_file_conf_t *conf, ngx_rf_journal_batch_t *batch,
     ngx_rf_file_error_t *error)
 {
+    ngx_err_t              err;
     ngx_int_t              rc;
     const char            *what;
     ngx_rf_journal_dir_t   jd;
@@ -318,10 +319,13 @@ ngx_rf_journal_base_thread(ngx_rf_journal_t *journal,
 
     rc = ngx_rf_journal_begin(journal, &jd, batch, &what);
 
-    if (rc == NGX_OK) {
+    if (rc == NGX_OK || batch->garbage) {
+        err = ngx_errno;
         ngx_rf_journal_drop(&jd, batch);
+        ngx_set_errno(err);
+    }
 
-    } else {
+    if (rc != NGX_OK) {
         ngx_rf_file_fail(error, conf, ngx_errno, what, "%ui/journal",
                          conf->database);
     }

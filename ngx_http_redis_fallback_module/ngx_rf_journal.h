@@ -55,6 +55,8 @@ typedef struct {
                                            segment begins a new one */
 
     ngx_rf_record_t      *records;      /* with "remove": acknowledgements */
+    ngx_uint_t            garbage;      /* base: what is below it is garbage as
+                                           it is, by the mark */
 
     /* results */
     off_t                 bytes;        /* appended */
@@ -77,8 +79,9 @@ ngx_int_t ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
 /*
  * All segments below batch->base become garbage, in one step, and are removed.
  * On return the journal is open at batch->number, and batch->bytes is what all
- * segments take now.  NGX_ERROR: the base is not durable, nothing is removed.
- * What cannot be removed stays and is garbage.
+ * segments take now.  NGX_ERROR: the base is not durable, nothing is removed,
+ * unless the mark says that it may be: then it is, which may give the disk the
+ * room for the next try.  What cannot be removed stays and is garbage.
  */
 ngx_int_t ngx_rf_journal_base_thread(ngx_rf_journal_t *journal,
     ngx_rf_file_conf_t *conf, ngx_rf_journal_batch_t *batch,

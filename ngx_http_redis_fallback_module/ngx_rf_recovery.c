@@ -178,7 +178,7 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
 
     } else if (r->recalling && r->recall_job == NULL) {
 
-        if (r->merging) {
+        if (r->conf.zone->sh->files_ready == 0) {
             ngx_rf_recovery_give_up_lock(r);
 
         } else {
@@ -265,7 +265,7 @@ static void
 ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
 {
     uint64_t              mark;
-    ngx_uint_t            epoch;
+    ngx_uint_t            epoch, foreign;
     ngx_rf_zone_sh_t     *sh;
     ngx_rf_file_error_t   error;
 
@@ -301,13 +301,23 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
     /* nobody finishes a recovery before it is ours and read */
     sh->files_scan = 1;
 
+    foreign = (sh->files_ready == 0);
+
+    if (!foreign) {
+        /* a worker of this instance had it, others write there as before */
+        sh->journal_scan = 1;
+        sh->files_ready = ngx_pid;
+    }
+
     ngx_rf_zone_unlock(r->conf.zone);
 
     if (ngx_rf_mode_get(r->conf.zone, &epoch) == NGX_RF_NORMAL) {
         (void) ngx_rf_mode_set(r->conf.zone, epoch, NGX_RF_RECOVERING);
     }
 
-    ngx_rf_recovery_recall(r, 1);
+    if (foreign) {
+        ngx_rf_recovery_recall(r, 1);
+    }
 }
 
 

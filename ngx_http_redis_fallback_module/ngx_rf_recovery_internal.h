@@ -19,10 +19,13 @@
  * again */
 #define NGX_RF_RECOVERY_RETRY       1000
 
+#define NGX_RF_RECOVERY_HELD        1024
+
 
 typedef struct ngx_rf_slice_s   ngx_rf_slice_t;
 typedef struct ngx_rf_marker_s  ngx_rf_marker_t;
 typedef struct ngx_rf_wanted_s  ngx_rf_wanted_t;
+typedef struct ngx_rf_held_s    ngx_rf_held_t;
 
 struct ngx_rf_recovery_s {
     ngx_rf_recovery_conf_t    conf;
@@ -63,6 +66,9 @@ struct ngx_rf_recovery_s {
     ngx_rf_journal_read_t     recall;       /* of the job while there is one */
     ngx_rf_file_walk_t        adopt;
     ngx_rf_disk_job_t        *recall_job;
+    ngx_rf_held_t            *held[NGX_RF_RECOVERY_HELD];
+                                            /* by CRC-32: keys that both have
+                                               changed */
 
     ngx_rf_marker_t          *markers;
     ngx_uint_t                nmarkers;
@@ -83,6 +89,7 @@ struct ngx_rf_recovery_s {
     unsigned                  recall_end:1; /* that was its last slice */
     unsigned                  merging:1;    /* and was another instance's */
     unsigned                  adopting:1;   /* as were the files */
+    unsigned                  adopted:1;    /* which are read, too */
     unsigned                  stopping:1;
     unsigned                  kill_denied:1; /* has been logged */
 };

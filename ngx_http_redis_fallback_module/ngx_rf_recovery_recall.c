@@ -1,17 +1,21 @@
 /*
  * Recovery: what the journal of a path holds becomes pending keys, when the
  * path was another instance's until now, or when a zone that was repaired may
- * have lost entries.  (At a start the master does it, ngx_rf_store_life.c.)
+ * have lost entries.  (At a start the master does it, ngx_rf_store_recall.c.)
  *
  * Records first, then acknowledgements: nothing is replayed before both are
- * read.  Of another instance's path its files are looked through as well: keys
- * that were changed there and here are merged, others are left for the walk.
- * Only then is the path ours.
+ * read.  Of another instance's path the files are looked through as well.  Keys
+ * that were changed there and here are held back until all is read: then the
+ * newest of their records, if it is not done with, is merged with what was
+ * changed here.  Other keys' files are left for the walk.  Only then is the path
+ * ours.
  */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <ngx_crc32.h>
+#include "ngx_rf_codec.h"
 #include "ngx_rf_disk.h"
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
@@ -26,6 +30,16 @@
 #define NGX_RF_RECOVERY_RECALL  512
 
 
+/* a key that was changed by both */
+
+struct ngx_rf_held_s {
+    ngx_rf_held_t            *next;
+    uint64_t                  acked;    /* records up to it are done with */
+    ngx_rf_record_t          *record;   /* the newest, or NULL */
+    ngx_str_t                 key;
+};
+
+
 static void ngx_rf_recovery_recall_read(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recalled(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_recall_log(ngx_rf_recovery_t *r);
@@ -33,6 +47,10 @@ static ngx_int_t ngx_rf_recovery_recall_load(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_next(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_walk(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_walked(ngx_rf_disk_job_t *job);
+static ngx_int_t ngx_rf_recovery_hold(ngx_rf_recovery_t *r,
+    ngx_rf_record_t *rec);
+static ngx_int_t ngx_rf_recovery_merge(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_held_free(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_done(ngx_rf_recovery_t *r);
 
 
@@ -42,6 +60,7 @@ ngx_rf_recovery_recall(ngx_rf_recovery_t *r, ngx_uint_t merge)
     r->recalling = 1;
     r->merging = merge;
     r->adopting = 0;
+    r->adopted = 0;
     r->adopt.after[0] = '\0';
 
     ngx_rf_journal_read_end(&r->recall);
@@ -58,7 +77,10 @@ ngx_rf_recovery_recall_again(ngx_rf_recovery_t *r)
         return;
     }
 
-    if (r->adopting) {
+    if (r->adopted) {
+        ngx_rf_recovery_recall_done(r);
+
+    } else if (r->adopting) {
         ngx_rf_recovery_recall_walk(r);
 
     } else if (r->recall.records) {
@@ -81,6 +103,8 @@ ngx_rf_recovery_recall_stop(ngx_rf_recovery_t *r)
     } else {
         ngx_rf_journal_read_end(&r->recall);
     }
+
+    ngx_rf_recovery_held_free(r);
 
     r->recalling = 0;
 }
@@ -134,7 +158,7 @@ ngx_rf_recovery_recall_log(ngx_rf_recovery_t *r)
 }
 
 
-/* NGX_AGAIN: for want of room, or because Redis may have a part of it */
+/* NGX_AGAIN: for want of room or memory */
 
 static ngx_int_t
 ngx_rf_recovery_recall_load(ngx_rf_recovery_t *r)
@@ -149,6 +173,10 @@ ngx_rf_recovery_recall_load(ngx_rf_recovery_t *r)
 
         rc = ngx_rf_zone_log_load(r->conf.zone, rec, r->merging,
                                   ngx_rf_now());
+
+        if (rc == NGX_BUSY) {
+            rc = ngx_rf_recovery_hold(r, rec);
+        }
 
         if (rc == NGX_OK || rc == NGX_DECLINED) {
             continue;
@@ -250,7 +278,6 @@ ngx_rf_recovery_recall_walk(ngx_rf_recovery_t *r)
 static void
 ngx_rf_recovery_recall_walked(ngx_rf_disk_job_t *job)
 {
-    ngx_int_t           rc;
     ngx_rf_record_t    *rec;
     ngx_rf_recovery_t  *r;
 
@@ -266,9 +293,13 @@ ngx_rf_recovery_recall_walked(ngx_rf_disk_job_t *job)
 
     for (rec = job->walk->records; rec; rec = rec->next) {
 
-        rc = ngx_rf_zone_adopt(r->conf.zone, rec, ngx_rf_now());
+        if (!ngx_rf_zone_changed_here(r->conf.zone, &rec->key)) {
+            continue;
+        }
 
-        if (rc != NGX_OK && rc != NGX_DECLINED) {
+        rec->filed = 1;
+
+        if (ngx_rf_recovery_hold(r, rec) != NGX_OK) {
             /* the slice again, at the next tick */
             return;
         }
@@ -281,7 +312,131 @@ ngx_rf_recovery_recall_walked(ngx_rf_disk_job_t *job)
         return;
     }
 
+    r->adopted = 1;
+
     ngx_rf_recovery_recall_done(r);
+}
+
+
+/* the record stays the caller's; NGX_ERROR: no memory */
+
+static ngx_int_t
+ngx_rf_recovery_hold(ngx_rf_recovery_t *r, ngx_rf_record_t *rec)
+{
+    ngx_uint_t        filed;
+    ngx_rf_held_t    *held, **bucket;
+    ngx_rf_record_t  *copy;
+
+    bucket = &r->held[ngx_crc32_long(rec->key.data, rec->key.len)
+                      % NGX_RF_RECOVERY_HELD];
+
+    for (held = *bucket; held; held = held->next) {
+
+        if (held->key.len == rec->key.len
+            && ngx_memcmp(held->key.data, rec->key.data, rec->key.len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (held == NULL) {
+        held = ngx_calloc(sizeof(ngx_rf_held_t) + rec->key.len, r->log);
+        if (held == NULL) {
+            return NGX_ERROR;
+        }
+
+        held->key.len = rec->key.len;
+        held->key.data = (u_char *) (held + 1);
+        ngx_memcpy(held->key.data, rec->key.data, rec->key.len);
+
+        held->next = *bucket;
+        *bucket = held;
+    }
+
+    if (rec->remove) {
+        held->acked = ngx_max(held->acked, rec->version);
+        return NGX_OK;
+    }
+
+    filed = rec->filed;
+
+    if (held->record) {
+        filed |= held->record->filed;
+        held->record->filed = filed;
+
+        if (held->record->version >= rec->version) {
+            return NGX_OK;
+        }
+    }
+
+    copy = ngx_rf_codec_clone(rec);
+    if (copy == NULL) {
+        return NGX_ERROR;
+    }
+
+    copy->filed = filed;
+
+    free(held->record);
+    held->record = copy;
+
+    return NGX_OK;
+}
+
+
+/* NGX_AGAIN: for want of room or memory, or because Redis may have a part of
+ * what was changed here */
+
+static ngx_int_t
+ngx_rf_recovery_merge(ngx_rf_recovery_t *r)
+{
+    ngx_int_t       rc;
+    ngx_uint_t      i;
+    ngx_rf_held_t  *held;
+
+    for (i = 0; i < NGX_RF_RECOVERY_HELD; i++) {
+
+        for (held = r->held[i]; held; held = held->next) {
+
+            if (held->record == NULL || held->record->version <= held->acked) {
+                continue;
+            }
+
+            rc = ngx_rf_zone_adopt(r->conf.zone, held->record);
+
+            if (rc == NGX_DECLINED) {
+                rc = ngx_rf_zone_log_load(r->conf.zone, held->record, 0,
+                                          ngx_rf_now());
+            }
+
+            if (rc != NGX_OK && rc != NGX_DECLINED) {
+                return NGX_AGAIN;
+            }
+
+            free(held->record);
+            held->record = NULL;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_rf_recovery_held_free(ngx_rf_recovery_t *r)
+{
+    ngx_uint_t      i;
+    ngx_rf_held_t  *held;
+
+    for (i = 0; i < NGX_RF_RECOVERY_HELD; i++) {
+
+        while (r->held[i]) {
+            held = r->held[i];
+            r->held[i] = held->next;
+
+            free(held->record);
+            ngx_free(held);
+        }
+    }
 }
 
 
@@ -292,12 +447,19 @@ ngx_rf_recovery_recall_done(ngx_rf_recovery_t *r)
 
     sh = r->conf.zone->sh;
 
-    r->recalling = 0;
-
-    if (!r->merging) {
+    if (sh->files_ready) {
+        r->recalling = 0;
         sh->journal_scan = 0;
         return;
     }
+
+    if (ngx_rf_recovery_merge(r) != NGX_OK) {
+        return;
+    }
+
+    ngx_rf_recovery_held_free(r);
+
+    r->recalling = 0;
 
     ngx_rf_zone_lock(r->conf.zone);
 

@@ -338,6 +338,7 @@ ngx_rf_recovery_finish(ngx_rf_recovery_t *r)
 
     /* stale files go at leisure */
     r->next_flush = ngx_current_msec;
+    r->next_files = ngx_current_msec;
 }
 
 

@@ -118,10 +118,7 @@ ngx_rf_store_recall_one(ngx_rf_store_t *store, ngx_rf_record_t *rec)
 
     for ( ;; ) {
 
-        /* what is pending and was not journaled was changed under another
-         * path */
-
-        rc = ngx_rf_zone_log_load(&store->zone, rec, 1, ngx_rf_now());
+        rc = ngx_rf_zone_log_load(&store->zone, rec, 0, ngx_rf_now());
 
         if (rc == NGX_OK || rc == NGX_DECLINED) {
             return NGX_OK;

@@ -309,6 +309,7 @@ typedef struct {
     uint64_t              journal_base; /* below it they are garbage, durably */
     uint64_t              turn;         /* what the base is to be; 0: no
                                            generation is ending */
+    uint64_t              journal_top;  /* the newest record's version */
     ngx_uint_t            generation;
 
     /* connections that workers gave up with commands in flight, by the ids
@@ -629,16 +630,18 @@ void ngx_rf_zone_turned(ngx_rf_zone_t *zone, uint64_t base);
 /*
  * What the journal of an earlier run holds, line by line, all records before
  * the first acknowledgement.  NGX_OK; NGX_DECLINED: memory knows better;
- * NGX_RF_NEED_ROOM.  With "merge" the journal was another instance's, and so
- * was a file that is given to adopt(): what both have changed becomes one
- * record; NGX_BUSY: not now, Redis may have a part of what was changed here.
- * adopt() returns NGX_DECLINED for a key that was not changed here: its file
- * is for load(), later.  The record stays the caller's.
+ * NGX_RF_NEED_ROOM.
+ * Where journal and files were another instance's ("foreign"), what was changed
+ * there and here becomes one record: log_load() returns NGX_BUSY for such a key
+ * (changed_here() says which), and the newest of its records that is not done
+ * with is for adopt(): NGX_OK; NGX_DECLINED: the key is not pending here any
+ * more; NGX_BUSY: not now, Redis may have a part of what was changed here;
+ * NGX_RF_NEED_ROOM, NGX_ERROR.  The record stays the caller's.
  */
 ngx_int_t ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    ngx_uint_t merge, int64_t now);
-ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    int64_t now);
+    ngx_uint_t foreign, int64_t now);
+ngx_uint_t ngx_rf_zone_changed_here(ngx_rf_zone_t *zone, ngx_str_t *key);
+ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec);
 
 
 /*

@@ -247,6 +247,11 @@ ngx_rf_zone_log_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list, ngx_int_t rc,
     ngx_rf_zone_lock(zone);
 
     for (rec = list; rec; rec = rec->next) {
+
+        if (!rec->remove && zone->sh->journal_top < rec->version) {
+            zone->sh->journal_top = rec->version;
+        }
+
         ngx_rf_zone_log_done_entry(zone, rec, rc, generation & 1);
     }
 

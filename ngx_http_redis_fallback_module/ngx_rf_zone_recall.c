@@ -14,6 +14,12 @@
 #include "ngx_rf_zone_internal.h"
 
 
+/* changed since the journal was read, or not written to it yet */
+#define ngx_rf_zone_mine(e)                                                  \
+    ((e) != NULL && (e)->pending != NGX_RF_CLEAN && !(e)->logged             \
+     && (e)->file_version == 0)
+
+
 static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static ngx_int_t ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone,
@@ -33,7 +39,7 @@ static ngx_uint_t ngx_rf_zone_as_changes(ngx_rf_record_t *rec,
 
 ngx_int_t
 ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    ngx_uint_t merge, int64_t now)
+    ngx_uint_t foreign, int64_t now)
 {
     ngx_int_t          rc;
     ngx_rf_entry_t    *e;
@@ -52,13 +58,14 @@ ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     if (rec->version <= sh->mark) {
         rc = NGX_DECLINED;
 
+    } else if (ngx_rf_zone_mine(e)) {
+
+        /* the journal knows nothing of it: it is newer, or another's */
+
+        rc = foreign ? NGX_BUSY : NGX_DECLINED;
+
     } else if (rec->remove) {
         rc = ngx_rf_zone_log_load_ack(zone, e, rec);
-
-    } else if (merge && e != NULL && e->pending != NGX_RF_CLEAN
-               && !e->logged)
-    {
-        rc = ngx_rf_zone_merge(zone, e, rec);
 
     } else {
         rc = ngx_rf_zone_log_load_record(zone, e, rec, now);
@@ -179,6 +186,10 @@ ngx_rf_zone_recalled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
     }
 
+    if (zone->sh->journal_top < rec->version) {
+        zone->sh->journal_top = rec->version;
+    }
+
     e->logged = 1;
     e->acked = 0;
     e->log_version = rec->version;
@@ -205,8 +216,25 @@ ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 }
 
 
+ngx_uint_t
+ngx_rf_zone_changed_here(ngx_rf_zone_t *zone, ngx_str_t *key)
+{
+    ngx_uint_t       mine;
+    ngx_rf_entry_t  *e;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, key);
+    mine = ngx_rf_zone_mine(e);
+
+    ngx_rf_zone_unlock(zone);
+
+    return mine;
+}
+
+
 ngx_int_t
-ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, int64_t now)
+ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
 {
     ngx_int_t        rc;
     ngx_rf_entry_t  *e;
@@ -215,16 +243,7 @@ ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, int64_t now)
 
     e = ngx_rf_zone_lookup_locked(zone, &rec->key);
 
-    if (e == NULL || e->pending == NGX_RF_CLEAN || e->logged
-        || e->file_version
-        || (rec->version && rec->version <= zone->sh->mark))
-    {
-        rc = NGX_DECLINED;
-
-    } else {
-        rec->filed = 1;
-        rc = ngx_rf_zone_merge(zone, e, rec);
-    }
+    rc = ngx_rf_zone_mine(e) ? ngx_rf_zone_merge(zone, e, rec) : NGX_DECLINED;
 
     ngx_rf_zone_unlock(zone);
 

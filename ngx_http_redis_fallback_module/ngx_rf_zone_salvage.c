@@ -433,6 +433,7 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
         sh->generation = from->sh->generation;
         sh->segment = ngx_max(sh->segment, from->sh->segment);
         sh->journal_base = from->sh->journal_base;
+        sh->journal_top = from->sh->journal_top;
         sh->journal_bytes = from->sh->journal_bytes;
         sh->journal_scan = from->sh->journal_scan;
 

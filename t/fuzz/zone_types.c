@@ -36,6 +36,10 @@ typedef struct {
     ngx_uint_t                kill;     /* the next one, at this call */
     ngx_rf_record_t          *flying;   /* being replayed */
     ngx_rf_record_t          *writing;  /* being written */
+    ngx_rf_record_t          *logging;  /* on its way to the journal */
+    ngx_rf_zone_log_t         log;
+    ngx_uint_t                turn_at;
+    ngx_uint_t                turn_left;
     ngx_uint_t                others;   /* they do something meanwhile */
     ngx_uint_t                leading;  /* replays, or writes files */
     jmp_buf                   killed;
@@ -68,6 +72,11 @@ static void zt_groups(ngx_rf_record_t *list);
 static void zt_replayed(zt_t *t);
 static void zt_flush(zt_t *t);
 static void zt_flushed(zt_t *t);
+static void zt_log(zt_t *t);
+static void zt_logged(zt_t *t);
+static void zt_log_end(zt_t *t, ngx_int_t rc);
+static void zt_turn(zt_t *t);
+static void zt_mark(zt_t *t);
 static void zt_learn(zt_t *t);
 static void zt_reply(zt_t *t, ngx_rf_reply_t *reply, ngx_uint_t depth);
 static void zt_forget(zt_t *t);
@@ -87,13 +96,13 @@ static void zt_drop(ngx_rf_record_t **list);
 static zt_event_pt  zt_events[] = {
     zt_time, zt_multi, zt_replay, zt_replayed, zt_flush, zt_flushed, zt_learn,
     zt_forget, zt_scope, zt_lost, zt_load, zt_reset, zt_hurry, zt_kill,
-    zt_dead, zt_sound, zt_copy, zt_repath
+    zt_dead, zt_sound, zt_copy, zt_repath, zt_log, zt_logged, zt_turn, zt_mark
 };
 
 static const char  *zt_names[] = {
     "time", "multi", "replay", "replayed", "flush", "flushed", "learn",
     "forget", "scope", "lost", "load", "reset", "hurry", "kill", "dead",
-    "sound", "copy", "repath"
+    "sound", "copy", "repath", "log", "logged", "turn", "mark"
 };
 
 
@@ -215,7 +224,8 @@ zt_event(zt_t *t, zt_event_pt event)
     ngx_uint_t  leads, leading;
 
     leads = (event == zt_replay || event == zt_replayed || event == zt_flush
-             || event == zt_flushed || event == zt_reset);
+             || event == zt_flushed || event == zt_reset || event == zt_log
+             || event == zt_logged || event == zt_turn || event == zt_mark);
 
     /* there is one leader, and who gives the lock away keeps his zone */
 
@@ -230,7 +240,7 @@ zt_event(zt_t *t, zt_event_pt event)
 
     if (t->kill
         && (event == zt_replay || event == zt_replayed || event == zt_flushed
-            || event == zt_learn || event == zt_forget || event == zt_load))
+            || event == zt_logged || event == zt_learn || event == zt_forget || event == zt_load))
     {
         zt_event_killed(t, event, leading);
 
@@ -327,6 +337,11 @@ zt_finish(zt_t *t)
     ngx_rf_zone_replay_reset(t->zone);
 
     for (n = 0; n < 8; n++) {
+        zt_log_end(t, NGX_OK);
+        t->logging = ngx_rf_zone_log_take(t->zone, 100000, 1 << 30, 1,
+                                          &t->log);
+        zt_log_end(t, NGX_OK);
+
         ngx_rf_zone_dirty_done(t->zone, t->writing);
         t->writing = ngx_rf_zone_dirty_take(t->zone, 100000, 1 << 30);
 
@@ -345,7 +360,8 @@ zt_finish(zt_t *t)
     }
 
     fuzz_check(t->writing == NULL);
-    fuzz_check(t->zone->sh->npending == 0 && t->zone->sh->ndirty == 0);
+    fuzz_check(t->zone->sh->npending == 0 && t->zone->sh->ndirty == 0
+               && t->zone->sh->nunlogged == 0 && t->zone->sh->nlogging == 0);
 
     ngx_rf_zone_lock(t->zone);
     ngx_rf_zone_forget_all_locked(t->zone);
@@ -698,6 +714,84 @@ zt_flushed(zt_t *t)
 
 
 static void
+zt_log(zt_t *t)
+{
+    ngx_uint_t  b;
+
+    b = fuzz_byte(&t->in);
+
+    if (t->logging == NULL) {
+        t->logging = ngx_rf_zone_log_take(t->zone, 1 + (b & 7), 1 << 20,
+                                          b & 8, &t->log);
+    }
+}
+
+
+static void
+zt_logged(zt_t *t)
+{
+    zt_log_end(t, (fuzz_byte(&t->in) & 1) ? NGX_ERROR : NGX_OK);
+}
+
+
+static void
+zt_log_end(zt_t *t, ngx_int_t rc)
+{
+    ngx_rf_record_t  *list;
+
+    if (t->logging) {
+        list = t->logging;
+        t->logging = NULL;
+        ngx_rf_zone_log_done(t->zone, list, rc, t->log.generation);
+    }
+}
+
+
+/* the end of a generation of the journal's segments */
+
+static void
+zt_turn(zt_t *t)
+{
+    ngx_int_t          rc;
+    ngx_rf_zone_log_t  log;
+
+    if (t->zone->sh->turn == 0) {
+        ngx_rf_zone_turn(t->zone);
+        t->turn_at = 0;
+        t->turn_left = 0;
+        return;
+    }
+
+    if (t->logging) {
+        return;
+    }
+
+    rc = ngx_rf_zone_turn_scan(t->zone, 1 + fuzz_byte(&t->in), &t->turn_at,
+                               &t->turn_left, &log);
+
+    if (rc == NGX_DONE) {
+        ngx_rf_zone_turned(t->zone, (fuzz_byte(&t->in) & 1) ? 0 : log.base);
+    }
+
+    if (rc == NGX_DONE || t->turn_at >= t->zone->sh->nbuckets) {
+        t->turn_at = 0;
+        t->turn_left = 0;
+    }
+}
+
+
+/* a recovery has ended */
+
+static void
+zt_mark(zt_t *t)
+{
+    if (t->zone->sh->npending == 0) {
+        t->zone->sh->mark = t->zone->sh->seq;
+    }
+}
+
+
+static void
 zt_learn(zt_t *t)
 {
     int64_t                  pttl;
@@ -1009,6 +1103,7 @@ zt_copy(zt_t *t)
 
     zt_drop(&t->flying);
     zt_drop(&t->writing);
+    zt_drop(&t->logging);
 
     ngx_memzero(&zone, sizeof(ngx_rf_zone_t));
     zone.name = t->zone->name;

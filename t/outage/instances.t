@@ -207,7 +207,7 @@ sub upgrade {
        "$name: written again");
     $expect{after} = 'y';
     is(wrong($t, \%expect), '', "$name: all is read");
-    is(scalar(@files = $t->files), scalar(keys %expect),
+    is(scalar(keys %{ $t->on_disk }), scalar(keys %expect),
        "$name: and on disk");
 
     $redis->start;

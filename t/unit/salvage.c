@@ -817,9 +817,18 @@ salvage_big(salvage_t *s, ngx_pool_t *pool)
 static void
 salvage_other(salvage_t *s)
 {
-    ngx_rf_record_t  *list, *rec, *next;
+    ngx_rf_record_t    *list, *rec, *next;
+    ngx_rf_zone_log_t   log;
 
-    switch (salvage_random(s, 4)) {
+    switch (salvage_random(s, 5)) {
+
+    case 4:
+        list = ngx_rf_zone_log_take(&s->zone, salvage_random(s, 20), 10000, 1,
+                                    &log);
+        ngx_rf_zone_log_done(&s->zone, list,
+                             salvage_random(s, 5) ? NGX_OK : NGX_ERROR,
+                             log.generation);
+        return;
 
     case 0:
         list = ngx_rf_zone_dirty_take(&s->zone, salvage_random(s, 20), 10000);

@@ -16,7 +16,8 @@ typedef struct {
     ngx_uint_t            entries;
     ngx_uint_t            live;
     ngx_uint_t            pending;
-    ngx_uint_t            dirty;
+    ngx_uint_t            disk[NGX_RF_DISK_WRITING + 1];
+    ngx_uint_t            writing;
     ngx_uint_t            expiring;
 
     ngx_uint_t            slot[SOUND_SLOTS];
@@ -25,6 +26,8 @@ typedef struct {
 
 
 static void sound_entry(sound_t *s, ngx_rf_entry_t *e);
+static void sound_disk(sound_t *s, ngx_rf_entry_t *e);
+static ngx_uint_t sound_unlogged(ngx_rf_zone_sh_t *sh);
 static void sound_group(sound_t *s, ngx_rf_entry_t *e);
 static ngx_uint_t sound_in_table(sound_t *s, ngx_rf_entry_t *e);
 static void sound_value(sound_t *s, ngx_rf_entry_t *e);
@@ -91,7 +94,7 @@ sound_entry(sound_t *s, ngx_rf_entry_t *e)
     s->entries++;
     s->live += (e->type != NGX_RF_NONE);
     s->pending += (e->pending != NGX_RF_CLEAN);
-    s->dirty += e->dirty;
+    sound_disk(s, e);
     s->expiring += (e->expire != 0);
 
     sound_block(s, ngx_rf_entry_size(e->key_len));
@@ -103,6 +106,50 @@ sound_entry(sound_t *s, ngx_rf_entry_t *e)
     sound_group(s, e);
     sound_value(s, e);
     sound_changes(s, e);
+}
+
+
+/* what the disk has to do with it, and whether it may have forgotten it */
+
+static void
+sound_disk(sound_t *s, ngx_rf_entry_t *e)
+{
+    s->disk[e->where]++;
+    s->writing += (e->writer != 0);
+
+    if (!s->zone->sh->files) {
+        return;
+    }
+
+    if (e->where == NGX_RF_DISK_NONE
+        && (e->pending != NGX_RF_CLEAN ? e->file_version != e->version
+                                       : e->file_version || e->logged))
+    {
+        sound_wrong(s, "an entry that the disk lags behind, in no list");
+    }
+
+    if (e->pending != NGX_RF_CLEAN && e->acked) {
+        sound_wrong(s, "a pending entry that is done with");
+    }
+
+    if (e->log_version > e->version) {
+        sound_wrong(s, "the journal is ahead");
+    }
+}
+
+
+static ngx_uint_t
+sound_unlogged(ngx_rf_zone_sh_t *sh)
+{
+    ngx_uint_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
+        n += sound_queue(&sh->unlogged[i]);
+    }
+
+    return n;
 }
 
 
@@ -513,13 +560,24 @@ sound_lists(sound_t *s)
         || s->pending != sh->npending
         || s->pending != sound_queue(&sh->pending_queue)
                          + sound_queue(&sh->flying) - sh->nrestoring
-        || s->dirty != sh->ndirty || s->dirty != sound_queue(&sh->dirty)
-        || sh->nwriting != sound_queue(&sh->writing))
+        || s->disk[NGX_RF_DISK_UNLOGGED] != sh->nunlogged
+        || s->disk[NGX_RF_DISK_UNLOGGED] != sound_unlogged(sh)
+        || s->disk[NGX_RF_DISK_LOGGING] != sh->nlogging
+        || s->disk[NGX_RF_DISK_LOGGING] != sound_queue(&sh->logging)
+        || s->disk[NGX_RF_DISK_DIRTY] != sh->ndirty
+        || s->disk[NGX_RF_DISK_DIRTY] != sound_queue(&sh->dirty)
+        || s->disk[NGX_RF_DISK_WRITING] != sound_queue(&sh->writing)
+        || s->writing != sh->nwriting)
     {
         printf("# entries %d of %d, in lists %d, live %d of %d, pending %d of "
-               "%d, dirty %d of %d\n", (int) sh->entries, (int) s->entries,
+               "%d, unlogged %d of %d, logging %d of %d, dirty %d of %d, "
+               "writing %d of %d\n", (int) sh->entries, (int) s->entries,
                (int) n, (int) sh->live, (int) s->live, (int) sh->npending,
-               (int) s->pending, (int) sh->ndirty, (int) s->dirty);
+               (int) s->pending,
+               (int) sh->nunlogged, (int) s->disk[NGX_RF_DISK_UNLOGGED],
+               (int) sh->nlogging, (int) s->disk[NGX_RF_DISK_LOGGING],
+               (int) sh->ndirty, (int) s->disk[NGX_RF_DISK_DIRTY],
+               (int) sh->nwriting, (int) s->writing);
         s->sound = 0;
     }
 

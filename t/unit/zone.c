@@ -32,6 +32,7 @@ static ngx_rf_entry_t *zt_entry(zt_t *t, const char *key);
 static ngx_rf_record_t *zt_record(zt_t *t, const char *key,
     const char *value, uint64_t version);
 static ngx_uint_t zt_split(zt_t *t, const char *line, ngx_str_t *argv);
+static ngx_uint_t zt_log(zt_t *t, ngx_int_t rc);
 static ngx_uint_t zt_flush(zt_t *t, ngx_int_t status);
 static ngx_uint_t zt_replay(zt_t *t, ngx_int_t rc, ngx_uint_t keep);
 static void zt_free(ngx_rf_record_t *list);
@@ -85,6 +86,9 @@ RF_UNIT(zone_pending)
     is_reply(t, "GET k", "w");
 
     is_int(t->zone.sh->npending, 4, "pending");
+    is_int(t->zone.sh->nunlogged, 4, "to be journaled");
+    is_int(t->zone.sh->ndirty, 0, "before there are files");
+    is_int(zt_log(t, NGX_OK), 4, "journaled");
     is_int(t->zone.sh->ndirty, 4, "dirty");
     ok(sound_zone(&t->zone, 0), "sound");
 }
@@ -112,14 +116,16 @@ RF_UNIT(zone_expiry)
     is_reply(t, "GET delta", "nil");
     is_int(zt_entry(t, "delta")->pending, NGX_RF_CLEAN,
            "Redis' own expiry: nothing to be replayed");
-    ok(zt_entry(t, "delta")->dirty, "but a file to be removed");
+    is_int(zt_entry(t, "delta")->where, NGX_RF_DISK_UNLOGGED,
+           "which the disk is to know");
     is_reply(t, "GET local", "nil");
     is_int(zt_entry(t, "local")->pending, NGX_RF_REPLACE,
            "local expiry: a tombstone");
     is_int(zt_entry(t, "local")->type, NGX_RF_NONE, "without a value");
     is_reply(t, "DBSIZE", ":0");
     is_int(zt_entry(t, "replaced")->type, NGX_RF_NONE, "replaced: a tombstone");
-    is_int(zt_entry(t, "replaced")->dirty, 1, "for its file too");
+    is_int(zt_entry(t, "replaced")->where, NGX_RF_DISK_UNLOGGED,
+           "for the disk too");
     is_int(t->zone.sh->stat.expired, 3, "counted");
 
     is_int(zt_flush(t, NGX_OK), 3, "files written or removed");
@@ -266,6 +272,8 @@ RF_UNIT(zone_stale)
 
     zt_flush(t, NGX_OK);
     zt_replay(t, NGX_OK, 1);
+    is_int(t->zone.sh->nunlogged, n, "acknowledgements");
+    is_int(zt_log(t, NGX_OK), n, "journaled");
     is_int(t->zone.sh->ndirty, n, "files to be removed");
     is_int(zt_exec(t, "GET p1"), NGX_OK, "memory still holds the values");
 
@@ -305,6 +313,14 @@ RF_UNIT(zone_files)
     is_reply(t, "SET a 1", "+OK");
     is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_AGAIN,
            "not on disk yet");
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
+       "the journal comes first");
+    is_int(zt_log(t, NGX_ERROR), 1, "which fails");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_AGAIN,
+           "not on disk yet");
+    is_int(zt_log(t, NGX_OK), 1, "and then does not");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "durable");
 
     rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
     ok(rec && rec->next == NULL, "one record");
@@ -314,11 +330,14 @@ RF_UNIT(zone_files)
     is_reply(t, "SET a 2", "+OK");
     ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
        "not while it is written");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_AGAIN,
+           "it is not durable");
+    is_int(zt_log(t, NGX_OK), 1, "the journal does not wait for files");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "now it is");
     rec->status = NGX_OK;
     ngx_rf_zone_dirty_done(&t->zone, rec);
     is_int(t->zone.sh->ndirty, 1, "it has changed meanwhile");
-    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_AGAIN,
-           "so it is not durable");
 
     is_int(zt_flush(t, NGX_ERROR), 1, "a batch that fails");
     is_int(t->zone.sh->ndirty, 1, "is to be done again");
@@ -330,12 +349,16 @@ RF_UNIT(zone_files)
     /* acknowledged while it is written */
 
     is_reply(t, "SET a 3", "+OK");
+    zt_log(t, NGX_OK);
     rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
     is_int(zt_replay(t, NGX_OK, 1), 1, "replayed");
     is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
            "Redis has it");
     rec->status = NGX_OK;
     ngx_rf_zone_dirty_done(&t->zone, rec);
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
+       "its file stays until the disk knows");
+    is_int(zt_log(t, NGX_OK), 1, "which it does");
     rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
     ok(rec && rec->remove, "its file is to be removed");
 
@@ -345,6 +368,7 @@ RF_UNIT(zone_files)
     rec->status = NGX_OK;
     ngx_rf_zone_dirty_done(&t->zone, rec);
     is_int(t->zone.sh->stat.files, 0, "no file");
+    zt_log(t, NGX_OK);
     rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
     ok(rec && !rec->remove, "it is to be written again");
 
@@ -353,11 +377,12 @@ RF_UNIT(zone_files)
     zt_entry(t, "a")->writer = 999999;
     ngx_rf_zone_reclaim(&t->zone);
     is_int(t->zone.sh->nwriting, 0, "reclaimed");
-    ok(zt_entry(t, "a")->dirty, "dirty again");
+    is_int(zt_entry(t, "a")->where, NGX_RF_DISK_DIRTY, "dirty again");
     ok(zt_entry(t, "a")->file_version != 0, "and perhaps there is a file");
     rec->status = NGX_OK;
     ngx_rf_zone_dirty_done(&t->zone, rec);
-    ok(zt_entry(t, "a")->dirty, "a claim that ended says nothing");
+    is_int(zt_entry(t, "a")->where, NGX_RF_DISK_DIRTY,
+           "a claim that ended says nothing");
 
     zt_flush(t, NGX_OK);
 
@@ -404,7 +429,7 @@ RF_UNIT(zone_files)
     is_int(ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0,
                             ngx_rf_now()), NGX_OK,
            "a foreign record");
-    is_int(t->zone.sh->ndirty, 1, "is written in our own way");
+    is_int(t->zone.sh->nunlogged, 1, "is written in our own way");
     free(rec);
 
     ok(sound_zone(&t->zone, 0), "sound");
@@ -477,7 +502,7 @@ RF_UNIT(zone_replay)
     is_int(t->zone.sh->npending, 0, "nothing is pending");
     zt_free(rec);
 
-    is_int(t->zone.sh->ndirty, 0, "nor dirty");
+    is_int(t->zone.sh->nunlogged + t->zone.sh->ndirty, 0, "nor dirty");
     ok(sound_zone(&t->zone, 0), "sound");
 }
 
@@ -495,13 +520,14 @@ RF_UNIT(zone_replay_file)
 
     is_reply(t, "INCRBY n 5", ":5");
 
+    zt_log(t, NGX_OK);
     file = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
     ok(file->id && file->nsent == 1, "the file has an id");
     id = file->id;
 
     is_reply(t, "INCRBY n 7", ":12");
     ngx_rf_zone_dirty_done(&t->zone, file);
-    is_int(t->zone.sh->ndirty, 1, "and is behind");
+    is_int(t->zone.sh->nunlogged, 1, "and is behind");
     is_int(zt_entry(t, "n")->nchanges, 1, "what is in a file only is merged");
 
     rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
@@ -513,6 +539,7 @@ RF_UNIT(zone_replay_file)
     /* the file has a part that was sent, and one that was not */
 
     is_reply(t, "INCR n", ":13");
+    zt_log(t, NGX_OK);
     file = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
     ok(file->id == id && file->nsent == 1 && file->nchanges == 2, "both");
     ngx_rf_zone_dirty_done(&t->zone, file);
@@ -843,6 +870,7 @@ RF_UNIT(zone_attach)
     zt_flush(t, NGX_OK);
     zt_replay(t, NGX_OK, 1);
     is_reply(t, "SET b 2", "+OK");
+    is_int(zt_log(t, NGX_OK), 2, "journaled");
     is_int(t->zone.sh->ndirty, 2, "a file to remove, one to write");
 
     /* a reload */
@@ -862,7 +890,8 @@ RF_UNIT(zone_attach)
     is_int(ngx_rf_zone_elsewhere(&zone, t->zone.sh), 1, "elsewhere");
     ngx_rf_zone_repath(&zone);
     is_int(ngx_rf_zone_elsewhere(&zone, t->zone.sh), 0, "here");
-    is_int(zone.sh->ndirty, 1, "only what is pending is dirty");
+    is_int(zone.sh->ndirty, 0, "no file is dirty");
+    is_int(zone.sh->nunlogged, 1, "what is pending is to be journaled");
     is_int(zone.sh->stat.files, 0, "there is no file");
     ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
        "an old worker writes no more");
@@ -1137,6 +1166,27 @@ zt_record(zt_t *t, const char *key, const char *value, uint64_t version)
 }
 
 
+/* all that the journal is to have, it gets, or it fails; returns how many */
+
+static ngx_uint_t
+zt_log(zt_t *t, ngx_int_t rc)
+{
+    ngx_uint_t          n;
+    ngx_rf_record_t    *list, *rec;
+    ngx_rf_zone_log_t   log;
+
+    list = ngx_rf_zone_log_take(&t->zone, 1000000, 1 << 30, 1, &log);
+
+    for (n = 0, rec = list; rec; rec = rec->next) {
+        n++;
+    }
+
+    ngx_rf_zone_log_done(&t->zone, list, rc, log.generation);
+
+    return n;
+}
+
+
 /* all that is dirty goes to disk, or fails to; returns how many */
 
 static ngx_uint_t
@@ -1144,6 +1194,8 @@ zt_flush(zt_t *t, ngx_int_t status)
 {
     ngx_uint_t        n;
     ngx_rf_record_t  *list, *rec;
+
+    zt_log(t, NGX_OK);
 
     list = ngx_rf_zone_dirty_take(&t->zone, 1000000, 1 << 30);
 
