@@ -597,7 +597,7 @@ sub DESTROY {
 
 
 sub ask {
-    my ($self, $cut, $state, $dir) = @_;
+    my ($self, $cut, $state, $dir, $path) = @_;
 
     my $result = $self->{results}{$state->{digest}};
     return $result if $result;
@@ -605,7 +605,7 @@ sub ask {
     $cut->make($state, $dir);
     $self->{asked}++;
 
-    print { $self->{in} } "$dir\n";
+    print { $self->{in} } defined $path ? "$dir/$path\n" : "$dir\n";
     $result = { keys => {}, errors => [] };
 
     my $spoiled = 0;

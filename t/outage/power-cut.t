@@ -22,13 +22,14 @@ my $scratch = -d '/dev/shm' && -w '/dev/shm'
                                     CLEANUP => 1) : $work;
 my $oracle = PowerCut::Oracle->new;
 my ($states, $violations, $shown) = (0, 0, 0);
+my $run = '';
 
 
 sub violation {
     my ($state, $what) = @_;
 
     $violations++;
-    diag("cut $state->{cut}, $state->{what}: $what") if $shown++ < 20;
+    diag("$run, cut $state->{cut}, $state->{what}: $what") if $shown++ < 20;
 }
 
 
@@ -36,39 +37,45 @@ sub violation {
 # the other, at random.
 
 sub rooms {
-    my ($seed, $steps, $most, $end) = @_;
+    my ($seed, $steps, $most, $faults, $end) = @_;
+
+    $run = "rooms $seed";
 
     my $dir = "$work/rooms-$seed";
     mkdir $dir;
-    mkdir "$dir/app";
 
-    my $shim = Shim->new(dir => "$dir/app", trace => 1);
-    my @promises = said($shim, "work $dir/app $seed $steps");
+    my $shim = Shim->new(dir => $dir, trace => 1);
+    my $path = 'made/app';
+
+    $faults->($shim) if $faults;
+
+    my @promises = said($shim, "work $dir/$path $seed $steps", $faults);
     my $cut = PowerCut->new(records => [$shim->records], seed => $seed,
-                            root => (stat "$dir/app")[1],
-                            skip => qr{^0/tmp/});
-    my (%need, %redis);
+                            root => (stat $dir)[1],
+                            skip => qr{/0/tmp/});
+    my %said = map { $_ => {} } qw(ack redis done);
     my $before = $states;
 
     while ($cut->step) {
         my $until = $cut->until;
 
         while (@promises && $promises[0][1] < $until) {
-            my ($kind, undef, $key, $version, $len) = @{ shift @promises };
-            ($kind eq 'ack' ? \%need : \%redis)->{$key} = [$version, $len];
+            my ($kind, undef, $key, $version) = @{ shift @promises };
+            $said{$kind}{$key} = $version;
         }
 
         for my $state ($cut->states($most)) {
             $states++;
-            rooms_check($state, $oracle->ask($cut, $state, "$scratch/state"),
-                        \%need, \%redis);
+            rooms_check($state,
+                        $oracle->ask($cut, $state, "$scratch/state", $path),
+                        \%said);
         }
 
         last if $end && now() > $end;
     }
 
     if ($cut->at == @{ $cut->{records} }) {
-        my @bad = $cut->differs("$dir/app");
+        my @bad = $cut->differs($dir);
         is("@bad[0 .. ($#bad > 9 ? 9 : $#bad)]", '',
            "seed $seed: the model is right");
     }
@@ -82,7 +89,7 @@ sub rooms {
 # what the program says, as [kind, time, key, version, length]
 
 sub said {
-    my ($shim, $what) = @_;
+    my ($shim, $what, $faults) = @_;
 
     my %env = (POWER => $what, $shim->env(LD_PRELOAD => $oracle->library));
     local @ENV{keys %env} = values %env;
@@ -94,7 +101,16 @@ sub said {
 
     chomp @lines;
 
-    return grep { $_->[0] ne 'end' } map { [split / /] } @lines;
+    my @errors = grep { /^#/ } @lines;
+
+    if ($faults) {
+        ok(scalar(@errors), 'and its disk has failed ' . @errors . ' times');
+
+    } else {
+        is("@errors", '', 'and without an error');
+    }
+
+    return map { [split / /] } grep { /^(?:ack|redis|done) / } @lines;
 }
 
 
@@ -113,22 +129,25 @@ sub length_of {
 
 
 sub rooms_check {
-    my ($state, $found, $need, $redis) = @_;
+    my ($state, $found, $said) = @_;
 
     violation($state, $_) for @{ $found->{errors} };
 
-    for my $key (keys %$need) {
-        my $version = $need->{$key}[0];
-        my $done = $redis->{$key} ? $redis->{$key}[0] : 0;
+    for my $key (keys %{ $said->{ack} }) {
+        my $version = $said->{ack}{$key};
+        my $redis = $said->{redis}{$key} || 0;
+        my $done = $said->{done}{$key} || 0;
         my $is = $found->{keys}{$key};
 
         if (!$is) {
             violation($state, "$key: version $version is lost")
-                if $version > $done;
+                if $version > $redis;
 
-        } elsif ($is->{version} < $version || $is->{version} < $done) {
-            violation($state, "$key: version $is->{version} is back, "
-                              . "not $version");
+        } elsif ($is->{version} < $version || $is->{version} < $redis
+                 || $is->{version} <= $done)
+        {
+            violation($state, "$key: version $is->{version} is back, not "
+                              . "$version (redis $redis, done $done)");
         }
     }
 
@@ -142,12 +161,31 @@ sub rooms_check {
 }
 
 
-my $until = now() + ($long ? $long : 4 * $RF::SLOW);
+# a disk that fails now and then: what has failed is not trusted later
+
+my @faults = (
+    undef,
+    sub { $_[0]->fault('sync', err => 'EIO', every => 7) },
+    undef,
+    sub {
+        $_[0]->fault('write', err => 'ENOSPC', every => 11);
+        $_[0]->fault('write', partial => 50, every => 3);
+    },
+    sub { $_[0]->fault('sync_dir', err => 'EIO', every => 4) },
+    sub {
+        $_[0]->fault('rename', err => 'EIO', every => 5);
+        $_[0]->fault('mkdir|unlink', err => 'EIO', every => 13);
+        $_[0]->fault('open|open_write', err => 'EMFILE', every => 41);
+    },
+);
+
+my $until = now() + $long;
 my $rounds = 0;
 
-while ($long ? now() < $until : $rounds < 3) {
-    rooms($seed + $rounds++, $long ? 120 : 60, $long ? undef : 6,
-          $long ? $until : 0);
+while ($long ? now() < $until : $rounds < 6) {
+    rooms($seed + $rounds, $long ? 120 : 40, $long ? undef : 3,
+          $faults[$rounds % @faults], $long ? $until : 0);
+    $rounds++;
 }
 
 is($violations, 0, "no violation in $states states of $rounds runs");

@@ -11,7 +11,8 @@
  *
  * Promises are lines "ack NS KEY VERSION LENGTH": from then on (CLOCK_MONOTONIC)
  * that version, or a later one, is to be found; "redis NS KEY VERSION": Redis
- * has it, so nothing older may be found, and nothing need be.
+ * has it, so nothing older may be found, and nothing need be; "done NS KEY
+ * VERSION": not even that version may be, it would be replayed over newer ones.
  */
 
 #include <ngx_config.h>
@@ -145,8 +146,8 @@ static void
 power_complain(power_t *p, ngx_rf_file_error_t *error)
 {
     p->failed++;
-    fprintf(stderr, "%s \"%s\": %s\n", error->what, error->name,
-            strerror(error->err));
+    printf("# %s \"%s\": %s\n", error->what, error->name,
+           strerror(error->err));
 }
 
 
@@ -185,6 +186,7 @@ power_log(power_t *p, ngx_rf_record_t *list)
 
         if (rec->remove) {
             k->acked = 1;
+            power_said("done", k, rec->version);
 
         } else {
             k->log = rec->version;
@@ -350,6 +352,12 @@ power_mark(power_t *p)
     if (ngx_rf_file_mark_write_thread(&p->conf, p->seq, &error) == NGX_OK) {
         p->mark = p->seq;
 
+        for (i = 0; i < POWER_KEYS; i++) {
+            if (p->keys[i].version) {
+                power_said("done", &p->keys[i], p->keys[i].version);
+            }
+        }
+
     } else {
         power_complain(p, &error);
     }
@@ -425,11 +433,14 @@ power_work(char *dir, unsigned seed, int steps)
 
     p.generation = 1;
 
-    if (ngx_rf_file_prepare(&p.conf, (uid_t) -1, (gid_t) -1, &error)
-        != NGX_OK)
+    for (i = 0; ngx_rf_file_prepare(&p.conf, (uid_t) -1, (gid_t) -1, &error)
+                != NGX_OK; i++)
     {
         power_complain(&p, &error);
-        return 1;
+
+        if (i == 10) {
+            return 1;
+        }
     }
 
     for (i = 0; i < steps; i++) {
@@ -465,9 +476,10 @@ power_work(char *dir, unsigned seed, int steps)
         }
     }
 
-    printf("end %llu\n", (unsigned long long) power_now());
+    printf("end %llu %u\n", (unsigned long long) power_now(),
+           (unsigned) p.failed);
 
-    return p.failed ? 3 : 0;
+    return 0;
 }
 
 
