@@ -183,6 +183,7 @@ ngx_rf_file_batch_create(ngx_rf_file_batch_t *batch, ngx_rf_file_conf_t *conf,
         rec->status = NGX_OK;
         rec->err = 0;
         rec->failed = NULL;
+        rec->filed = 0;
 
         item->rec = rec;
         item->staged = 0;
@@ -367,6 +368,7 @@ ngx_rf_file_item_rename(ngx_rf_file_batch_t *batch, ngx_rf_file_item_t *item,
     }
 
     item->staged = 0;
+    item->rec->filed = 1;
     batch->wrote += fresh;
 
     return NULL;
