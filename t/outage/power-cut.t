@@ -182,8 +182,8 @@ my @faults = (
 my $until = now() + $long;
 my $rounds = 0;
 
-while ($long ? now() < $until : $rounds < 6) {
-    rooms($seed + $rounds, $long ? 120 : 40, $long ? undef : 3,
+while ($long ? now() < $until : $rounds < ($ENV{POWER_ROUNDS} || 6)) {
+    rooms($seed + $rounds, $long ? 120 : 40, $long ? 12 : 3,
           $faults[$rounds % @faults], $long ? $until : 0);
     $rounds++;
 }

@@ -307,9 +307,13 @@ power_files(power_t *p, ngx_uint_t n)
     }
 
     for (rec = list; rec; rec = rec->next) {
+        k = power_find(p, rec);
+
         if (rec->status == NGX_OK) {
-            k = power_find(p, rec);
             k->file = rec->remove ? 0 : rec->version;
+
+        } else if (rec->filed && k->file == 0) {
+            k->file = 1;
         }
     }
 
