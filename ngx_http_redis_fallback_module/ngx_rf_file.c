@@ -103,8 +103,6 @@ static ngx_int_t ngx_rf_file_read_once(ngx_rf_file_root_t *root,
     ngx_rf_file_error_t *error);
 static ngx_int_t ngx_rf_file_mark_spare(ngx_rf_file_root_t *root,
     const char *text, size_t len, const char **what);
-static ngx_int_t ngx_rf_file_put(ngx_rf_file_root_t *root, ngx_fd_t dir,
-    const char *name, const u_char *data, size_t len, const char **what);
 
 
 ngx_uint_t
@@ -845,6 +843,12 @@ ngx_rf_file_mark_spare(ngx_rf_file_root_t *root, const char *text, size_t len,
 
     err = ngx_errno;
     close(fd);
+
+    if (*what == NULL) {
+        /* in the room of the old mark */
+        ngx_rf_file_spare(root);
+    }
+
     ngx_set_errno(err);
 
     return *what ? NGX_ERROR : NGX_OK;
@@ -935,9 +939,7 @@ ngx_rf_file_mark_read_thread(ngx_rf_file_conf_t *conf, uint64_t *mark,
 }
 
 
-/* a whole file in a directory, durable on return; errno as *what left it */
-
-static ngx_int_t
+ngx_int_t
 ngx_rf_file_put(ngx_rf_file_root_t *root, ngx_fd_t dir, const char *name,
     const u_char *data, size_t len, const char **what)
 {

@@ -99,6 +99,10 @@ void ngx_rf_file_temp_name(char *name, const char *hint);
 const char *ngx_rf_file_temp_write(ngx_fd_t dir, const char *name,
     const u_char *data, size_t len, ngx_uint_t sync);
 
+/* a whole file in a directory, durable on return; errno as *what left it */
+ngx_int_t ngx_rf_file_put(ngx_rf_file_root_t *root, ngx_fd_t dir,
+    const char *name, const u_char *data, size_t len, const char **what);
+
 /* makes room for a mark, if there is none */
 void ngx_rf_file_spare(ngx_rf_file_root_t *root);
 

@@ -314,16 +314,33 @@ ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf, ngx_fd_t base, uid_t uid,
 static void
 ngx_rf_file_prepare_spare(ngx_rf_file_root_t *root, uid_t uid, gid_t gid)
 {
-    ngx_fd_t  fd;
+    ngx_fd_t      fd;
+    ngx_uint_t    i;
+    const char   *what;
+    struct stat   st;
+
+    static const char  *names[] = { "mark", NGX_RF_FILE_SPARE };
+
+    /* a first mark, so that the spare one replaces something, whose room is
+     * that of the next spare one */
+
+    if (fstatat(root->db, "mark", &st, AT_SYMLINK_NOFOLLOW) != 0
+        && ngx_errno == NGX_ENOENT)
+    {
+        (void) ngx_rf_file_put(root, root->db, "mark", (u_char *) "0\n", 2,
+                               &what);
+    }
 
     ngx_rf_file_spare(root);
 
-    fd = openat(root->db, NGX_RF_FILE_SPARE,
-                O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
+    for (i = 0; i < 2; i++) {
+        fd = openat(root->db, names[i],
+                    O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
 
-    if (fd != NGX_INVALID_FILE) {
-        (void) ngx_rf_file_own(fd, uid, gid, NULL);
-        close(fd);
+        if (fd != NGX_INVALID_FILE) {
+            (void) ngx_rf_file_own(fd, uid, gid, NULL);
+            close(fd);
+        }
     }
 }
 

@@ -379,6 +379,15 @@ sub files { return record_files("$_[0]{nginx}{dir}/app") }
 sub on_disk { return Journal::pending("$_[0]{nginx}{dir}/app") }
 
 
+# while nginx is stopped: as if all of the journal were in files by now
+
+sub only_files {
+    my ($self) = @_;
+
+    unlink glob "$self->{nginx}{dir}/app/*/journal/*.log";
+}
+
+
 # a test: normal, nothing pending, no files, and Redis holds this
 
 sub recovered {

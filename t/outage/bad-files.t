@@ -222,6 +222,8 @@ sub unreadable {
     $t->put($_, $expect{$_}) for sort keys %expect;
     ok($t->nginx->stop, "$name: stops");
 
+    $t->only_files;
+
     my $file = $t->nginx->dir . '/app/0/' . file_of('key3');
     my @st = stat $file;
     chmod 0000, $file;

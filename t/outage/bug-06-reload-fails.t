@@ -28,9 +28,9 @@ ok(wait_for(sub { $t->nginx->log =~ /still could not bind/ }, 10),
    'and is given up');
 
 is($t->put("b$_", 'value')->{status}, 204, "put $_") for 1 .. 3;
-is(scalar(my @files = $t->files), 4, 'the files are where they were');
-ok(!-e $t->nginx->dir . '/other/0' || !Outage::record_files(
-       $t->nginx->dir . '/other'), 'none is at the other path');
+is(scalar(keys %{ $t->on_disk }), 4, 'all of it is where it was');
+is(scalar(keys %{ Journal::pending($t->nginx->dir . '/other') }), 0,
+   'none is at the other path');
 
 $t->configure(path => '%%DIR%%/app');
 ok($t->nginx->reload, 'a reload that succeeds');

@@ -22,13 +22,15 @@ my $user = RF::worker_user();
 File::Path::make_path("$dir/$name.json");
 system('chown', '-R', $user, $t->nginx->dir . '/app/0') if defined $user;
 
-is($t->put('bad', 'value')->{status}, 507, 'a key whose name is taken');
+is($t->put('bad', 'value')->{status}, 204,
+   'a key whose name is taken: the journal has it');
 is(join(' ', grep { $t->put("k$_", 'value')->{status} != 204 } 1 .. 60), '',
    'the others are written');
-is(scalar(grep { -f } $t->files), 61, 'all of them');
+ok(wait_for(sub { 61 == grep { -f } $t->files }, 10), 'all of them');
+ok($t->on_disk->{bad}, 'that one is on disk as well');
 
 rmdir "$dir/$name.json" or die "$dir/$name.json: $!\n";
-ok(wait_for(sub { $t->put('bad', 'value')->{status} == 204 }),
+ok(wait_for(sub { 62 == grep { -f } $t->files }, 10),
    'so is that one when the name is free');
 
 $redis->start;

@@ -19,7 +19,7 @@ my @responses = $t->nginx->parallel(10,
 
 is(join(' ', map { $_->{status} } grep { $_->{status} != 204 } @responses),
    '', 'all are acknowledged');
-is(scalar(my @files = $t->files), 40, 'and on disk');
+is(scalar(keys %{ $t->on_disk }), 40, 'and on disk');
 is(join(' ', grep { $t->get("k$_")->{body} ne 'value' } 1 .. 40), '',
    'and read');
 

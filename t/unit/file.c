@@ -496,7 +496,7 @@ RF_UNIT(file_walk)
         is_int(walk_all(s, 1000, total, &sum), 0, "all are below the mark");
         is_int(sum.garbage, total / 2, "and are removed");
         is_int(ngx_rf_file_any(&s->conf), 0, "none is left");
-        is_int(count(path(s, "3")) - exists(path(s, "3/layout")), 3,
+        is_int(count(path(s, "3")) - exists(path(s, "3/layout")), 4,
                "nor their directories");
 
         total = 500;
