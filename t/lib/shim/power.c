@@ -1,16 +1,17 @@
 /*
- * The file and journal rooms without what is around them, for t/lib/PowerCut.pm:
- * a library that is preloaded to an nginx, for its strings and checksums, and
- * runs instead of its main().  POWER in the environment says what:
+ * The file and journal rooms without what is around them, for
+ * t/lib/PowerCut.pm: a library that is preloaded to an nginx, for its strings
+ * and checksums, and runs instead of its main().  POWER in the environment says
+ * what:
  *
  *     work DIR SEED STEPS     writes as nginx does (journal, files,
- *                                   acknowledgements, marks, generations), and
- *                                   says what was promised when
- *     oracle                        for each directory named on a line of its
- *                                   input: what a start would find there
+ *                             acknowledgements, marks, generations), and says
+ *                             what was promised when
+ *     oracle                  for each directory named on a line of its input:
+ *                             what a start would find there
  *
- * Promises are lines "ack NS KEY VERSION LENGTH": from then on (CLOCK_MONOTONIC)
- * that version, or a later one, is to be found; "redis NS KEY VERSION": Redis
+ * Promises are lines "ack NS KEY VERSION LENGTH": from then on (it is
+ * CLOCK_MONOTONIC) that version, or a later one, is to be found; "redis NS KEY VERSION": Redis
  * has it, so nothing older may be found, and nothing need be; "done NS KEY
  * VERSION": not even that version may be, it would be replayed over newer ones.
  */
