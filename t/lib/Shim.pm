@@ -21,6 +21,9 @@ package Shim;
 #
 #     $shim->clock(3600);                     # an hour ahead
 #     $shim->trace(0);                        # from now on nothing is recorded
+#     $shim->hold(1);                         # what changes something waits:
+#                                             # a kill meanwhile takes nothing
+#                                             # that is not in the trace
 #     my @records = $shim->records;           # for PowerCut.pm
 #
 # Calls: write, sync (any; sync_file, sync_dir, sync_fs), open_write, open,
@@ -47,6 +50,7 @@ my $AT_CLOCK = 8;
 my $AT_SEQ = 16;
 my $AT_END = 24;
 my $AT_READY = 32;
+my $AT_HOLD = 36;
 my $AT_DIR = 40;
 my $AT_FILE = 1064;
 my $AT_FAULTS = 2088;
@@ -248,6 +252,14 @@ sub trace {
     my ($self, $on) = @_;
 
     $self->put($AT_TRACE, pack 'L', $on ? 1 : 0);
+}
+
+
+sub hold {
+    my ($self, $on) = @_;
+
+    $self->put($AT_HOLD, pack 'L', $on ? 1 : 0);
+    Time::HiRes::sleep(0.02) if $on;
 }
 
 

@@ -23,7 +23,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -167,6 +166,14 @@ shim_init(void)
 static void
 shim_lock(void)
 {
+    struct timespec  ts;
+
+    while (shim->hold) {
+        ts.tv_sec = 0;
+        ts.tv_nsec = 1000000;
+        (void) syscall(SYS_nanosleep, &ts, NULL);
+    }
+
     if (pthread_mutex_lock(&shim->mutex) == EOWNERDEAD) {
         pthread_mutex_consistent(&shim->mutex);
     }
@@ -191,9 +198,10 @@ shim_busy(unsigned calls)
 {
     int  i;
 
-    /* another library's constructor may come first */
+    /* power.c's constructor may come first; a sanitizer's may not have us at
+     * work before it is ready itself */
 
-    if (!shim_tried) {
+    if (!shim_tried && getenv("POWER")) {
         shim_init();
     }
 
@@ -232,13 +240,33 @@ shim_below(const char *path)
 static int
 shim_ours(int fd, char *path)
 {
-    char     name[64];
-    ssize_t  n;
     int      err;
+    char     name[32], digits[12], *p, *d;
+    ssize_t  n;
+
+    if (fd < 0) {
+        return 0;
+    }
 
     err = errno;
 
-    (void) snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    /* without snprintf(), which a sanitizer has its own of */
+
+    strcpy(name, "/proc/self/fd/");
+    p = name + strlen(name);
+    d = digits;
+
+    do {
+        *d++ = '0' + fd % 10;
+        fd /= 10;
+    } while (fd);
+
+    while (d > digits) {
+        *p++ = *--d;
+    }
+
+    *p = '\0';
+
     n = syscall(SYS_readlinkat, AT_FDCWD, name, path, SHIM_PATH - 1);
 
     errno = err;
@@ -311,7 +339,11 @@ shim_at(int at, const char *path, shim_at_t *a)
     a->ino = st.st_ino;
 
     len = strlen(a->path);
-    (void) snprintf(a->path + len, sizeof(a->path) - len, "/%s", a->name);
+
+    if (len + 1 + strlen(a->name) < sizeof(a->path)) {
+        a->path[len] = '/';
+        strcpy(a->path + len + 1, a->name);
+    }
 
     return 1;
 }

@@ -57,7 +57,7 @@ typedef struct {
                                        ended */
     uint64_t          end;          /* of the trace, bytes */
     uint32_t          ready;        /* the mutex is made */
-    uint32_t          unused;
+    uint32_t          hold;         /* 1: what changes something waits */
     char              dir[1024];    /* without symlinks and final slash */
     char              file[1024];   /* of the trace */
     shim_fault_t      faults[SHIM_FAULTS];
