@@ -606,7 +606,6 @@ ngx_rf_zone_forget_key_locked(ngx_rf_zone_t *zone, ngx_str_t *key)
 void
 ngx_rf_zone_forget_all_locked(ngx_rf_zone_t *zone)
 {
-    ngx_uint_t         i;
     ngx_queue_t       *q, *next;
     ngx_rf_zone_sh_t  *sh;
 
@@ -629,6 +628,17 @@ ngx_rf_zone_forget_all_locked(ngx_rf_zone_t *zone)
                                   ngx_queue_data(q, ngx_rf_entry_t, queue));
     }
 
+    ngx_rf_zone_remember_all(zone);
+}
+
+
+void
+ngx_rf_zone_remember_all(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         i;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
     sh->seq++;
 
     for (i = 0; i < NGX_RF_ZONE_STAMPS; i++) {

@@ -16,6 +16,7 @@
 void
 ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id, uint64_t id)
 {
+    ngx_uint_t         i;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
@@ -31,14 +32,23 @@ ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id, uint64_t id)
         ngx_memcpy(sh->abandoned_run_id, run_id->data, run_id->len);
     }
 
-    if (sh->nabandoned == NGX_RF_ZONE_ABANDONED) {
-        sh->nabandoned--;
-        ngx_memmove(&sh->abandoned[0], &sh->abandoned[1],
-                    sh->nabandoned * sizeof(uint64_t));
-    }
+    if (sh->nabandoned < NGX_RF_ZONE_ABANDONED) {
+        sh->abandoned[sh->nabandoned] = id;
+        ngx_memory_barrier();
+        sh->nabandoned++;
 
-    sh->abandoned[sh->nabandoned] = id;
-    sh->nabandoned++;
+    } else {
+
+        /* one by one, and none out of count: whoever is killed here loses the
+         * first one only */
+
+        for (i = 1; i < NGX_RF_ZONE_ABANDONED; i++) {
+            sh->abandoned[i - 1] = sh->abandoned[i];
+            ngx_memory_barrier();
+        }
+
+        sh->abandoned[i - 1] = id;
+    }
 
     ngx_rf_zone_unlock(zone);
 }

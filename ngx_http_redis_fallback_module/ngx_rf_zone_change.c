@@ -28,6 +28,8 @@ static void ngx_rf_zone_relink(ngx_rf_undo_t *u);
 static void ngx_rf_zone_free_new(ngx_rf_zone_t *zone, ngx_rf_undo_t *u);
 static void ngx_rf_zone_replace_value(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_type_e type, void *value);
+static void ngx_rf_zone_put_value(ngx_rf_entry_t *e, ngx_rf_type_e type,
+    void *value);
 static void ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
 static void ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
@@ -453,6 +455,11 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
     e->changes = saved->changes;
     e->last_change = saved->last_change;
 
+    e->log_version = saved->log_version;
+    e->logged = saved->logged;
+    e->acked = saved->acked;
+    e->log_odd = saved->log_odd;
+
     e->base = saved->base;
     e->base_expires = saved->base_expires;
     ngx_memcpy(e->base_sha1, saved->base_sha1, 20);
@@ -593,12 +600,30 @@ ngx_rf_zone_replace_value(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     zone->sh->live -= (type == NGX_RF_NONE);
 
-    e->value = value;
-    e->type = type;
-
-    ngx_memory_barrier();
+    ngx_rf_zone_put_value(e, type, value);
 
     ngx_rf_zone_free_value(zone, old_type, old);
+}
+
+
+/* a salvage finds a type only with its value, also where no undo log would put
+ * back what was half done */
+
+static void
+ngx_rf_zone_put_value(ngx_rf_entry_t *e, ngx_rf_type_e type, void *value)
+{
+    if (type == NGX_RF_NONE) {
+        e->type = type;
+        ngx_memory_barrier();
+        e->value = value;
+
+    } else {
+        e->value = value;
+        ngx_memory_barrier();
+        e->type = type;
+    }
+
+    ngx_memory_barrier();
 }
 
 
@@ -618,10 +643,7 @@ ngx_rf_zone_publish_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     sh->live += (type != NGX_RF_NONE);
     sh->live -= (e->type != NGX_RF_NONE);
 
-    e->value = value;
-    e->type = type;
-
-    ngx_memory_barrier();
+    ngx_rf_zone_put_value(e, type, value);
 
     if (old != NULL
         && (e->undo == 0 || sh->undo[e->undo - 1].saved.value != old))

@@ -37,6 +37,8 @@ void ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
  * is in that list it stays there.  unplace() takes it out of any */
 void ngx_rf_zone_place(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 void ngx_rf_zone_unplace(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* what was read before this is not news any more, whatever its key */
+void ngx_rf_zone_remember_all(ngx_rf_zone_t *zone);
 /* unlinks and frees */
 void ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* what an expired entry becomes; NULL: removed */

@@ -24,13 +24,11 @@ static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static ngx_int_t ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec, int64_t now);
-static void ngx_rf_zone_recalled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
-    ngx_rf_record_t *rec);
+static ngx_rf_entry_t *ngx_rf_zone_take_over(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_rf_record_t *rec, ngx_uint_t journaled);
 static void ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_int_t ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec);
-static ngx_int_t ngx_rf_zone_replace_changes(ngx_rf_zone_t *zone,
-    ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static ngx_rf_record_t *ngx_rf_zone_merged(ngx_rf_record_t *older,
     ngx_rf_record_t *newer);
 static ngx_uint_t ngx_rf_zone_as_changes(ngx_rf_record_t *rec,
@@ -144,43 +142,22 @@ static ngx_int_t
 ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, int64_t now)
 {
-    if (e != NULL) {
-
-        if (e->flying
+    if (e != NULL
+        && (e->flying
             || ((e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e))
-                && e->version >= rec->version))
-        {
-            return NGX_DECLINED;
-        }
-
-        if (e->pending != NGX_RF_CLEAN) {
-            /* an older line of the same key */
-            ngx_rf_zone_unpend_old(zone, e);
-        }
+                && e->version >= rec->version)))
+    {
+        return NGX_DECLINED;
     }
 
-    zone->urgent = 1;
-    e = ngx_rf_zone_take_in(zone, e, rec);
-    zone->urgent = 0;
+    /* "e" may have been made by an older line of the same key */
+
+    e = ngx_rf_zone_take_over(zone, e, rec, 1);
 
     if (e == NULL) {
         return NGX_RF_NEED_ROOM;
     }
 
-    ngx_rf_zone_recalled(zone, e, rec);
-
-    if (e->expire && e->expire <= now) {
-        ngx_rf_zone_expired(zone, e, now);
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_rf_zone_recalled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
-    ngx_rf_record_t *rec)
-{
     if (rec->filed && e->file_version == 0) {
         e->file_version = 1;
         (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
@@ -190,12 +167,66 @@ ngx_rf_zone_recalled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         zone->sh->journal_top = rec->version;
     }
 
-    e->logged = 1;
-    e->acked = 0;
-    e->log_version = rec->version;
-    e->log_odd = zone->sh->generation & 1;
-
     ngx_rf_zone_place(zone, e);
+
+    if (e->expire && e->expire <= now) {
+        ngx_rf_zone_expired(zone, e, now);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The record instead of what is pending in the entry, or in a new one; as a
+ * whole, also where the process is killed.  NULL: no room, all is as it was.
+ */
+
+static ngx_rf_entry_t *
+ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec, ngx_uint_t journaled)
+{
+    ngx_rf_zchange_t  *old;
+
+    if (ngx_rf_zone_begin_locked(zone, 1) != NGX_OK) {
+        return NULL;
+    }
+
+    old = NULL;
+
+    if (e != NULL) {
+        ngx_rf_zone_save(zone, e, 0);
+
+        if (e->pending != NGX_RF_CLEAN) {
+            old = e->changes;
+            ngx_rf_zone_unpend_old(zone, e);
+        }
+    }
+
+    e = ngx_rf_zone_take_in(zone, e, rec);
+
+    if (e == NULL) {
+        ngx_rf_zone_rollback_locked(zone);
+        return NULL;
+    }
+
+    if (journaled) {
+        e->logged = 1;
+        e->acked = 0;
+        e->log_version = rec->version;
+        e->log_odd = zone->sh->generation & 1;
+    }
+
+    if (e->changes == NULL) {
+        /* the commit frees them itself where there are none instead */
+        old = NULL;
+    }
+
+    ngx_rf_zone_commit_locked(zone);
+
+    ngx_rf_zone_free_changes(zone, old);
+
+    return e;
 }
 
 
@@ -260,7 +291,6 @@ static ngx_int_t
 ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
 {
-    ngx_int_t          rc;
     ngx_rf_record_t   *mine, *both;
     ngx_rf_zone_sh_t  *sh;
 
@@ -281,12 +311,16 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
         free(mine);
 
-        rc = both ? ngx_rf_zone_replace_changes(zone, e, both) : NGX_ERROR;
+        if (both == NULL) {
+            return NGX_ERROR;
+        }
+
+        e = ngx_rf_zone_take_over(zone, e, both, 0);
 
         free(both);
 
-        if (rc != NGX_OK) {
-            return rc;
+        if (e == NULL) {
+            return NGX_RF_NEED_ROOM;
         }
     }
 
@@ -300,38 +334,6 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     ngx_rf_zone_place(zone, e);
-
-    return NGX_OK;
-}
-
-
-/* a whole, or nothing */
-
-static ngx_int_t
-ngx_rf_zone_replace_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
-    ngx_rf_record_t *rec)
-{
-    ngx_rf_zchange_t  *old;
-
-    if (ngx_rf_zone_begin_locked(zone, 1) != NGX_OK) {
-        return NGX_RF_NEED_ROOM;
-    }
-
-    ngx_rf_zone_save(zone, e, 0);
-    old = e->changes;
-
-    ngx_rf_zone_unpend_old(zone, e);
-
-    if (ngx_rf_zone_take_in(zone, e, rec) == NULL) {
-        ngx_rf_zone_rollback_locked(zone);
-        return NGX_RF_NEED_ROOM;
-    }
-
-    ngx_rf_zone_commit_locked(zone);
-
-    /* the commit frees them only where there are none instead */
-
-    ngx_rf_zone_free_changes(zone, old);
 
     return NGX_OK;
 }

@@ -10,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_codec.h"
 #include "ngx_rf_zone.h"
 #include "ngx_rf_zone_internal.h"
 
@@ -144,11 +145,17 @@ ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
                 break;
             }
 
-            if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_on_disk(e)) {
+            if (e->pending == NGX_RF_CLEAN
+                && (!ngx_rf_zone_on_disk(e)
+                    || (e->file_version == 0 && e->writer == 0
+                        && !ngx_rf_zone_unacked(sh, e))))
+            {
                 continue;
             }
 
-            if (!ngx_rf_zone_valid_content(zone, e)) {
+            if (e->pending != NGX_RF_CLEAN
+                && !ngx_rf_zone_valid_content(zone, e))
+            {
                 (*lost)++;
                 continue;
             }
@@ -158,6 +165,16 @@ ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
             if (s == NULL) {
                 (*lost)++;
                 continue;
+            }
+
+            if (!ngx_rf_zone_on_disk(e) && sh->files
+                && (sh->spilled || sh->files_scan))
+            {
+                /* it may be the one that was just loaded from a file, which
+                 * is to go with it: a version that no entry has */
+
+                s->file_version = 1;
+                (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
             }
 
             s->next = list;
@@ -289,6 +306,7 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 static ngx_rf_salvage_t *
 ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
+    ngx_rf_record_t    remove;
     ngx_rf_salvage_t  *s;
 
     s = malloc(sizeof(ngx_rf_salvage_t));
@@ -296,14 +314,28 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return NULL;
     }
 
-    s->record = ngx_rf_zone_record(zone, e);
+    if (e->pending == NGX_RF_CLEAN) {
+
+        /* what it was for is its file: the value may be half gone */
+
+        ngx_memzero(&remove, sizeof(ngx_rf_record_t));
+
+        remove.key.data = e->key;
+        remove.key.len = e->key_len;
+        remove.version = e->version;
+        remove.remove = 1;
+
+        s->record = ngx_rf_codec_clone(&remove);
+
+    } else {
+        s->record = ngx_rf_zone_record(zone, e);
+    }
 
     if (s->record == NULL) {
         free(s);
         return NULL;
     }
 
-    s->record->remove = (e->pending == NGX_RF_CLEAN);
     s->file_version = e->file_version;
     s->log_version = e->log_version;
     s->writer = e->writer;
@@ -350,6 +382,11 @@ ngx_rf_zone_rebuild(ngx_rf_zone_t *zone)
 
     ngx_rf_zone_reset(sh);
     ngx_rf_zone_log_ctx(zone);
+
+    /* clean entries are gone, and with them what they said of their keys:
+     * what was read before this is not to be learned */
+
+    ngx_rf_zone_remember_all(zone);
 
     sh->rebuilds++;
 }
