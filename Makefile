@@ -10,6 +10,7 @@ JOBS     ?= $(shell nproc)
 SOAK     ?= 600
 FUZZ     ?= 1000000
 COMMANDS ?= 200000
+POWER    ?= 600
 
 ifeq ($(origin CC),default)
 CC        = gcc
@@ -84,9 +85,9 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
             -C $(SRC) -f objs/Makefile
 
 
-.PHONY: all build module tool help deps run test test-unit test-client \
-        test-tool test-nginx test-outage test-upstash check layers format matrix bench soak \
-        differential clean FORCE
+.PHONY: all build module tool help deps run test tests test-unit test-client \
+        test-tool test-nginx test-outage test-upstash check layers format \
+        matrix bench soak differential power-cut clean FORCE
 
 all: build
 
@@ -136,6 +137,8 @@ help:
 	@echo 'make soak         10 minutes of load and outages; SOAK=seconds'
 	@echo 'make differential 200,000 random commands, nginx against Redis;'
 	@echo '                  SEED=n COMMANDS=n'
+	@echo 'make power-cut    10 minutes of power cuts and what is found after them;'
+	@echo '                  POWER=seconds SEED=n'
 	@echo 'make fuzz         FUZZ=executions of each of t/fuzz/; some:'
 	@echo '                  TARGETS="resp codec"'
 	@echo 'make fuzz-short   the same in half a minute'
@@ -202,11 +205,19 @@ $(TOOL): $(MODULE) $(TOOL_SRC)
 deps:
 	@scripts/deps
 
-run: build
+# installs what is missing before it builds
+
+run:
+	@scripts/deps --run
+	@$(MAKE) --no-print-directory build
 	@BUILD=$(BUILD) RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN) \
 	    scripts/run
 
-test: test-unit test-client test-tool test-nginx test-outage
+test:
+	@scripts/deps --test
+	@$(MAKE) --no-print-directory tests
+
+tests: test-unit test-client test-tool test-nginx test-outage
 	@$(PROVE) t/upstash/run.t
 
 test-unit: build
@@ -266,6 +277,13 @@ differential: build
 	@scripts/deps --check
 	@SEED=$(SEED) COMMANDS=$(COMMANDS) \
 	    $(PROVE) -v t/differential/differential.pl
+
+# a half of the time for the rooms, a half for all of nginx
+
+power-cut: build
+	@scripts/deps --check
+	@POWER_CUT=$$(($(POWER) / 2)) POWER_SEED=$(or $(SEED),$$RANDOM) \
+	    $(PROVE) -v t/outage/power-cut.t t/outage/power-cut-nginx.t
 
 fuzz:
 	@scripts/fuzz run $(FUZZ) $(TARGETS)

@@ -246,7 +246,8 @@ struct ngx_rf_record_s {
                                            the key, the value holds its base */
     unsigned              remove:1;     /* disk: remove the file instead;
                                            journal: an acknowledgement */
-    unsigned              filed:1;      /* journal: the key has a file, too */
+    unsigned              filed:1;      /* journal: the key has a file, too;
+                                           disk: it is there, synced or not */
     unsigned              foreign:1;    /* written by go-redis-fallback */
 
     ngx_int_t             status;       /* disk: NGX_OK or NGX_ERROR */

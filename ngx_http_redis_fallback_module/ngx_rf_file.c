@@ -181,6 +181,7 @@ ngx_rf_file_batch_create(ngx_rf_file_batch_t *batch, ngx_rf_file_conf_t *conf,
         rec->status = NGX_OK;
         rec->err = 0;
         rec->failed = NULL;
+        rec->filed = 0;
 
         item->rec = rec;
         item->staged = 0;
@@ -317,12 +318,12 @@ ngx_rf_file_item_commit(ngx_rf_file_batch_t *batch, ngx_rf_file_item_t *item)
         err = ngx_errno;
 
         if (failed == NULL) {
-            ngx_rf_file_batch_touch(batch, chain.fd[chain.n]);
 
-            for (i = 0; i < chain.n; i++) {
-                if (chain.made & ((ngx_uint_t) 1 << i)) {
-                    ngx_rf_file_batch_touch(batch, chain.fd[i]);
-                }
+            /* also those that were there: whoever made them may not have
+             * synced their names yet, or have failed to */
+
+            for (i = 0; i <= chain.n; i++) {
+                ngx_rf_file_batch_touch(batch, chain.fd[i]);
             }
 
         } else if (chain.made) {
@@ -365,6 +366,7 @@ ngx_rf_file_item_rename(ngx_rf_file_batch_t *batch, ngx_rf_file_item_t *item,
     }
 
     item->staged = 0;
+    item->rec->filed = 1;
     batch->wrote += fresh;
 
     return NULL;

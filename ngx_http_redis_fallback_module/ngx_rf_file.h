@@ -40,9 +40,10 @@ typedef struct {
 /*
  * Writes the records (removes the files of those with "remove") and makes all
  * of it durable.  Sets status, err and failed of each; returns the number of
- * records that failed and the first error in *error.  Emptied directories of
- * removed files are removed too.  "wrote" and "removed" count files that are
- * new and files that are gone.
+ * records that failed and the first error in *error.  One that failed may be
+ * in its file all the same, not synced, which "filed" says then.  Emptied
+ * directories of removed files are removed too.  "wrote" and "removed" count
+ * files that are new and files that are gone.
  */
 ngx_uint_t ngx_rf_file_write_thread(ngx_rf_file_conf_t *conf,
     ngx_rf_record_t *list, ngx_uint_t *wrote, ngx_uint_t *removed,

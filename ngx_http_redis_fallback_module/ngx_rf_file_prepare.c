@@ -22,6 +22,8 @@ typedef struct {
 
 static ngx_int_t ngx_rf_file_prepare_path(ngx_rf_file_conf_t *conf,
     ngx_rf_file_error_t *error);
+static ngx_int_t ngx_rf_file_prepare_make(char *path, char **first);
+static ngx_int_t ngx_rf_file_prepare_sync(char *path, char *first);
 static ngx_int_t ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf,
     ngx_fd_t base, uid_t uid, gid_t gid, ngx_rf_file_error_t *error);
 static void ngx_rf_file_prepare_spare(ngx_rf_file_root_t *root, uid_t uid,
@@ -87,15 +89,9 @@ ngx_rf_file_prepare(ngx_rf_file_conf_t *conf, uid_t uid, gid_t gid,
 static ngx_int_t
 ngx_rf_file_prepare_path(ngx_rf_file_conf_t *conf, ngx_rf_file_error_t *error)
 {
-    u_char     *path, *p;
-    ngx_err_t   err;
-    ngx_int_t   rc;
-
-    if (mkdir((char *) conf->path.data, NGX_RF_FILE_DIR_MODE) == 0
-        || ngx_errno == NGX_EEXIST)
-    {
-        return NGX_OK;
-    }
+    char        *path, *first;
+    ngx_int_t    rc;
+    const char  *what;
 
     path = malloc(conf->path.len + 1);
     if (path == NULL) {
@@ -106,6 +102,39 @@ ngx_rf_file_prepare_path(ngx_rf_file_conf_t *conf, ngx_rf_file_error_t *error)
     ngx_memcpy(path, conf->path.data, conf->path.len);
     path[conf->path.len] = '\0';
 
+    what = "mkdir()";
+    rc = ngx_rf_file_prepare_make(path, &first);
+
+    if (rc == NGX_OK) {
+        what = "fsync()";
+        rc = ngx_rf_file_prepare_sync(path, first);
+    }
+
+    if (rc != NGX_OK) {
+        ngx_rf_file_fail(error, conf, ngx_errno, what, "");
+    }
+
+    free(path);
+
+    return rc;
+}
+
+
+/* *first: behind the name of the uppermost directory that was made */
+
+static ngx_int_t
+ngx_rf_file_prepare_make(char *path, char **first)
+{
+    char       *p;
+    ngx_err_t   err;
+    ngx_int_t   rc;
+
+    *first = path + ngx_strlen(path);
+
+    if (mkdir(path, NGX_RF_FILE_DIR_MODE) == 0 || ngx_errno == NGX_EEXIST) {
+        return NGX_OK;
+    }
+
     rc = NGX_OK;
 
     for (p = path + 1; rc == NGX_OK && *p; p++) {
@@ -115,12 +144,15 @@ ngx_rf_file_prepare_path(ngx_rf_file_conf_t *conf, ngx_rf_file_error_t *error)
 
         *p = '\0';
 
-        if (mkdir((char *) path, 0755) != 0 && ngx_errno != NGX_EEXIST) {
+        if (mkdir(path, 0755) == 0) {
+            *first = ngx_min(*first, p);
+
+        } else if (ngx_errno != NGX_EEXIST) {
 
             /* where one may not write, what is above may exist all the same */
             err = ngx_errno;
 
-            if (access((char *) path, F_OK) != 0) {
+            if (access(path, F_OK) != 0) {
                 ngx_set_errno(err);
                 rc = NGX_ERROR;
             }
@@ -129,20 +161,59 @@ ngx_rf_file_prepare_path(ngx_rf_file_conf_t *conf, ngx_rf_file_error_t *error)
         *p = '/';
     }
 
-    if (rc == NGX_OK
-        && mkdir((char *) path, NGX_RF_FILE_DIR_MODE) != 0
+    if (rc == NGX_OK && mkdir(path, NGX_RF_FILE_DIR_MODE) != 0
         && ngx_errno != NGX_EEXIST)
     {
         rc = NGX_ERROR;
     }
 
-    if (rc != NGX_OK) {
-        ngx_rf_file_fail(error, conf, ngx_errno, "mkdir()", "");
-    }
-
-    free(path);
-
     return rc;
+}
+
+
+/*
+ * Without their names, all that is below would be lost when the host crashes.
+ * That of {path} is synced even if it was there: whoever made it may not have
+ * come to this.  What cannot be opened is not ours to have changed.
+ */
+
+static ngx_int_t
+ngx_rf_file_prepare_sync(char *path, char *first)
+{
+    char       *p;
+    ngx_fd_t    fd;
+    ngx_err_t   err;
+    ngx_int_t   rc;
+
+    do {
+        p = strrchr(path, '/');
+
+        if (p == NULL) {
+            break;
+        }
+
+        *p = '\0';
+
+        fd = open(p == path ? "/" : path,
+                  O_RDONLY|O_DIRECTORY|O_NONBLOCK|O_CLOEXEC);
+
+        if (fd == NGX_INVALID_FILE) {
+            continue;
+        }
+
+        rc = ngx_rf_file_dir_sync(fd);
+
+        err = ngx_errno;
+        close(fd);
+
+        if (rc != NGX_OK) {
+            ngx_set_errno(err);
+            return NGX_ERROR;
+        }
+
+    } while (p >= first);
+
+    return NGX_OK;
 }
 
 

@@ -394,6 +394,9 @@ ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd, ngx_rf_file_conf_t *conf,
     if (jd->dir != NGX_INVALID_FILE) {
         close(jd->dir);
 
+        /* or the next one would take it for durable */
+        (void) unlinkat(jd->root.db, NGX_RF_JOURNAL_DIR, AT_REMOVEDIR);
+
     } else if (err == NGX_ENOENT && !create) {
         ngx_rf_file_root_close(&jd->root);
         return NGX_DECLINED;

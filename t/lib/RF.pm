@@ -1257,8 +1257,11 @@ sub start {
     $self->write_conf;
     unlink "$self->{dir}/nginx.pid";
 
-    $self->{pid} = RF::spawn('nginx', "$self->{dir}/stderr.log",
-        { RF::sanitizer_env($self->{dir}) }, $self->argv);
+    my %env = RF::sanitizer_env($self->{dir});
+    %env = (%env, $self->{shim}->env(%env)) if $self->{shim};
+
+    $self->{pid} = RF::spawn('nginx', "$self->{dir}/stderr.log", \%env,
+                             $self->argv);
 
     my $up = RF::wait_for(sub {
         return -1 if RF::reaped($self->{pid});
