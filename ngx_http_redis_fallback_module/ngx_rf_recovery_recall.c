@@ -7,8 +7,8 @@
  * read.  Of another instance's path the files are looked through as well.  Keys
  * that were changed there and here are held back until all is read: then the
  * newest of their records, if it is not done with, is merged with what was
- * changed here.  Other keys' files are left for the walk.  Only then is the path
- * ours.
+ * changed here.  Other keys' files are left for the walk.  Only then is the
+ * path ours.
  */
 
 #include <ngx_config.h>

@@ -624,9 +624,9 @@ ngx_rf_work_hurry(ngx_rf_work_t *w)
 
 
 /*
- * The disk did not learn it in time.  A command that needs to know nothing of what
- * was before makes the key pending once more: its file will be written over,
- * and the replay has one key more.
+ * The disk did not learn it in time.  A command that needs to know nothing of
+ * what was before makes the key pending once more: what the disk has of it is
+ * older then, and the replay has one key more.
  */
 
 static ngx_int_t

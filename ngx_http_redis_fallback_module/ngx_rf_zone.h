@@ -661,7 +661,8 @@ void ngx_rf_zone_reclaim(ngx_rf_zone_t *zone);
 ngx_int_t ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key,
     uint64_t version);
 
-/* of a clean entry: whether the disk has what would be replayed after a crash */
+/* of a clean entry: whether the disk has what would be replayed after a
+ * crash */
 ngx_uint_t ngx_rf_zone_unacked(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 
 /* moves the key's disk work to the head of its list, and of this process' if

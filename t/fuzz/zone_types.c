@@ -240,7 +240,8 @@ zt_event(zt_t *t, zt_event_pt event)
 
     if (t->kill
         && (event == zt_replay || event == zt_replayed || event == zt_flushed
-            || event == zt_logged || event == zt_learn || event == zt_forget || event == zt_load))
+            || event == zt_logged || event == zt_learn || event == zt_forget
+            || event == zt_load))
     {
         zt_event_killed(t, event, leading);
 
