@@ -168,6 +168,7 @@ ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
 
     if (failed == 0) {
         flush->retry = 0;
+        flush->took = (sh->disk_failed != 0);
         ngx_rf_flush_well(flush, &sh->files_failed);
         return;
     }
@@ -242,6 +243,20 @@ ngx_rf_flush_well(ngx_rf_flush_t *flush, ngx_atomic_t *failed)
                       "redis_fallback store \"%V\": writing to \"%V\" works "
                       "again", &flush->zone->name, &flush->conf->path);
     }
+}
+
+
+void
+ngx_rf_flush_settled(ngx_rf_flush_t *flush)
+{
+    if (!flush->took) {
+        /* it is not known to be well: nothing needs it any more */
+        flush->zone->sh->disk_failed = 0;
+        return;
+    }
+
+    flush->took = 0;
+    ngx_rf_flush_well(flush, &flush->zone->sh->disk_failed);
 }
 
 

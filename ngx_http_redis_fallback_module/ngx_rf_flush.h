@@ -63,6 +63,8 @@ typedef struct {
     unsigned              hurry:1;      /* the next batches are small: somebody
                                            waits for the first of the list */
     unsigned              urgent:1;     /* memory waits for them */
+    unsigned              took:1;       /* they were written while the journal
+                                           was failing */
 } ngx_rf_flush_t;
 
 
@@ -89,6 +91,10 @@ ngx_int_t ngx_rf_flush_start(ngx_rf_flush_t *flush);
 /* at exit, blocking: all to the journal, and to files what can be written in a
  * moment; the number of records that are in neither */
 ngx_uint_t ngx_rf_flush_exit(ngx_rf_flush_t *flush);
+
+/* the journal was failing, and has nothing to take any more: files have it, or
+ * it is done with */
+void ngx_rf_flush_settled(ngx_rf_flush_t *flush);
 
 /* one log line for an error that came home from ngx_rf_file */
 void ngx_rf_flush_log_error(ngx_rf_flush_t *flush, ngx_uint_t level,

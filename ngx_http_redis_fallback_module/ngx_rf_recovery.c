@@ -382,7 +382,7 @@ ngx_rf_recovery_journal(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
 
         if (sh->disk_failed && sh->nlogging == 0) {
             /* nothing is left to be tried: the next write tells */
-            sh->disk_failed = 0;
+            ngx_rf_flush_settled(r->conf.flush);
         }
 
         return;

@@ -58,6 +58,13 @@ ngx_rf_store_recall(ngx_rf_store_t *store)
 
     (void) ngx_atomic_fetch_add(&sh->stat.quarantined, rd.damaged);
 
+    if (rd.unknown) {
+        ngx_log_error(NGX_LOG_CRIT, store->cycle->log, 0,
+                      "redis_fallback store \"%V\": %ui lines of the journal "
+                      "are not understood and left out", &store->conf.name,
+                      rd.unknown);
+    }
+
     if (rd.unread) {
         rc = NGX_ERROR;
     }

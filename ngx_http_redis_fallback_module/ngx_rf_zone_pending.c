@@ -269,6 +269,13 @@ ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
              * that outlives the entry */
             e->version = ++sh->seq;
         }
+
+    } else if (rec->filed && e->file_version == 0) {
+
+        /* renamed, but not synced: it may be there */
+
+        e->file_version = 1;
+        (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
     }
 
     ngx_rf_zone_release(zone, e);

@@ -107,6 +107,8 @@ sub scenario {
 
     $shim->clear;
     ok(wait_for(sub { $write->() == 204 }, 5), "$name: it heals");
+    ok(wait_for(sub { substr($t->nginx->log, $seen) =~ /works again/ }),
+       "$name: says so");
 
     $refused = undef;
     $write->() for 1 .. 30;
