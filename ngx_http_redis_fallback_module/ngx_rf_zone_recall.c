@@ -283,14 +283,15 @@ ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
 
 
 /*
- * The record is another instance's, and older: what was changed here comes on
- * top of it.
+ * The record is another instance's.  What was changed later comes on top; a
+ * replacement leaves nothing of what was before.
  */
 
 static ngx_int_t
 ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
 {
+    ngx_uint_t         later;
     ngx_rf_record_t   *mine, *both;
     ngx_rf_zone_sh_t  *sh;
 
@@ -304,10 +305,25 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         sh->seq = rec->version;
     }
 
-    if (e->pending == NGX_RF_DELTA) {
+    later = (rec->changed > e->changed);
+
+    if (e->pending == NGX_RF_DELTA || later) {
 
         mine = ngx_rf_zone_record(zone, e);
-        both = mine ? ngx_rf_zone_merged(rec, mine) : NULL;
+
+        if (mine == NULL) {
+            both = NULL;
+
+        } else if (later && rec->pending == NGX_RF_REPLACE) {
+            both = ngx_rf_codec_clone(rec);
+
+        } else if (mine->pending == NGX_RF_REPLACE) {
+            both = ngx_rf_zone_merged(mine, rec);
+
+        } else {
+            /* in this order, so that what was sent of it comes first */
+            both = ngx_rf_zone_merged(rec, mine);
+        }
 
         free(mine);
 
@@ -373,6 +389,9 @@ ngx_rf_zone_merged(ngx_rf_record_t *older, ngx_rf_record_t *newer)
 
         } else {
             n = ngx_rf_zone_as_changes(older, changes, args, text);
+
+            both.id = 0;
+            both.nsent = 0;
         }
 
         ngx_memcpy(changes + n, newer->changes,

@@ -237,7 +237,8 @@ sub special {
 
     rmdir "$base/tmp" or die "tmp: $!\n";
     RF::spew("$base/tmp", 'a file');
-    mkdir "$base/mark";
+    unlink "$base/mark";
+    mkdir "$base/mark" or die "mark: $!\n";
 
     is($t->put('a', 'one')->{status}, 204, "$name: a write");
     ok(wait_for(sub { $t->nginx->log =~ /\[crit\] .*tmp/ }),
