@@ -46,6 +46,16 @@ typedef struct {
     ngx_msec_t            log_took;     /* until it was, the last time */
     unsigned              log_more:1;   /* and what is in our own */
 
+    ngx_event_t           gather;       /* before a batch, see
+                                           ngx_rf_flush_gather() */
+    uint64_t              gather_end;   /* us, of the monotonic clock */
+    ngx_uint_t            gather_want;  /* keys; 0: no need to wait */
+    ngx_uint_t            gather_seen;
+    ngx_uint_t            gather_skip;  /* batches before it is tried again */
+    uint64_t              log_start;    /* us, of the last batch */
+    uint64_t              log_us;       /* that it took */
+    ngx_uint_t            log_n;        /* its records */
+
     unsigned              turning:1;    /* the base is being written */
     unsigned              turn_again:1; /* buckets before "at" need another
                                            look */

@@ -9,6 +9,9 @@
  *     rest goes;
  *   - what is still needed takes more than that: the journal is full, files
  *     take what is pending, and the journal needs what is in files no more;
+ *   - clients that wait for a batch come back while the next one is under way
+ *     with the others: each batch would have half of them.  So a worker looks a
+ *     few times whether they come, for less than half of what a batch takes;
  *   - nginx dies while segments are removed: they became garbage in one step
  *     before, by the base in the new one's head.
  */
@@ -25,6 +28,13 @@
 #define NGX_RF_FLUSH_LOG_RECORDS  1024
 #define NGX_RF_FLUSH_LOG_BYTES    (4 * 1024 * 1024)
 
+/* us that a batch waits for others to join, at most; how many of those that the
+ * last one had make it worth it; and where they did not come, batches until
+ * that is tried again */
+#define NGX_RF_FLUSH_GATHER       1000
+#define NGX_RF_FLUSH_GATHER_LEAST 4
+#define NGX_RF_FLUSH_GATHER_SKIP  32
+
 /* batches of entries that turned out to need nothing, at a time */
 #define NGX_RF_FLUSH_LOOKS        16
 
@@ -34,6 +44,9 @@
 
 static ngx_int_t ngx_rf_flush_log_batch(ngx_rf_flush_t *flush,
     ngx_uint_t all);
+static ngx_int_t ngx_rf_flush_gather(ngx_rf_flush_t *flush);
+static void ngx_rf_flush_gathered(ngx_event_t *ev);
+static uint64_t ngx_rf_flush_us(void);
 static ngx_uint_t ngx_rf_flush_full(ngx_rf_flush_t *flush);
 static void ngx_rf_flush_log_done(ngx_rf_disk_job_t *job);
 static void ngx_rf_flush_log_result(ngx_rf_flush_t *flush,
@@ -83,7 +96,82 @@ ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
         return ngx_rf_flush_start(flush);
     }
 
+    if (!all && ngx_rf_flush_gather(flush) == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
     return ngx_rf_flush_log_batch(flush, all);
+}
+
+
+/* NGX_AGAIN: in a turn of the event loop or two, when others may have come */
+
+static ngx_int_t
+ngx_rf_flush_gather(ngx_rf_flush_t *flush)
+{
+    if (flush->gather.posted) {
+        return NGX_AGAIN;
+    }
+
+    if (flush->gather_want == 0
+        || flush->zone->sh->nunlogged >= flush->gather_want)
+    {
+        return NGX_OK;
+    }
+
+    if (flush->gather_skip) {
+        flush->gather_skip--;
+        return NGX_OK;
+    }
+
+    flush->gather_end = ngx_rf_flush_us()
+                        + ngx_min(flush->log_us / 2, NGX_RF_FLUSH_GATHER);
+    flush->gather_seen = flush->zone->sh->nunlogged;
+
+    flush->gather.handler = ngx_rf_flush_gathered;
+    flush->gather.data = flush;
+    flush->gather.log = flush->log;
+
+    ngx_post_event(&flush->gather, &ngx_posted_next_events);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_rf_flush_gathered(ngx_event_t *ev)
+{
+    ngx_uint_t       n;
+    ngx_rf_flush_t  *flush;
+
+    flush = ev->data;
+    n = flush->zone->sh->nunlogged;
+
+    if (n < flush->gather_want && ngx_rf_flush_us() < flush->gather_end) {
+        ngx_post_event(ev, &ngx_posted_next_events);
+        return;
+    }
+
+    if (n < flush->gather_seen + flush->gather_want / 4) {
+        flush->gather_skip = NGX_RF_FLUSH_GATHER_SKIP;
+    }
+
+    flush->gather_want = 0;
+
+    if (!ngx_rf_disk_logging(flush->disk)) {
+        (void) ngx_rf_flush_log_batch(flush, 0);
+    }
+}
+
+
+static uint64_t
+ngx_rf_flush_us(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 
@@ -147,6 +235,8 @@ ngx_rf_flush_log_batch(ngx_rf_flush_t *flush, ngx_uint_t all)
     }
 
     flush->log_left -= ngx_min(flush->log_left, n);
+    flush->log_n = n;
+    flush->log_start = ngx_rf_flush_us();
 
     ngx_rf_flush_head(&batch, &log);
     batch.records = list;
@@ -194,8 +284,17 @@ ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
         flush->log_took = ngx_current_msec - flush->log_began;
     }
 
-    if (job->rc == NGX_OK && (flush->log_left || flush->log_more)) {
-        (void) ngx_rf_flush_log_batch(flush, flush->log_left != 0);
+    /* those of this batch are answered now, and may come back */
+
+    flush->log_us = ngx_rf_flush_us() - flush->log_start;
+    flush->gather_want = flush->log_n < NGX_RF_FLUSH_GATHER_LEAST
+                         ? 0 : flush->log_n + flush->zone->sh->nunlogged;
+
+    if (job->rc == NGX_OK && flush->log_left) {
+        (void) ngx_rf_flush_log_batch(flush, 1);
+
+    } else if (job->rc == NGX_OK && flush->log_more) {
+        (void) ngx_rf_flush_log(flush, 0);
     }
 
     if (flush->handler) {
@@ -240,6 +339,10 @@ ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
     ngx_rf_zone_log_t        log;
     ngx_rf_file_error_t      error;
     ngx_rf_journal_batch_t   batch;
+
+    if (flush->gather.posted) {
+        ngx_delete_posted_event(&flush->gather);
+    }
 
     for (i = 0; flush->zone->sh->nunlogged && i < NGX_RF_FLUSH_LOOKS; /**/ ) {
 
