@@ -60,7 +60,8 @@ sub new {
 
     my $self = bless {
         quiet => 4, %opt, active => {}, count => {}, zone => 0,
-        events => { map { $_ => [] } qw(lossy wipes twice kills) },
+        events => { map { $_ => [] } qw(lossy wipes twice kills
+                                       resized) },
     }, $class;
 
     $self->{names} = [ grep { $self->possible($_) } sort keys %faults ];
@@ -445,6 +446,7 @@ sub resize {
     my ($self) = @_;
 
     $self->{zone} = 1 - $self->{zone};
+    push @{ $self->{events}{resized} }, RF::now();
     $self->{nginx}->reload(http => $self->{zones}[ $self->{zone} ])
         or $self->tell('the reload was refused');
 }

@@ -7,7 +7,8 @@ package ChaosModel;
 # An operation has an outcome:
 #
 #     ack       a 2xx with a result: it has happened
-#     refused   it has not
+#     refused   it has not.  All these commands work in every mode, so only
+#               at a reload that makes a new zone may that be
 #     unsure    5xx: it may have happened, but not after what its client does
 #               next: who gave it up must not let it come later
 #     broken    the connection broke, since nginx was killed: it may have
@@ -44,6 +45,8 @@ package ChaosModel;
 #             not acknowledged may be on disk
 #     away    [from, to] pairs at which Redis was asked: between two of these
 #             memory must know what it has acknowledged
+#     resized time: a reload made a new zone.  Until they have gone, workers of
+#             the old one refuse what they could only change there
 
 use strict;
 use warnings;
@@ -54,6 +57,7 @@ my $json = JSON::PP->new->ascii->allow_nonref;
 
 our $SUBSETS = 100_000;         # sums that are tried one by one
 our $NEVER = 9e15;
+our $OLD = 20;                  # seconds that old workers may take to go
 
 
 sub new {
@@ -61,7 +65,7 @@ sub new {
 
     my $self = bless {
         ops => [], bad => [], count => {}, answers => {},
-        map { $_ => $opt{$_} || [] } qw(lossy wipes twice kills away),
+        map { $_ => $opt{$_} || [] } qw(lossy wipes twice kills away resized),
     }, $class;
 
     return $self;
@@ -144,7 +148,11 @@ sub check {
         $self->tally($op) if $op->{client};
         $self->wrong($op->{effects}[0][1], undef,
                      "an answer that should not be: $op->{status} "
-                     . ($op->{error} // '')) if $op->{outcome} eq 'bad';
+                     . ($op->{error} // ''))
+            if $op->{outcome} eq 'bad'
+               || $op->{outcome} eq 'refused'
+                  && !grep { $op->{got} > $_ && $op->{sent} < $_ + $OLD }
+                           @{ $self->{resized} };
     }
 
     for my $key (sort keys %{ $self->{keys} }) {

@@ -5,9 +5,9 @@
 # network, nginx and the disk fail at random, one or two at a time.  Then all
 # is mended, and what Redis holds is compared with the log.
 #
-#     perl t/chaos/chaos.pl           or: make chaos SECONDS=300 SEED=7
+#     make chaos SECONDS=300 SEED=7       or: perl t/chaos/chaos.pl with
 #
-#     SECONDS=60          of load, or HOURS=n
+#     CHAOS_SECONDS=60    of load, or HOURS=n
 #     SEED=n              of all that is random; printed.  An episode of at
 #                         most five minutes has servers, configuration and
 #                         faults of its own, by SEED, SEED + 1, ...  Moments
@@ -63,7 +63,7 @@ use ChaosProxy;
 my $EPISODE = 300;
 my $SHOWN = 5;                  # violations of a round that are told in full
 
-my $seconds = $ENV{HOURS} ? $ENV{HOURS} * 3600 : $ENV{SECONDS} || 60;
+my $seconds = $ENV{HOURS} ? $ENV{HOURS} * 3600 : $ENV{CHAOS_SECONDS} || 60;
 my $first = $ENV{SEED} || int(RF::now() * 1000) % 1_000_000;
 my $clients = $ENV{CHAOS_CLIENTS} || 8;
 my $pause = $ENV{CHAOS_PAUSE} || 12;
