@@ -37,7 +37,9 @@ package ChaosModel;
 #     lossy   [from, to]: what was acknowledged then and not by Redis may be
 #             lost (all of nginx was killed, durability memory)
 #     wipes   [killed, started]: Redis lost its data.  What memory holds is
-#             written back.  So a register has what it had, or nothing
+#             written back.  So a register has what it had, or nothing.  What
+#             changes nothing by what memory knows is not told to Redis, so
+#             after this it may be lost
 #     twice   time: all of nginx was killed while it told Redis what it had
 #             missed; what adds may be applied again.  Absent where the
 #             module promises better
@@ -330,7 +332,12 @@ sub check_register {
         my $happened = $self->happened($op);
         next if defined $happened && !$happened;
 
-        if ($happened) {
+        if ($happened && @{ $self->{wipes} } && $op->{tier} ne 'redis'
+            && same($step->{value}, $state->{sure}))
+        {
+            push @{ $state->{maybe} }, $step->{value};
+
+        } elsif ($happened) {
             @$state{qw(sure maybe wrote)} = ($step->{value}, [], $op);
 
         } elsif ($op->{outcome} eq 'broken') {
