@@ -42,6 +42,7 @@ my %faults = (
     'network reset'   => [ 'net',   3, 0,   \&reset ],
     'network stalled' => [ 'net',   3, 3,   \&stall,        \&pass ],
     'replies lost'    => [ 'net',   4, 2,   \&mute,         \&lose ],
+    'replay torn'     => [ 'net',   5, 2,   \&cut,          \&tear ],
     'worker killed'   => [ 'nginx', 4, 0,   \&kill_worker ],
     'worker frozen'   => [ 'nginx', 2, 3,   \&freeze_worker, \&thaw_worker ],
     'nginx killed'    => [ 'nginx', 4, 1.5, \&kill_nginx,   \&start_nginx ],
@@ -329,6 +330,11 @@ sub mute  { $_[0]{proxy}->say('mute'); delete $_[0]{killed} }
 # not see to it that it does not
 
 sub pass { $_[0]{proxy}->say($_[0]{killed} ? 'drop' : 'pass') }
+
+
+# Redis does what it missed, and nobody hears of it
+
+sub tear { $_[0]{proxy}->say('tear ' . (1 + int rand 4)) }
 
 
 sub lose {

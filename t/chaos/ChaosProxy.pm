@@ -10,6 +10,9 @@ package ChaosProxy;
 #     reset       connections are reset, new ones go through
 #     stall       nothing goes through; what is on its way stays so
 #     mute        commands go through, replies do not
+#     tear N      pass; but where a script was sent to Redis, which is what
+#                 tells it what it missed, the connection is reset as soon as
+#                 the reply comes, N times
 #     drop        pass; what was on its way on a connection that nginx has
 #                 closed meanwhile is lost.  After pass it arrives late
 #
@@ -164,6 +167,7 @@ sub turn {
         $mode = 'pass';
     }
 
+    $self->{tear} = $mode =~ /^tear (\d+)/ ? $1 : 0;
     $self->{mode} = $mode;
 }
 
@@ -205,6 +209,17 @@ sub pump {
                     length $side->{peer}{out};
 
     return if !defined $n && ($!{EAGAIN} || $!{EINTR});
+
+    if ($n && $self->{tear}) {
+        $side->{peer}{torn} ||= $side->{peer}{out} =~ /\r\nEVAL(?:SHA)?\r\n/
+            if $side->{client};
+
+        if ($side->{torn}) {
+            $self->{tear}--;
+            return $self->end($side, 1);
+        }
+    }
+
     return $self->flush($side->{peer}) if $n;
 
     # the rest is passed on before the other side is closed
