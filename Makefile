@@ -87,7 +87,7 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
 
 .PHONY: all build module tool help deps run test tests test-unit test-client \
         test-tool test-nginx test-outage test-upstash check layers format \
-        matrix bench soak differential power-cut clean FORCE
+        matrix bench soak chaos differential power-cut clean FORCE
 
 all: build
 
@@ -135,6 +135,9 @@ help:
 	@echo 'make matrix       all supported nginx, hiredis and compilers'
 	@echo 'make bench        CPU time per request, bench/'
 	@echo 'make soak         10 minutes of load and outages; SOAK=seconds'
+	@echo 'make chaos        all fails at random, and what Redis holds in the'
+	@echo '                  end is compared with what was acknowledged;'
+	@echo '                  SECONDS=n or HOURS=n, SEED=n'
 	@echo 'make differential 200,000 random commands, nginx against Redis;'
 	@echo '                  SEED=n COMMANDS=n'
 	@echo 'make power-cut    10 minutes of power cuts and what is found after them;'
@@ -272,6 +275,11 @@ bench: build
 soak: build
 	@scripts/deps --check
 	@SOAK_SECONDS=$(SOAK) $(PROVE) -v t/soak/soak.pl
+
+chaos: build
+	@scripts/deps --check
+	@CHAOS_SECONDS=$(SECONDS) HOURS=$(HOURS) SEED=$(SEED) \
+	    $(PROVE) -v t/chaos/model.t t/chaos/chaos.pl
 
 differential: build
 	@scripts/deps --check
