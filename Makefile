@@ -140,7 +140,7 @@ help:
 	@echo '                  SECONDS=n or HOURS=n, SEED=n'
 	@echo 'make differential 200,000 random commands, nginx against Redis;'
 	@echo '                  SEED=n COMMANDS=n'
-	@echo 'make power-cut    10 minutes of power cuts and what is found after them;'
+	@echo 'make power-cut    10 minutes of power cuts, and what is there then;'
 	@echo '                  POWER=seconds SEED=n'
 	@echo 'make fuzz         FUZZ=executions of each of t/fuzz/; some:'
 	@echo '                  TARGETS="resp codec"'

@@ -92,7 +92,8 @@ ngx_int_t ngx_rf_file_quarantine_thread(ngx_rf_file_conf_t *conf,
 
 /* the end of a recovery: records with a version up to the mark are garbage.  On
  * a full disk it takes the place of mark.spare, which is made in time: a
- * recovery could not end otherwise, nor give back the room that its files take */
+ * recovery could not end otherwise, nor give back the room that its files
+ * take */
 ngx_int_t ngx_rf_file_mark_write_thread(ngx_rf_file_conf_t *conf,
     uint64_t mark, ngx_rf_file_error_t *error);
 /* *mark is 0 where there is none */

@@ -407,8 +407,8 @@ ngx_rf_recovery_journal(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
 }
 
 
-/* in a recovery none are written that the replay makes needless in a moment, and
- * those that are stale go when it has ended */
+/* in a recovery none are written that the replay makes needless in a moment,
+ * and those that are stale go when it has ended */
 
 static void
 ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)

@@ -13,8 +13,8 @@
  * Promises are lines "ack NS KEY VERSION LENGTH": from then on (it is
  * CLOCK_MONOTONIC) that version, or a later one, is to be found; "redis NS KEY
  * VERSION": Redis has it, so nothing older may be found, and nothing need be;
- * "done NS KEY VERSION": not even that version may be, it would be replayed over
- * newer ones.
+ * "done NS KEY VERSION": not even that version may be, it would be replayed
+ * over newer ones.
  */
 
 #include <ngx_config.h>
