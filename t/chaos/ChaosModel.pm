@@ -48,7 +48,8 @@ package ChaosModel;
 #     away    [from, to] pairs at which Redis was asked: between two of these
 #             memory must know what it has acknowledged
 #     resized time: a reload made a new zone.  Until they have gone, workers of
-#             the old one refuse what they could only change there
+#             the old one refuse what they could only change there, and what
+#             they tell Redis the new one has not seen
 
 use strict;
 use warnings;
@@ -338,7 +339,7 @@ sub check_register {
             push @{ $state->{maybe} }, $step->{value};
 
         } elsif ($happened) {
-            @$state{qw(sure maybe wrote)} = ($step->{value}, [], $op);
+            @$state{qw(sure maybe wrote last)} = ($step->{value}, [], $op, $op);
 
         } elsif ($op->{outcome} eq 'broken') {
             push @{ $state->{late} }, $step->{value};
@@ -374,6 +375,19 @@ sub same {
 }
 
 
+# Redis was told by a worker that had the zone of before: what the new one has
+# copied of the key is older then, and an outage is served from that
+
+sub unseen {
+    my ($self, $wrote, $read) = @_;
+
+    return $wrote && ($wrote->{tier} // '') eq 'redis'
+           && ($read->{tier} // '') ne 'redis'
+           && grep { $wrote->{got} > $_ && $wrote->{sent} < $_ + $OLD }
+                   @{ $self->{resized} };
+}
+
+
 sub check_read {
     my ($self, $key, $member, $state, $step) = @_;
 
@@ -386,6 +400,8 @@ sub check_read {
 
     return if !defined $value && $op->{tier} ne 'redis'
               && !$self->remembers($state->{wrote}, $op);
+
+    return if $self->{resized} && $self->unseen($state->{last}, $step->{op});
 
     $self->wrong($key, $member, sprintf 'at %.3f client %d read %s, may be %s',
                  $op->{got}, $op->{client}, show($value),
