@@ -298,6 +298,8 @@ ngx_rf_flush_exit(ngx_rf_flush_t *flush)
         list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
                                       NGX_RF_FLUSH_BYTES);
         if (list == NULL) {
+            /* what the journal did not take, they did */
+            left = 0;
             break;
         }
 
@@ -315,7 +317,7 @@ ngx_rf_flush_exit(ngx_rf_flush_t *flush)
         ngx_time_update();
     }
 
-    return sh->nunlogged;
+    return left ? sh->nunlogged : 0;
 }
 
 

@@ -334,8 +334,8 @@ ngx_uint_t
 ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
 {
     ngx_int_t                rc;
-    ngx_uint_t               i;
-    ngx_rf_record_t         *list;
+    ngx_uint_t               i, n;
+    ngx_rf_record_t         *list, *rec;
     ngx_rf_zone_log_t        log;
     ngx_rf_file_error_t      error;
     ngx_rf_journal_batch_t   batch;
@@ -344,13 +344,21 @@ ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
         ngx_delete_posted_event(&flush->gather);
     }
 
-    for (i = 0; flush->zone->sh->nunlogged && i < NGX_RF_FLUSH_LOOKS; /**/ ) {
+    /* as much as there is now: what others change meanwhile is theirs */
+
+    n = flush->zone->sh->nunlogged;
+
+    for (i = 0; n && i < NGX_RF_FLUSH_LOOKS; /* void */ ) {
 
         list = ngx_rf_zone_log_take(flush->zone, NGX_RF_FLUSH_LOG_RECORDS,
                                     NGX_RF_FLUSH_LOG_BYTES, 1, &log);
         if (list == NULL) {
             i++;
             continue;
+        }
+
+        for (rec = list; rec; rec = rec->next) {
+            n -= (n != 0);
         }
 
         ngx_rf_flush_head(&batch, &log);
@@ -361,11 +369,11 @@ ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
         ngx_rf_flush_log_result(flush, list, rc, &batch, &error);
 
         if (rc != NGX_OK) {
-            break;
+            return flush->zone->sh->nunlogged;
         }
     }
 
-    return flush->zone->sh->nunlogged;
+    return 0;
 }
 
 
