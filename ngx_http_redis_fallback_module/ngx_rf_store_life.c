@@ -28,6 +28,9 @@
 /* ms that a reload waits for old workers' batches of files */
 #define NGX_RF_STORE_FENCE      5000
 
+/* ms that a start waits for the path's lock */
+#define NGX_RF_STORE_PATIENCE   500
+
 
 static ngx_int_t ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static void ngx_rf_store_path_id(ngx_rf_store_t *store);
@@ -224,6 +227,7 @@ static void
 ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old)
 {
     ngx_int_t             rc;
+    ngx_uint_t            i;
     ngx_rf_zone_sh_t     *sh;
     ngx_rf_file_error_t   error;
 
@@ -249,6 +253,16 @@ ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old)
     ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
 
     rc = ngx_rf_file_lock(&store->conf.file, &store->lock, &error);
+
+    /* what was killed a moment ago may still be going: without its journal a
+     * start would answer from nothing until the leader gets the path */
+
+    for (i = 0; rc == NGX_BUSY && old == NULL && i < NGX_RF_STORE_PATIENCE;
+         i += 10)
+    {
+        ngx_msleep(10);
+        rc = ngx_rf_file_lock(&store->conf.file, &store->lock, &error);
+    }
 
     if (rc == NGX_OK) {
         sh->files_ready = 1;
