@@ -19,7 +19,7 @@
 #include "sound.h"
 
 
-/* where none is given: each run does the same.  RF_UNIT_SEED=n is another one */
+/* where none is given; RF_UNIT_SEED=n is another one */
 #define COLL_SEED       7
 
 #define COLL_COMMANDS   20000
