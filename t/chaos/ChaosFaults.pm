@@ -435,8 +435,16 @@ sub start_nginx { $_[0]{nginx}->start }
 sub stop_nginx {
     my ($self) = @_;
 
+    my $signal = rand() < 0.5 ? 'QUIT' : 'TERM';
+
+    # nginx itself calls it an alert if a worker that shuts down gracefully is
+    # told not to wait for its connections
+
+    $signal = 'QUIT' if grep { RF::slurp("/proc/$_/cmdline") =~ /shutting/ }
+                             $self->{nginx}->workers;
+
     $self->{killed} = 1;
-    $self->{nginx}->stop(rand() < 0.5 ? 'QUIT' : 'TERM', 30)
+    $self->{nginx}->stop($signal, 30)
         or $self->tell('nginx did not stop');
 }
 
