@@ -106,6 +106,15 @@ ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure, const char *fmt)
 
     op = w->op;
 
+    /* not refused: what can be repeated was sent to Redis before */
+
+    if (w->unsure && (op->command->flags & NGX_RF_CMD_WRITE)
+        && (failure == NGX_RF_FAILURE_REFUSED
+            || failure == NGX_RF_FAILURE_REDIS_ONLY))
+    {
+        return ngx_rf_work_uncertain(w);
+    }
+
     len = ngx_strlen(fmt) + op->command->name.len;
 
     reply = ngx_pcalloc(op->pool, sizeof(ngx_rf_reply_t) + len);
@@ -129,6 +138,16 @@ ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure, const char *fmt)
     op->retry_after = ngx_rf_store_retry_after(op->store);
 
     return NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_rf_work_uncertain(ngx_rf_work_t *w)
+{
+    return ngx_rf_work_fail(w, NGX_RF_FAILURE_UNCERTAIN,
+                            "UNCERTAIN the connection to Redis broke before "
+                            "the reply to '%V', which may have been "
+                            "executed");
 }
 
 

@@ -56,6 +56,7 @@ struct ngx_rf_work_s {
     unsigned               late:1;      /* waited for a key in vain */
     unsigned               file:1;      /* a file had the answer */
     unsigned               executed:1;  /* only its file is to come yet */
+    unsigned               unsure:1;    /* Redis may have executed it */
 };
 
 
@@ -94,11 +95,13 @@ void ngx_rf_multi_blame(ngx_rf_work_t *w);
 /*
  * All return the operation's code.  answer(): a reply, errors of Redis
  * included; fail(): "fmt" is an error line with one %V for the command's name.
+ * A write that Redis may have executed is not refused, but uncertain.
  */
 ngx_int_t ngx_rf_work_answer(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
     ngx_rf_tier_e tier);
 ngx_int_t ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure,
     const char *fmt);
+ngx_int_t ngx_rf_work_uncertain(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_no_room(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);

@@ -192,16 +192,17 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
     store = w->op->store;
     reason = ngx_rf_redis_failure(store->redis);
 
+    if (outcome == NGX_RF_CALL_UNSURE) {
+        w->unsure = 1;
+    }
+
     if (outcome != NGX_RF_CALL_UNSURE || w->call.repeat) {
         return ngx_rf_work_unreachable(w, reason);
     }
 
     ngx_rf_store_outage(store, w->epoch, reason);
 
-    return ngx_rf_work_fail(w, NGX_RF_FAILURE_UNCERTAIN,
-                            "UNCERTAIN the connection to Redis broke before "
-                            "the reply to '%V', which may have been "
-                            "executed");
+    return ngx_rf_work_uncertain(w);
 }
 
 

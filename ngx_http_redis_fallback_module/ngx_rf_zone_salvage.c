@@ -513,7 +513,14 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
         free(s);
     }
 
-    ngx_rf_zone_copy_clean(from, to);
+    /* While Redis answers, old workers go on to change there what they are
+     * asked to, and the new zone never hears of it: what it knew would be wrong
+     * in the next outage, and then a change that seems to change nothing would
+     * be lost.  The low bits of the word are the mode, see ngx_rf_mode.c. */
+
+    if ((from->sh->mode & 3) == NGX_RF_FALLBACK) {
+        ngx_rf_zone_copy_clean(from, to);
+    }
 
     ngx_rf_zone_unlock(to);
     ngx_rf_zone_unlock(from);

@@ -229,15 +229,7 @@ sub outcome {
     return 'broken' if $status == 0;
     return 'unsure' if $status =~ /^(500|502|504|507)$/;
 
-    if ($status == 503) {
-        # what had been tried in Redis before may have been done there
-
-        return 'unsure' if $res->{body} =~ /could not be executed in time/;
-        return 'refused' if $res->{body} =~ /FALLBACK/;
-        return 'unsure';
-    }
-
-    return 'bad';
+    return $status == 503 ? 'refused' : 'bad';
 }
 
 
@@ -326,7 +318,7 @@ sub batch {
         # the status is of the whole, the text tells
 
         my $of = $error =~ /^UNCERTAIN/ ? 'unsure'
-               : $error =~ /no room left|in time/ ? 'unsure'
+               : $error =~ /no room left/ ? 'unsure'
                : $error =~ /^FALLBACK/ ? 'refused' : 'bad';
 
         $self->note($numbers[$i], $got, $of, { %$res, error => $error }, []);

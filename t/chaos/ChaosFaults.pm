@@ -42,6 +42,7 @@ my %faults = (
     'network reset'   => [ 'net',   3, 0,   \&reset ],
     'network stalled' => [ 'net',   3, 3,   \&stall,        \&pass ],
     'replies lost'    => [ 'net',   4, 2,   \&mute,         \&lose ],
+    'commands late'   => [ 'net',   3, 2,   \&stall,        \&late ],
     'replay torn'     => [ 'net',   5, 2,   \&cut,          \&tear ],
     'worker killed'   => [ 'nginx', 4, 0,   \&kill_worker ],
     'worker frozen'   => [ 'nginx', 2, 3,   \&freeze_worker, \&thaw_worker ],
@@ -332,6 +333,28 @@ sub mute  { $_[0]{proxy}->say('mute'); delete $_[0]{killed} }
 sub pass { $_[0]{proxy}->say($_[0]{killed} ? 'drop' : 'pass') }
 
 
+# new connections go through first
+
+sub late {
+    my ($self) = @_;
+
+    return $self->pass if $self->{killed};
+    $self->{proxy}->say('late ' . (0.2 + rand 2));
+}
+
+
+# All of nginx ends, and with it goes the knowledge of what may come late: so
+# it does not.  A network that is cut or stalled sees to that when it heals.
+
+sub forget_late {
+    my ($self) = @_;
+
+    $self->{proxy}->say('drop')
+        if $self->{proxy} && !grep { $faults{$_}[0] eq 'net' }
+                                   keys %{ $self->{active} };
+}
+
+
 # Redis does what it missed, and nobody hears of it
 
 sub tear { $_[0]{proxy}->say('tear ' . (1 + int rand 4)) }
@@ -391,6 +414,7 @@ sub kill_nginx {
     $self->{killed} = 1;
     kill 'STOP', $nginx->pid;
     $nginx->kill;
+    $self->forget_late;
 
     my $now = RF::now();
     my $events = $self->{events};
@@ -435,9 +459,18 @@ sub start_nginx { $_[0]{nginx}->start }
 sub stop_nginx {
     my ($self) = @_;
 
+    my $signal = rand() < 0.5 ? 'QUIT' : 'TERM';
+
+    # nginx itself calls it an alert if a worker that shuts down gracefully is
+    # told not to wait for its connections
+
+    $signal = 'QUIT' if grep { RF::slurp("/proc/$_/cmdline") =~ /shutting/ }
+                             $self->{nginx}->workers;
+
     $self->{killed} = 1;
-    $self->{nginx}->stop(rand() < 0.5 ? 'QUIT' : 'TERM', 30)
+    $self->{nginx}->stop($signal, 30)
         or $self->tell('nginx did not stop');
+    $self->forget_late;
 }
 
 

@@ -8,7 +8,8 @@ package ChaosModel;
 #
 #     ack       a 2xx with a result: it has happened
 #     refused   it has not.  All these commands work in every mode, so only
-#               at a reload that makes a new zone may that be
+#               at a reload that makes a new zone may that be, and where a key
+#               is not replayed in time
 #     unsure    5xx: it may have happened, but not after what its client does
 #               next: who gave it up must not let it come later
 #     broken    the connection broke, since nginx was killed: it may have
@@ -154,6 +155,7 @@ sub check {
                      . ($op->{error} // ''))
             if $op->{outcome} eq 'bad'
                || $op->{outcome} eq 'refused'
+                  && ($op->{error} // '') !~ /in time while|<html>/
                   && !grep { $op->{got} > $_ && $op->{sent} < $_ + $OLD }
                            @{ $self->{resized} };
     }

@@ -13,6 +13,8 @@ package ChaosProxy;
 #     tear N      pass; but where a script was sent to Redis, which is what
 #                 tells it what it missed, the connection is reset as soon as
 #                 the reply comes, N times
+#     late N      pass; but what is on its way on the connections that there
+#                 are stays so for N seconds more
 #     drop        pass; what was on its way on a connection that nginx has
 #                 closed meanwhile is lost.  After pass it arrives late
 #
@@ -107,7 +109,9 @@ sub serve {
             vec($out, fileno $side->{sock}, 1) = 1 if length $side->{out};
         }
 
-        select($in, $out, undef, undef) >= 0 or next;
+        my $wait = grep { $_->{held} } values %{ $self->{pairs} };
+
+        select($in, $out, undef, $wait ? 0.05 : undef) >= 0 or next;
 
         if (vec $in, fileno $self->{control}, 1) {
             sysread $self->{control}, my $lines, 4096 or return;
@@ -139,6 +143,9 @@ sub reads {
 
     return 0 if $self->{mode} eq 'stall' || $side->{eof};
     return 0 if $self->{mode} eq 'mute' && !$side->{client};
+    return 0 if $side->{held} && $side->{held} > RF::now();
+
+    delete $side->{held};
 
     return length $side->{peer}{out} < $BUFFER;
 }
@@ -158,6 +165,7 @@ sub turn {
 
         for my $side (@clients) {
             my ($data, $n) = ('', 0);
+            delete $_->{held} for $side, $side->{peer} || ();
             1 while $n = sysread $side->{sock}, $data, 65536, length $data;
 
             defined $n || !$!{EAGAIN} ? $self->end($side, 1)
@@ -165,6 +173,10 @@ sub turn {
         }
 
         $mode = 'pass';
+    }
+
+    if ($mode =~ /^late (.*)/) {
+        $_->{held} = RF::now() + $1 for values %{ $self->{pairs} };
     }
 
     $self->{tear} = $mode =~ /^tear (\d+)/ ? $1 : 0;
