@@ -94,6 +94,7 @@ is_deeply([sort keys %{ $all->{stores} }], ['app', 'other'], 'stores');
 my %keys = (
     memory   => [qw(entries evictions size used)],
     files    => [qw(count errors quarantined)],
+    journal  => [qw(behind failing limit size)],
     reads    => [qw(file memory miss redis)],
     writes   => [qw(local redis)],
     redis    => [qw(address connected tracking)],
@@ -184,6 +185,10 @@ for my $store ('app', 'other') {
         'files{%}' => $s->{files}{count},
         'file_errors_total{%}' => $s->{files}{errors},
         'files_quarantined_total{%}' => $s->{files}{quarantined},
+        'journal_bytes{%}' => $s->{journal}{size},
+        'journal_limit_bytes{%}' => $s->{journal}{limit},
+        'journal_behind{%}' => $s->{journal}{behind},
+        'journal_failing{%}' => $s->{journal}{failing} ? 1 : 0,
         'reads_total{%,source="memory"}' => $s->{reads}{memory},
         'reads_total{%,source="redis"}' => $s->{reads}{redis},
         'reads_total{%,source="file"}' => $s->{reads}{file},

@@ -334,7 +334,10 @@ static const char *
 rf_files_readmit_refuse(rf_files_db_t *db, rf_files_key_t *key,
     ngx_rf_record_t *rec)
 {
-    if (key->ack > rec->version) {
+    /* the acknowledgement alone says nothing: what was set aside has one, too,
+     * with a version of that moment */
+
+    if (key->ack > rec->version && key->version > rec->version) {
         return "Redis has acknowledged something newer of this key";
     }
 

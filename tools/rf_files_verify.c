@@ -235,6 +235,7 @@ rf_files_verify_known(const char *name, ngx_uint_t depth)
 {
     return depth == 0
            && (strcmp(name, "mark") == 0 || strcmp(name, "layout") == 0
+               || strcmp(name, NGX_RF_FILE_SPARE) == 0
                || strcmp(name, "tmp") == 0
                || strcmp(name, NGX_RF_JOURNAL_DIR) == 0);
 }

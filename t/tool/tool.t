@@ -670,6 +670,7 @@ subtest 'readmit' => sub {
 
     $p->segment(1, 1, Path::batch(
         Path::rec('d', version => 400, data => 'newer'),
+        Path::rec('e', version => 500, data => 'newer'),
         Path::ack('e', 500), Path::ack('f', 150)));
     my $d = $aside->('d', version => 399, data => 'older');
     is((tool('readmit', $p->dir, $d))[0], 1, 'a newer one in the journal');
