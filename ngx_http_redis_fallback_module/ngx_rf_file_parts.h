@@ -187,9 +187,4 @@ struct ngx_rf_file_tree_s {
 
 ngx_int_t ngx_rf_file_tree(ngx_rf_file_tree_t *tree);
 
-/* gives memory back after work on so many bytes of JSON: what that took, many
- * times as much, would stay with the thread */
-void ngx_rf_file_trim(size_t bytes);
-
-
 #endif /* _NGX_RF_FILE_PARTS_H_INCLUDED_ */

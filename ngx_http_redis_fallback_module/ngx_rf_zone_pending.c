@@ -473,7 +473,13 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
         && e->changed && e->changed >= rec->changed)
     {
         /* acknowledged since the file was read: only local changes set the
-         * time */
+         * time.  The file is to go */
+
+        e->file_version = rec->version;
+        (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
+
+        ngx_rf_zone_requeue(zone, e);
+        ngx_rf_zone_place(zone, e);
         goto done;
     }
 

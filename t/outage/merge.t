@@ -13,7 +13,7 @@ use Merge;
 use JSON::PP ();
 
 my $json = JSON::PP->new->allow_nonref->canonical;
-my $seed = $ENV{SEED} || time;
+my $seed = $ENV{SEED} || 11;       # another one: SEED=n
 my $state = $seed;
 my $rounds = $ENV{ROUNDS} || 5;
 my @types = qw(count float string hash set zset list);

@@ -83,6 +83,8 @@ subtest 'a torn file was deleted' => sub {
     $t->put($_, 'value ' . 'x' x 100) for qw(torn whole);
     ok($t->nginx->stop, 'stops');
 
+    $t->only_files;
+
     my ($file) = grep { RF::slurp($_) =~ /"torn"/ } $t->files;
     my $half = substr RF::slurp($file), 0, 60;
     RF::spew($file, $half);
@@ -215,7 +217,9 @@ subtest 'memory, goroutines and descriptors grew without bound' => sub {
     $outage->() for 1 .. 4;
     my $last = $used->();
 
-    cmp_ok($last->{fd}, '<=', $first->{fd}, 'as many descriptors');
+    # one more: this worker's segment of the journal may be open, or not
+
+    cmp_ok($last->{fd}, '<=', $first->{fd} + 1, 'as many descriptors');
     is($last->{task}, $first->{task}, 'as many threads');
     cmp_ok($last->{rss}, '<', $first->{rss} + 2048, 'as much memory');
     cmp_ok($t->status->{memory}{used}, '<', $memory + 131072,
