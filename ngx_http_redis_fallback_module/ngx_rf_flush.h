@@ -48,13 +48,14 @@ typedef struct {
 
     ngx_event_t           gather;       /* before a batch, see
                                            ngx_rf_flush_gather() */
-    uint64_t              gather_end;   /* us, of the monotonic clock */
-    ngx_uint_t            gather_want;  /* keys; 0: no need to wait */
-    ngx_uint_t            gather_seen;
+    uint64_t              gather_start; /* us, of the monotonic clock */
+    ngx_uint_t            gather_want;  /* writes; 0: no need to wait */
+    ngx_uint_t            gather_seen;  /* writes at the last look */
     ngx_uint_t            gather_skip;  /* batches before it is tried again */
+    ngx_uint_t            joined;       /* writes that wait for the next batch */
+    ngx_uint_t            answering;    /* for the one under way */
     uint64_t              log_start;    /* us, of the last batch */
     uint64_t              log_us;       /* that it took */
-    ngx_uint_t            log_n;        /* its records */
 
     unsigned              turning:1;    /* the base is being written */
     unsigned              turn_again:1; /* buckets before "at" need another

@@ -42,9 +42,10 @@
 #define NGX_RF_FLUSH_TURN         4096
 
 
+static ngx_int_t ngx_rf_flush_log_next(ngx_rf_flush_t *flush, ngx_uint_t all);
 static ngx_int_t ngx_rf_flush_log_batch(ngx_rf_flush_t *flush,
     ngx_uint_t all);
-static ngx_int_t ngx_rf_flush_gather(ngx_rf_flush_t *flush);
+static void ngx_rf_flush_gather(ngx_rf_flush_t *flush);
 static void ngx_rf_flush_gathered(ngx_event_t *ev);
 static uint64_t ngx_rf_flush_us(void);
 static ngx_uint_t ngx_rf_flush_full(ngx_rf_flush_t *flush);
@@ -61,6 +62,17 @@ static void ngx_rf_flush_turned(ngx_rf_disk_job_t *job);
 
 ngx_int_t
 ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
+{
+    if (!all) {
+        flush->joined++;
+    }
+
+    return ngx_rf_flush_log_next(flush, all);
+}
+
+
+static ngx_int_t
+ngx_rf_flush_log_next(ngx_rf_flush_t *flush, ngx_uint_t all)
 {
     ngx_rf_zone_sh_t  *sh;
 
@@ -96,70 +108,75 @@ ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
         return ngx_rf_flush_start(flush);
     }
 
-    if (!all && ngx_rf_flush_gather(flush) == NGX_AGAIN) {
-        return NGX_AGAIN;
+    if (all) {
+        return ngx_rf_flush_log_batch(flush, all);
     }
 
-    return ngx_rf_flush_log_batch(flush, all);
+    ngx_rf_flush_gather(flush);
+
+    return NGX_AGAIN;
 }
 
 
-/* NGX_AGAIN: in a turn of the event loop or two, when others may have come */
+/* a batch begins when the event loop's turn ends, or some turns later */
 
-static ngx_int_t
+static void
 ngx_rf_flush_gather(ngx_rf_flush_t *flush)
 {
     if (flush->gather.posted) {
-        return NGX_AGAIN;
+        return;
     }
 
-    if (flush->gather_want == 0
-        || flush->zone->sh->nunlogged >= flush->gather_want)
-    {
-        return NGX_OK;
-    }
-
-    if (flush->gather_skip) {
-        flush->gather_skip--;
-        return NGX_OK;
-    }
-
-    flush->gather_end = ngx_rf_flush_us()
-                        + ngx_min(flush->log_us / 2, NGX_RF_FLUSH_GATHER);
-    flush->gather_seen = flush->zone->sh->nunlogged;
+    flush->gather_start = ngx_rf_flush_us();
+    flush->gather_seen = 0;
 
     flush->gather.handler = ngx_rf_flush_gathered;
     flush->gather.data = flush;
     flush->gather.log = flush->log;
 
-    ngx_post_event(&flush->gather, &ngx_posted_next_events);
-
-    return NGX_AGAIN;
+    ngx_post_event(&flush->gather, &ngx_posted_events);
 }
 
 
 static void
 ngx_rf_flush_gathered(ngx_event_t *ev)
 {
+    uint64_t         us;
     ngx_uint_t       n;
     ngx_rf_flush_t  *flush;
 
     flush = ev->data;
-    n = flush->zone->sh->nunlogged;
 
-    if (n < flush->gather_want && ngx_rf_flush_us() < flush->gather_end) {
-        ngx_post_event(ev, &ngx_posted_next_events);
+    if (ngx_rf_disk_logging(flush->disk)) {
+        /* its end takes what is there */
         return;
     }
 
-    if (n < flush->gather_seen + flush->gather_want / 4) {
-        flush->gather_skip = NGX_RF_FLUSH_GATHER_SKIP;
+    n = flush->joined;
+    us = ngx_rf_flush_us() - flush->gather_start;
+
+    if (n < flush->gather_want && us < NGX_RF_FLUSH_GATHER) {
+
+        if (n > flush->gather_seen) {
+            flush->gather_seen = n;
+            ngx_post_event(ev, &ngx_posted_next_events);
+            return;
+        }
+
+        if (flush->gather_skip) {
+            flush->gather_skip--;
+
+        } else if (us < flush->log_us / 2) {
+            ngx_post_event(ev, &ngx_posted_next_events);
+            return;
+
+        } else if (n < flush->gather_want / 4) {
+            flush->gather_skip = NGX_RF_FLUSH_GATHER_SKIP;
+        }
     }
 
-    flush->gather_want = 0;
-
-    if (!ngx_rf_disk_logging(flush->disk)) {
-        (void) ngx_rf_flush_log_batch(flush, 0);
+    if (ngx_rf_flush_log_batch(flush, 0) != NGX_AGAIN && flush->handler) {
+        flush->handler(flush->data);
     }
 }
 
@@ -213,6 +230,8 @@ ngx_rf_flush_log_batch(ngx_rf_flush_t *flush, ngx_uint_t all)
     ngx_rf_journal_batch_t   batch;
 
     flush->log_more = 0;
+    flush->answering = flush->joined;
+    flush->joined = 0;
 
     i = 0;
 
@@ -235,7 +254,6 @@ ngx_rf_flush_log_batch(ngx_rf_flush_t *flush, ngx_uint_t all)
     }
 
     flush->log_left -= ngx_min(flush->log_left, n);
-    flush->log_n = n;
     flush->log_start = ngx_rf_flush_us();
 
     ngx_rf_flush_head(&batch, &log);
@@ -287,14 +305,14 @@ ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
     /* those of this batch are answered now, and may come back */
 
     flush->log_us = ngx_rf_flush_us() - flush->log_start;
-    flush->gather_want = flush->log_n < NGX_RF_FLUSH_GATHER_LEAST
-                         ? 0 : flush->log_n + flush->zone->sh->nunlogged;
+    flush->gather_want = flush->answering < NGX_RF_FLUSH_GATHER_LEAST
+                         ? 0 : flush->answering + flush->joined;
 
     if (job->rc == NGX_OK && flush->log_left) {
         (void) ngx_rf_flush_log_batch(flush, 1);
 
     } else if (job->rc == NGX_OK && flush->log_more) {
-        (void) ngx_rf_flush_log(flush, 0);
+        (void) ngx_rf_flush_log_next(flush, 0);
     }
 
     if (flush->handler) {

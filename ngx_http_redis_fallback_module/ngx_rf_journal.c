@@ -18,6 +18,9 @@
 /* a batch's text grows by doubling from here */
 #define NGX_RF_JOURNAL_BUFFER   16384
 
+/* of a file system, or a multiple of it */
+#define NGX_RF_JOURNAL_BLOCK    4096
+
 
 typedef struct {
     u_char               *data;
@@ -35,7 +38,8 @@ static ngx_int_t ngx_rf_journal_begin(ngx_rf_journal_t *journal,
     ngx_rf_journal_dir_t *jd, ngx_rf_journal_batch_t *batch,
     const char **what);
 static const char *ngx_rf_journal_write(ngx_rf_journal_t *journal,
-    ngx_rf_journal_text_t *text);
+    ngx_rf_journal_text_t *text, ngx_uint_t ahead);
+static size_t ngx_rf_journal_ahead(ngx_rf_journal_t *journal, off_t end);
 static void ngx_rf_journal_drop(ngx_rf_journal_dir_t *jd,
     ngx_rf_journal_batch_t *batch);
 static int ngx_libc_cdecl ngx_rf_journal_compare(const void *one,
@@ -48,6 +52,7 @@ ngx_rf_journal_init(ngx_rf_journal_t *journal)
     journal->fd = NGX_INVALID_FILE;
     journal->generation = 0;
     journal->size = 0;
+    journal->end = 0;
 }
 
 
@@ -55,6 +60,15 @@ void
 ngx_rf_journal_close(ngx_rf_journal_t *journal)
 {
     if (journal->fd != NGX_INVALID_FILE) {
+
+        /* the room that was not used, if the disk wants it back */
+
+        if (journal->end > journal->size
+            && ftruncate(journal->fd, journal->size) == 0)
+        {
+            journal->end = journal->size;
+        }
+
         close(journal->fd);
         journal->fd = NGX_INVALID_FILE;
     }
@@ -66,6 +80,7 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
     ngx_rf_file_conf_t *conf, ngx_rf_journal_batch_t *batch,
     ngx_rf_file_error_t *error)
 {
+    off_t                   end;
     ngx_err_t               err;
     const char             *what;
     ngx_rf_journal_dir_t    jd;
@@ -100,8 +115,10 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
         ngx_set_errno(err);
     }
 
+    end = journal->end;
+
     if (what == NULL) {
-        what = ngx_rf_journal_write(journal, &text);
+        what = ngx_rf_journal_write(journal, &text, 1);
     }
 
     if (what) {
@@ -111,7 +128,7 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
         batch->bytes = 0;
 
     } else {
-        batch->bytes += text.len;
+        batch->bytes += journal->end - end;
     }
 
     free(text.data);
@@ -219,7 +236,7 @@ ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
     /* never one that is there: its batches would be taken for ours */
 
     journal->fd = openat(jd->dir, name,
-                         O_WRONLY|O_CREAT|O_EXCL|O_APPEND|O_NOFOLLOW|O_CLOEXEC,
+                         O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC,
                          NGX_RF_FILE_MODE);
 
     if (journal->fd == NGX_INVALID_FILE) {
@@ -229,6 +246,7 @@ ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
 
     journal->generation = batch->generation;
     journal->size = 0;
+    journal->end = 0;
 
     ngx_memzero(&text, sizeof(ngx_rf_journal_text_t));
 
@@ -246,7 +264,7 @@ ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
         *what = "malloc()";
 
     } else {
-        *what = ngx_rf_journal_write(journal, &text);
+        *what = ngx_rf_journal_write(journal, &text, 0);
     }
 
     if (*what == NULL && ngx_rf_file_dir_sync(jd->dir) != NGX_OK) {
@@ -270,32 +288,60 @@ ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
 
 
 static const char *
-ngx_rf_journal_write(ngx_rf_journal_t *journal, ngx_rf_journal_text_t *text)
+ngx_rf_journal_write(ngx_rf_journal_t *journal, ngx_rf_journal_text_t *text,
+    ngx_uint_t ahead)
 {
+    off_t     end;
     u_char   *p, *last;
     ssize_t   n;
 
     p = text->data;
     last = p + text->len;
+    end = journal->size;
 
     while (p < last) {
-        n = write(journal->fd, p, last - p);
+        n = pwrite(journal->fd, p, last - p, end);
 
         if (n != -1) {
             p += n;
+            end += n;
 
         } else if (ngx_errno != NGX_EINTR) {
-            return "write()";
+            return "pwrite()";
         }
+    }
+
+    if (end > journal->end) {
+        journal->end = end + (ahead ? ngx_rf_journal_ahead(journal, end) : 0);
     }
 
     if (fdatasync(journal->fd) != 0) {
         return "fdatasync()";
     }
 
-    journal->size += text->len;
+    journal->size = end;
 
     return NULL;
+}
+
+
+/* zeros behind what was written, in its sync; as much again as there is, up to
+ * a limit.  They are no must: a full disk may refuse them. */
+
+static size_t
+ngx_rf_journal_ahead(ngx_rf_journal_t *journal, off_t end)
+{
+    size_t   len;
+    ssize_t  n;
+
+    static const u_char  zeros[NGX_RF_JOURNAL_AHEAD + NGX_RF_JOURNAL_BLOCK];
+
+    len = ngx_align(end + ngx_min(end, NGX_RF_JOURNAL_AHEAD),
+                    NGX_RF_JOURNAL_BLOCK) - end;
+
+    n = pwrite(journal->fd, zeros, len, end);
+
+    return n > 0 ? n : 0;
 }
 
 

@@ -15,8 +15,8 @@
  *
  * Guarantees: what append_thread() has returned NGX_OK for survives a crash of
  * the host.  A batch counts as a whole or not at all, if it is the last of its
- * segment: what lies behind the last C was torn and is cut.  Segments with a
- * number below the base, the highest that any head has, are garbage.
+ * segment: what lies behind the last C was torn and is cut.  Zeros at the end
+ * are room for more.  Segments with a number below the base, the highest that any head has, are garbage.
  *
  * Refuses to know: which records are still needed, and what for.
  */
@@ -32,6 +32,11 @@
 /* bytes from which on a segment is full */
 #define NGX_RF_JOURNAL_SEGMENT  (16 * 1024 * 1024)
 
+/* bytes of zeros that a segment has ahead of what is written, at most: a sync
+ * of blocks that the file already has takes half as long as one that has to
+ * make it longer (ext4: 115 and 250 us, docs/performance.md) */
+#define NGX_RF_JOURNAL_AHEAD    (256 * 1024)
+
 /* a journal of fewer bytes than this has but heads of segments in it, one for
  * each of a few workers */
 #define NGX_RF_JOURNAL_REST     1024
@@ -42,7 +47,8 @@
 typedef struct {
     ngx_fd_t              fd;           /* NGX_INVALID_FILE: none is open */
     ngx_uint_t            generation;
-    off_t                 size;
+    off_t                 size;         /* written */
+    off_t                 end;          /* of the file: zeros from size on */
 } ngx_rf_journal_t;
 
 

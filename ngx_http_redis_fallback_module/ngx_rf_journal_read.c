@@ -429,6 +429,12 @@ ngx_rf_journal_content(ngx_fd_t dir, const char *name, size_t *len)
         return NULL;
     }
 
+    /* room that was not used yet */
+
+    while (*len && text[*len - 1] == '\0') {
+        (*len)--;
+    }
+
     return text;
 }
 
