@@ -327,9 +327,6 @@ ngx_rf_flush_log_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
 
     ngx_rf_zone_log_done(flush->zone, list, rc, batch->generation);
 
-    /* the records, too, if they were large */
-    ngx_rf_file_trim(batch->bytes);
-
     if (rc == NGX_OK) {
         (void) ngx_atomic_fetch_add(&sh->journal_bytes, batch->bytes);
         flush->log_retry = 0;
