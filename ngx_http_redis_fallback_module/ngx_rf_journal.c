@@ -124,6 +124,10 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
     if (what) {
         ngx_rf_file_fail(error, conf, ngx_errno, what, "%ui/journal",
                          conf->database);
+
+        /* nothing is done to it any more, cutting off its zeros neither */
+        journal->end = journal->size;
+
         ngx_rf_journal_close(journal);
         batch->bytes = 0;
 
