@@ -259,7 +259,7 @@ ngx_rf_coll_move(ngx_rf_local_t *l, ngx_rf_entry_t *e, ngx_str_t *to)
     ngx_rf_zone_expire_locked(l->zone, c.entry, expire);
 
     if (e->complete) {
-        ngx_rf_zone_replaced_locked(l->zone, e, l->now);
+        ngx_rf_zone_replaced_locked(l->zone, e, 1, l->now);
 
     } else {
         ngx_rf_zone_cancel_locked(l->zone, e);
@@ -408,7 +408,7 @@ ngx_rf_coll_tell(ngx_rf_local_t *l, ngx_rf_coll_t *c)
     }
 
     if (c->replace) {
-        ngx_rf_zone_replaced_locked(l->zone, c->entry, l->now);
+        ngx_rf_zone_replaced_locked(l->zone, c->entry, !c->fresh, l->now);
         return NGX_OK;
     }
 

@@ -125,6 +125,14 @@ ngx_int_t ngx_rf_coll_put_score(ngx_rf_local_t *l, ngx_rf_coll_t *c,
 ngx_int_t ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_str_t *name);
 
+/*
+ * An element with a line of the notes on top of what Redis has of it, which is
+ * *value (data NULL: nothing).  NGX_OK: it has *value then; NGX_DECLINED: there
+ * is none; NGX_ERROR: the two do not go together.
+ */
+ngx_int_t ngx_rf_coll_noted(ngx_rf_local_t *l, ngx_rf_coll_t *c,
+    ngx_rf_elt_t *line, ngx_str_t *value);
+
 /* sorted sets: n elements from "rank" in "order" on */
 ngx_int_t ngx_rf_coll_remove_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     uint64_t rank, uint64_t n);

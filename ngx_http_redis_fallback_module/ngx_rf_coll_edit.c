@@ -37,6 +37,8 @@ static ngx_int_t ngx_rf_coll_unstore_order(ngx_rf_local_t *l,
     ngx_rf_coll_t *c, ngx_str_t *name, double score);
 static ngx_int_t ngx_rf_coll_move_order(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_str_t *name, double from, double to);
+static ngx_int_t ngx_rf_coll_remove_below(ngx_rf_local_t *l,
+    ngx_rf_coll_t *c, ngx_str_t *name, ngx_rf_elt_t *line);
 static ngx_int_t ngx_rf_coll_note(ngx_rf_local_t *l, ngx_rf_coll_t *c,
     ngx_rf_find_t *line, ngx_str_t *name, ngx_str_t *value,
     ngx_rf_delta_e how, ngx_str_t *amount);
@@ -64,7 +66,7 @@ ngx_rf_coll_put(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
     ngx_str_t *value, ngx_rf_delta_e how, ngx_str_t *amount)
 {
     ngx_int_t      rc;
-    ngx_str_t      none = ngx_null_string;
+    ngx_str_t      below, none = ngx_string("");
     ngx_rf_find_t  place, line;
 
     if (value == NULL) {
@@ -72,6 +74,17 @@ ngx_rf_coll_put(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
     }
 
     ngx_rf_coll_find(l, c, name, &place, &line);
+
+    if (l->late && line.elt != NULL) {
+        below = *value;
+        rc = ngx_rf_coll_noted(l, c, line.elt, &below);
+
+        if (rc != NGX_OK) {
+            return rc == NGX_DECLINED ? NGX_OK : rc;
+        }
+
+        value = &below;
+    }
 
     rc = ngx_rf_coll_store(l, c, &place, name, value);
 
@@ -94,6 +107,19 @@ ngx_rf_coll_put_score(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
     ngx_rf_find_t  place, line;
 
     ngx_rf_coll_find(l, c, name, &place, &line);
+
+    if (l->late && line.elt != NULL) {
+        value.data = (u_char *) &score;
+        value.len = sizeof(double);
+
+        rc = ngx_rf_coll_noted(l, c, line.elt, &value);
+
+        if (rc != NGX_OK) {
+            return rc == NGX_DECLINED ? NGX_OK : rc;
+        }
+
+        ngx_memmove(&score, value.data, sizeof(double));
+    }
 
     was = (place.elt != NULL);
     old = was ? ngx_rf_coll_score_of(place.elt) : 0;
@@ -139,6 +165,10 @@ ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
 
     ngx_rf_coll_find(l, c, name, &place, &line);
 
+    if (l->late && line.elt != NULL) {
+        return ngx_rf_coll_remove_below(l, c, name, line.elt);
+    }
+
     was = (place.elt != NULL);
     rc = NGX_OK;
 
@@ -168,6 +198,79 @@ ngx_rf_coll_remove(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name)
     }
 
     return was ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* Redis has no such element: what is noted of it is all there is */
+
+static ngx_int_t
+ngx_rf_coll_remove_below(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_str_t *name,
+    ngx_rf_elt_t *line)
+{
+    double     score;
+    ngx_int_t  rc;
+    ngx_str_t  value;
+
+    ngx_str_null(&value);
+
+    rc = ngx_rf_coll_noted(l, c, line, &value);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* as its own value, over which the note is not to be put again */
+
+    l->late = 0;
+
+    if (c->type == NGX_RF_ZSET) {
+        ngx_memcpy(&score, value.data, sizeof(double));
+        rc = ngx_rf_coll_put_score(l, c, name, score, NGX_RF_DELTA_SET, 0);
+
+    } else {
+        rc = ngx_rf_coll_put(l, c, name, &value, NGX_RF_DELTA_SET, NULL);
+    }
+
+    l->late = 1;
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_rf_coll_noted(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_rf_elt_t *line,
+    ngx_str_t *value)
+{
+    double          score, noted;
+    ngx_str_t       operand;
+    ngx_rf_delta_e  how;
+
+    how = ngx_rf_elt_value(line)[0];
+
+    operand.data = ngx_rf_elt_value(line) + 1;
+    operand.len = line->value_len - 1;
+
+    if (how == NGX_RF_DELTA_DEL) {
+        return NGX_DECLINED;
+    }
+
+    if (how == NGX_RF_DELTA_SET || value->data == NULL) {
+        *value = operand;
+        return NGX_OK;
+    }
+
+    if (how == NGX_RF_DELTA_GT || how == NGX_RF_DELTA_LT) {
+        ngx_memcpy(&score, value->data, sizeof(double));
+        ngx_memcpy(&noted, operand.data, sizeof(double));
+
+        if ((how == NGX_RF_DELTA_GT) == (noted > score)) {
+            *value = operand;
+        }
+
+        return NGX_OK;
+    }
+
+    return ngx_rf_coll_sum(l, c, line, value) ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -270,6 +373,7 @@ ngx_int_t
 ngx_rf_coll_push(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t tail,
     ngx_str_t *value)
 {
+    uint64_t        rank;
     ngx_int_t       rc;
     ngx_rf_item_t   item;
     ngx_rf_tree_t  *notes;
@@ -279,12 +383,19 @@ ngx_rf_coll_push(ngx_rf_local_t *l, ngx_rf_coll_t *c, ngx_uint_t tail,
     item.name = *value;
     c->changed = 1;
 
-    rc = ngx_rf_coll_splice_one(l, &c->elts, tail ? c->elts.count : 0, 0,
-                                &item);
+    notes = &c->delta.tree[tail ? 2 : 1];
+    rank = tail ? c->elts.count : 0;
+
+    if (l->late) {
+        /* what is noted was pushed later, and is at the end */
+        rank = tail ? rank - ngx_min(rank, notes->count)
+                    : ngx_min(notes->count, c->elts.count);
+    }
+
+    rc = ngx_rf_coll_splice_one(l, &c->elts, rank, 0, &item);
 
     if (rc == NGX_OK && ngx_rf_coll_notes_wanted(l, c)) {
         c->noted = 1;
-        notes = &c->delta.tree[tail ? 2 : 1];
 
         rc = ngx_rf_coll_splice_one(l, notes, notes->count, 0, &item);
     }

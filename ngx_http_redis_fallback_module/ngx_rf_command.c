@@ -605,6 +605,34 @@ ngx_rf_command_is_key(const ngx_rf_command_t *command, ngx_uint_t argc,
 
 
 ngx_uint_t
+ngx_rf_command_blind(const ngx_rf_command_t *command, ngx_uint_t argc,
+    ngx_str_t *argv)
+{
+    switch (command->id) {
+
+    case NGX_RF_CMD_SET:
+        /* SET key value, and SET key value PX ms */
+        return argc == 3
+               || (argc == 5 && argv[4].len
+                   && argv[4].data[0] >= '1' && argv[4].data[0] <= '9');
+
+    case NGX_RF_CMD_SETEX:
+    case NGX_RF_CMD_PSETEX:
+    case NGX_RF_CMD_MSET:
+    case NGX_RF_CMD_DEL:
+    case NGX_RF_CMD_UNLINK:
+    case NGX_RF_CMD_SINTERSTORE:
+    case NGX_RF_CMD_SUNIONSTORE:
+    case NGX_RF_CMD_SDIFFSTORE:
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+ngx_uint_t
 ngx_rf_command_repeatable(const ngx_rf_command_t *command, ngx_uint_t argc,
     ngx_str_t *argv)
 {

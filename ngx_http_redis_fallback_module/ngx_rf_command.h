@@ -33,6 +33,11 @@ ngx_uint_t ngx_rf_command_is_key(const ngx_rf_command_t *command,
 ngx_uint_t ngx_rf_command_repeatable(const ngx_rf_command_t *command,
     ngx_uint_t argc, ngx_str_t *argv);
 
+/* whether it is a write that does the same whatever the key holds: SET without
+ * conditions, DEL, the STORE forms */
+ngx_uint_t ngx_rf_command_blind(const ngx_rf_command_t *command,
+    ngx_uint_t argc, ngx_str_t *argv);
+
 /*
  * ACL categories, for rules such as "+@read".  A category is one bit, by its
  * name without '@' in any case; 0: there is none of this name; "all" is every

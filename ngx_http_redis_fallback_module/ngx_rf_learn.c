@@ -279,6 +279,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
     limit = (zone->shpool->end - zone->shpool->start) / NGX_RF_LEARN_PART;
 
     if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK) {
+        ngx_rf_learn_late_put(ln, key, value, expire);
         return;
     }
 
@@ -333,10 +334,17 @@ ngx_rf_learn_forget(ngx_rf_learn_t *ln)
 static void
 ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key)
 {
-    ngx_uint_t  changed;
+    ngx_uint_t       changed;
+    ngx_rf_entry_t  *e;
 
-    changed = ngx_rf_learn_changed(ln, key,
-                                   ngx_rf_zone_lookup_locked(ln->zone, key));
+    e = ngx_rf_zone_lookup_locked(ln->zone, key);
+
+    if (e != NULL && e->pending != NGX_RF_CLEAN) {
+        ngx_rf_learn_late_forget(ln, key);
+        return;
+    }
+
+    changed = ngx_rf_learn_changed(ln, key, e);
 
     ngx_rf_zone_forget_key_locked(ln->zone, key);
 
@@ -642,6 +650,11 @@ ngx_rf_learn_append(ngx_rf_learn_t *ln)
     ngx_rf_blob_t   *blob;
     ngx_rf_entry_t  *e;
 
+    if (ngx_rf_learn_entry(ln, &ln->argv[1], &e) != NGX_OK) {
+        ngx_rf_learn_late_append(ln);
+        return;
+    }
+
     part = &ln->argv[2];
     e = ngx_rf_learn_find(ln, &ln->argv[1]);
 
@@ -685,10 +698,7 @@ ngx_rf_learn_expire(ngx_rf_learn_t *ln)
         return;
     }
 
-    e = ngx_rf_learn_find(ln, &ln->argv[1]);
-
-    if (e == NULL
-        || ngx_rf_local_number(&ln->argv[2], &n) != NGX_OK
+    if (ngx_rf_local_number(&ln->argv[2], &n) != NGX_OK
         || n <= 0 || n > INT64_MAX / 1000 - ln->sent / 1000 - 1)
     {
         ngx_rf_learn_forget(ln);
@@ -703,7 +713,14 @@ ngx_rf_learn_expire(ngx_rf_learn_t *ln)
         n += ln->sent;
     }
 
-    if (n <= ngx_rf_now()) {
+    if (ngx_rf_learn_entry(ln, &ln->argv[1], &e) != NGX_OK) {
+        ngx_rf_learn_late_expire(ln, n);
+        return;
+    }
+
+    e = ngx_rf_learn_find(ln, &ln->argv[1]);
+
+    if (e == NULL || n <= ngx_rf_now()) {
         ngx_rf_learn_forget(ln);
         return;
     }
@@ -719,6 +736,11 @@ ngx_rf_learn_persist(ngx_rf_learn_t *ln)
     ngx_rf_entry_t  *e;
 
     if (ln->reply->integer != 1) {
+        return;
+    }
+
+    if (ngx_rf_learn_entry(ln, &ln->argv[1], &e) != NGX_OK) {
+        ngx_rf_learn_late_expire(ln, 0);
         return;
     }
 

@@ -4,7 +4,8 @@
  * Guarantees: an entry holds a value only if nothing else is known to have
  * happened to the key since that value was Redis'; in doubt it is forgotten.
  * Expiries are counted from when the command was sent, so no entry outlives
- * its key.  Pending entries are not touched.
+ * its key.  Of a pending entry only what it rests on changes, by a write:
+ * what is to be replayed comes after it.
  *
  * Of a collection memory may know some elements only, see "complete" of an
  * entry: those that were read or written one by one.  It knows all of one that
@@ -28,7 +29,7 @@
  * PTTL sent along, see below, or -3.  "sent" is the wall-clock ms when it was
  * sent: expiries are counted from there, so that nothing outlives its TTL.
  * "pool" is for what is needed meanwhile.
- * Never touches pending entries.  Out of memory just forgets.
+ * A read never touches pending entries.  Out of memory just forgets.
  */
 void ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,

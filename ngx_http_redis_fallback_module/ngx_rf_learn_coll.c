@@ -35,8 +35,6 @@ static ngx_int_t ngx_rf_learn_whole_put(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
     ngx_rf_coll_t *c);
 static void ngx_rf_learn_zadd(ngx_rf_learn_t *ln);
 static void ngx_rf_learn_some(ngx_rf_learn_t *ln);
-static ngx_int_t ngx_rf_learn_elements(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
-    ngx_rf_coll_t *c);
 static ngx_int_t ngx_rf_learn_popped(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
     ngx_rf_coll_t *c);
 static ngx_int_t ngx_rf_learn_pairs(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
@@ -50,8 +48,6 @@ static ngx_int_t ngx_rf_learn_score(ngx_rf_local_t *l, ngx_rf_coll_t *c,
 static void ngx_rf_learn_again(ngx_rf_learn_t *ln);
 static ngx_uint_t ngx_rf_learn_same(ngx_rf_reply_t *a, ngx_rf_reply_t *b);
 static void ngx_rf_learn_push(ngx_rf_learn_t *ln);
-static void ngx_rf_learn_local(ngx_rf_learn_t *ln, ngx_rf_local_t *l);
-static ngx_rf_type_e ngx_rf_learn_type(ngx_rf_command_e id);
 static ngx_uint_t ngx_rf_learn_unknown(ngx_rf_learn_t *ln,
     ngx_rf_entry_t *e);
 static void ngx_rf_learn_seen(ngx_rf_learn_t *ln, ngx_str_t *key,
@@ -426,7 +422,7 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
     key = &ln->argv[1];
     write = ln->command->flags & NGX_RF_CMD_WRITE;
 
-    if (ln->argc > NGX_RF_LEARN_ARGS) {
+    if (ngx_rf_learn_many(ln)) {
 
         if (write) {
             ngx_rf_learn_forget(ln);
@@ -436,6 +432,7 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
     }
 
     if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK) {
+        ngx_rf_learn_late_some(ln);
         return;
     }
 
@@ -493,6 +490,13 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
 }
 
 
+ngx_uint_t
+ngx_rf_learn_many(ngx_rf_learn_t *ln)
+{
+    return ln->argc > NGX_RF_LEARN_ARGS;
+}
+
+
 /* whether the key's time to live is not known, so that memory could outlive it,
  * or nothing would be known of it after all */
 
@@ -507,9 +511,7 @@ ngx_rf_learn_unknown(ngx_rf_learn_t *ln, ngx_rf_entry_t *e)
 }
 
 
-/* NGX_DECLINED: what the command did is not known */
-
-static ngx_int_t
+ngx_int_t
 ngx_rf_learn_elements(ngx_rf_learn_t *ln, ngx_rf_local_t *l, ngx_rf_coll_t *c)
 {
     ngx_int_t        rc;
@@ -842,6 +844,7 @@ ngx_rf_learn_push(ngx_rf_learn_t *ln)
     key = &ln->argv[1];
 
     if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK) {
+        ngx_rf_learn_late_push(ln);
         return;
     }
 
@@ -875,7 +878,7 @@ ngx_rf_learn_push(ngx_rf_learn_t *ln)
 }
 
 
-static void
+void
 ngx_rf_learn_local(ngx_rf_learn_t *ln, ngx_rf_local_t *l)
 {
     ngx_memzero(l, sizeof(ngx_rf_local_t));
@@ -891,7 +894,7 @@ ngx_rf_learn_local(ngx_rf_learn_t *ln, ngx_rf_local_t *l)
 }
 
 
-static ngx_rf_type_e
+ngx_rf_type_e
 ngx_rf_learn_type(ngx_rf_command_e id)
 {
     if (id >= NGX_RF_CMD_ZADD) {

@@ -4,7 +4,9 @@
 #define _NGX_RF_LEARN_INTERNAL_H_INCLUDED_
 
 
+#include "ngx_rf_coll.h"
 #include "ngx_rf_learn.h"
+#include "ngx_rf_local.h"
 #include "ngx_rf_tree.h"
 
 
@@ -56,7 +58,31 @@ void ngx_rf_learn_forget(ngx_rf_learn_t *ln);
 void ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln);
 
 
+/*
+ * ngx_rf_learn_late.c: each is for a key that has become pending since the
+ * command was sent, and does nothing with any other, nor for a read.
+ * put(): the string that it has in Redis; expire(): its expiry there, 0: none;
+ * forget(): what it is there is not known.
+ */
+void ngx_rf_learn_late_put(ngx_rf_learn_t *ln, ngx_str_t *key,
+    ngx_str_t *value, int64_t expire);
+void ngx_rf_learn_late_append(ngx_rf_learn_t *ln);
+void ngx_rf_learn_late_expire(ngx_rf_learn_t *ln, int64_t expire);
+void ngx_rf_learn_late_some(ngx_rf_learn_t *ln);
+void ngx_rf_learn_late_push(ngx_rf_learn_t *ln);
+void ngx_rf_learn_late_forget(ngx_rf_learn_t *ln, ngx_str_t *key);
+
+
 /* ngx_rf_learn_coll.c */
+
+/* what a command that goes by elements has done to them; NGX_DECLINED: that is
+ * not known */
+ngx_int_t ngx_rf_learn_elements(ngx_rf_learn_t *ln, ngx_rf_local_t *l,
+    ngx_rf_coll_t *c);
+/* more arguments than are learned element by element */
+ngx_uint_t ngx_rf_learn_many(ngx_rf_learn_t *ln);
+void ngx_rf_learn_local(ngx_rf_learn_t *ln, ngx_rf_local_t *l);
+ngx_rf_type_e ngx_rf_learn_type(ngx_rf_command_e id);
 
 ngx_rf_learn_pt ngx_rf_learn_coll_handler(ngx_rf_command_e id);
 ngx_uint_t ngx_rf_learn_coll_pttl(ngx_rf_command_e id, ngx_uint_t argc,

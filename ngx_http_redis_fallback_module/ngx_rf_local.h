@@ -71,6 +71,10 @@ typedef struct {
                                            done again on what memory knows:
                                            nothing becomes pending */
 
+    unsigned                  late:1;   /* and one that was executed before
+                                           what is pending here: of a
+                                           collection it goes below that */
+
     /* private */
     unsigned                  breathes:1; /* the lock may be given away */
     unsigned                  pinned:1;

@@ -7,6 +7,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_command.h"
 #include "ngx_rf_local_op.h"
 
 
@@ -253,7 +254,10 @@ ngx_rf_local_replace(ngx_rf_local_t *l, ngx_str_t *key, ngx_rf_type_e type,
         }
     }
 
-    ngx_rf_zone_replaced_locked(l->zone, e, l->now);
+    ngx_rf_zone_replaced_locked(l->zone, e,
+                                !ngx_rf_command_blind(l->command, l->argc,
+                                                      l->argv),
+                                l->now);
     ngx_rf_zone_set_locked(l->zone, e, type, blob);
     ngx_rf_zone_expire_locked(l->zone, e, expire);
 
@@ -299,7 +303,7 @@ ngx_rf_local_merge(ngx_rf_local_t *l, ngx_str_t *key, ngx_str_t *data,
 
     change = NULL;
 
-    if (e == NULL || e->pending != NGX_RF_REPLACE) {
+    if ((e == NULL || e->pending != NGX_RF_REPLACE) && !l->mirror) {
         change = ngx_rf_zone_change_locked(l->zone, argc, argv, &e, 1);
         if (change == NULL) {
             goto failed;
@@ -313,7 +317,10 @@ ngx_rf_local_merge(ngx_rf_local_t *l, ngx_str_t *key, ngx_str_t *data,
         }
     }
 
-    ngx_rf_zone_delta_locked(l->zone, e, change, compact, l->now);
+    if (!l->mirror) {
+        ngx_rf_zone_delta_locked(l->zone, e, change, compact, l->now);
+    }
+
     ngx_rf_zone_set_locked(l->zone, e, NGX_RF_STRING, blob);
 
     l->version = e->version;

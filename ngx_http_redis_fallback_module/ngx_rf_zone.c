@@ -807,7 +807,7 @@ ngx_rf_zone_expired(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     (void) ngx_atomic_fetch_add(&sh->stat.expired, 1);
 
     ngx_rf_zone_set_locked(zone, e, NGX_RF_NONE, NULL);
-    ngx_rf_zone_replaced_locked(zone, e, now);
+    ngx_rf_zone_replaced_locked(zone, e, 0, now);
     ngx_rf_zone_expire_locked(zone, e, 0);
 
     return e;

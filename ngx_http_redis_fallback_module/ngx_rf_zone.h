@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      5
+#define NGX_RF_ZONE_LAYOUT      6
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -173,6 +173,11 @@ struct ngx_rf_entry_s {
                                            all of it is done with */
     uint8_t               log_odd:1;    /* of log_version's segment: the lowest
                                            bit of its generation */
+
+    uint8_t               late:1;       /* while it was in flight, Redis
+                                           acknowledged another write to it */
+    uint8_t               derived:1;    /* REPLACE: made from what memory knew
+                                           before, not in spite of it */
 
     u_char                key[1];
 };
@@ -510,7 +515,8 @@ void ngx_rf_zone_expire_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 /*
  * Marks a local change that has just been made to the entry: version, lists,
  * counters.  replaced(): the record is a REPLACE from now on, its changes
- * (if any) are dropped.  Called before set_locked() so that the base (what
+ * (if any) are dropped; "derived": it depends on what memory knew of the key.
+ * Called before set_locked() so that the base (what
  * Redis held) is still there to be remembered.  delta(): appends "change",
  * made by change_locked(), or keeps REPLACE where the entry is already one
  * (the change is then freed).  Consecutive INCRBY, INCRBYFLOAT, APPEND,
@@ -521,7 +527,7 @@ void ngx_rf_zone_expire_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
  * not sent yet; NULL if there is none.  change_str() is one of its arguments.
  */
 void ngx_rf_zone_replaced_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
-    int64_t now);
+    ngx_uint_t derived, int64_t now);
 void ngx_rf_zone_delta_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_zchange_t *change, ngx_uint_t compact, int64_t now);
 ngx_rf_zchange_t *ngx_rf_zone_change_locked(ngx_rf_zone_t *zone,
@@ -533,6 +539,12 @@ ngx_int_t ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n,
 /* as if nothing had been done to the key here: what Redis was to be told, it is
  * not.  The value is the caller's to take away */
 void ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+/* Redis acknowledged a write that it had executed before the changes that are
+ * pending here: what memory knows of the key is another thing now, or with
+ * "complete" 0 a part of it */
+void ngx_rf_zone_late_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_uint_t complete, int64_t seen);
 
 /* a key that Redis was seen to hold more of than memory knows */
 #define ngx_rf_zone_partial(e)                                               \
@@ -568,6 +580,10 @@ ngx_uint_t ngx_rf_zone_expires_locally(ngx_rf_entry_t *e);
  * delta_locked(); NULL: they begin anew */
 ngx_rf_zdelta_t *ngx_rf_zone_delta_of(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_type_e type, ngx_uint_t *compact);
+/* the compacted changes of a change, or NULL; whether it sets or takes away an
+ * expiry and nothing else */
+ngx_rf_zdelta_t *ngx_rf_zone_delta(ngx_rf_zchange_t *c);
+ngx_uint_t ngx_rf_zone_about_expiry(ngx_rf_zchange_t *c);
 /* a change that holds them; NULL: no room */
 ngx_rf_zchange_t *ngx_rf_zone_delta_change(ngx_rf_zone_t *zone,
     ngx_rf_zdelta_t *delta);

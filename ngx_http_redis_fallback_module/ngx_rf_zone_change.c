@@ -459,6 +459,7 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
     e->logged = saved->logged;
     e->acked = saved->acked;
     e->log_odd = saved->log_odd;
+    e->derived = saved->derived;
 
     e->base = saved->base;
     e->base_expires = saved->base_expires;
@@ -695,9 +696,14 @@ ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
 void
 ngx_rf_zone_replaced_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
-    int64_t now)
+    ngx_uint_t derived, int64_t now)
 {
     ngx_rf_zone_save(zone, e, 0);
+
+    if (e->pending != NGX_RF_REPLACE || !derived) {
+        /* what it was replaced with before is not derived from anything */
+        e->derived = derived;
+    }
 
     if (e->pending == NGX_RF_CLEAN) {
         ngx_rf_zone_base(zone, e);
@@ -727,7 +733,7 @@ ngx_rf_zone_delta_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     if (e->pending == NGX_RF_REPLACE || ngx_rf_zone_restoring(zone->sh, e)) {
         ngx_rf_zone_free_locked(zone, change);
-        ngx_rf_zone_replaced_locked(zone, e, now);
+        ngx_rf_zone_replaced_locked(zone, e, 1, now);
         return;
     }
 
@@ -806,6 +812,22 @@ ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_rf_zone_requeue(zone, e);
     ngx_rf_zone_place(zone, e);
+}
+
+
+void
+ngx_rf_zone_late_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_uint_t complete, int64_t seen)
+{
+    ngx_rf_zone_save(zone, e, 0);
+
+    e->base = NGX_RF_BASE_UNKNOWN;
+    e->complete = complete;
+    e->seen = seen;
+
+    /* the disk is to have it as well: there it says what is known, too */
+
+    ngx_rf_zone_changed(zone, e, e->changed);
 }
 
 

@@ -66,9 +66,6 @@ void ngx_rf_zone_drop_value(ngx_rf_zone_t *zone, ngx_rf_type_e type,
 void ngx_rf_zone_free_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
 ngx_uint_t ngx_rf_zone_pin(ngx_rf_zone_t *zone, int32_t pin);
 void ngx_rf_zone_unpin(ngx_rf_zone_t *zone, int32_t pin);
-/* the compacted changes of a change, or NULL */
-ngx_rf_zdelta_t *ngx_rf_zone_delta(ngx_rf_zchange_t *c);
-ngx_uint_t ngx_rf_zone_about_expiry(ngx_rf_zchange_t *c);
 /* for the salvage */
 ngx_uint_t ngx_rf_zone_valid_coll(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 ngx_uint_t ngx_rf_zone_valid_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);

@@ -25,6 +25,7 @@ void
 ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     e->pending = NGX_RF_CLEAN;
+    e->late = 0;
     zone->sh->npending--;
 
     ngx_rf_zone_ungroup(e);

@@ -413,6 +413,11 @@ ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
         goto done;
     }
 
+    if (e->late) {
+        /* what it equals is what was before that */
+        keep = 0;
+    }
+
     ngx_rf_zone_land(zone, e);
 
     if (rc == NGX_AGAIN || e->version != rec->version) {
@@ -528,6 +533,9 @@ ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     if (e->pending == NGX_RF_CLEAN) {
         zone->sh->nrestoring--;
+
+    } else if (e->late && e->pending == NGX_RF_DELTA) {
+        e->complete = 0;
     }
 
     ngx_rf_zone_requeue(zone, e);

@@ -1,0 +1,245 @@
+# A write that Redis had executed was acknowledged when another worker had made
+# its key pending, and memory did not learn of it: reads in the outage were
+# older than it, and a change that would undo it was taken for none, so that it
+# was never told to Redis.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use RF;
+use Outage;
+use JSON::PP ();
+
+
+# A proxy before a Redis.  While the file "hold" is there, Redis' replies are
+# kept.  With "cut", connections that nothing is kept of are closed, as are new
+# ones; what is kept until then comes with "release", the rest when all of these
+# files are gone.
+
+package Late;
+
+use IO::Select;
+
+
+sub start {
+    my ($class, $redis) = @_;
+
+    my $self = bless { dir => RF::tempdir('late'), port => RF::free_port() },
+                     $class;
+    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
+        LocalAddr => '127.0.0.1', LocalPort => $self->{port}) or die;
+
+    defined(my $pid = fork()) or die;
+
+    if ($pid == 0) {
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+        RF::die_with_parent(POSIX::SIGKILL());
+        eval { $self->serve($listen, $redis->port) };
+        warn $@ if $@;
+        POSIX::_exit(0);
+    }
+
+    $self->{pid} = $pid;
+
+    return $self;
+}
+
+
+sub port { $_[0]{port} }
+sub set  { RF::spew("$_[0]{dir}/$_[1]", '') }
+sub has  { return -e "$_[0]{dir}/$_[1]" }
+sub drop { unlink "$_[0]{dir}/$_[1]" }
+
+
+sub serve {
+    my ($self, $listen, $port) = @_;
+
+    my $select = IO::Select->new($listen);
+    my (%peer, %server, %held, %late);
+
+    my $end = sub {
+        my @ends = ($_[0], $peer{$_[0]});
+        $select->remove(@ends);
+        delete @$_{@ends} for \(%peer, %server, %held, %late);
+        close $_ for @ends;
+    };
+
+    for ( ;; ) {
+        my ($hold, $cut) = map { $self->has($_) } qw(hold cut);
+
+        if ($cut && !$self->has('done')) {
+            %late = %held;
+            %held = ();
+
+            for my $sock (grep { $server{$_} } values %peer) {
+                $end->($sock) if $peer{$sock} && !defined $late{$sock};
+            }
+
+            $self->set('done');
+        }
+
+        for my $sock (grep { $server{$_} } values %peer) {
+            my $data = '';
+            $data .= delete $late{$sock} // '' if $self->has('release');
+            $data .= delete $held{$sock} // '' if !$hold;
+            syswrite $peer{$sock}, $data if length $data;
+        }
+
+        for my $sock ($select->can_read(0.01)) {
+            if ($sock == $listen) {
+                my $in = $listen->accept or next;
+
+                if ($cut) {
+                    close $in;
+                    next;
+                }
+
+                my $out = IO::Socket::INET->new("127.0.0.1:$port") or next;
+                ($peer{$in}, $peer{$out}) = ($out, $in);
+                $server{$out} = 1;
+                $select->add($in, $out);
+                next;
+            }
+
+            next if !$peer{$sock};
+
+            my $n = sysread $sock, my $data, 65536;
+
+            if (!$n) {
+                $end->($sock);
+
+            } elsif ($server{$sock} && $self->has('hold')) {
+                $held{$sock} .= $data;
+
+            } else {
+                syswrite $peer{$sock}, $data;
+            }
+        }
+    }
+}
+
+
+package main;
+
+my $json = JSON::PP->new->allow_nonref->canonical;
+my $redis = RF::Redis->new;
+my $proxy = Late->start($redis);
+
+# replies are given up after long; a connection that cannot be made at once
+
+my $t = Outage->new(workers => 2, redis => $proxy,
+                    server => "location /api {\n redis_fallback_api app;\n}\n",
+                    store  => { timeout => '20s' });
+
+
+sub answer {
+    my ($res) = @_;
+
+    my $answer = eval { $json->decode($res->{body}) };
+
+    return ref $answer eq 'HASH' && exists $answer->{result}
+           ? $json->encode($answer->{result}) : "$res->{status} $res->{body}";
+}
+
+
+sub api {
+    my ($conn, @argv) = @_;
+
+    return answer(RF::HTTP::request($t->spread, 'POST', '/api',
+                                    body => $json->encode(\@argv),
+                                    conn => $conn));
+}
+
+
+# name, what is known, what is changed here, the late write and what to look
+# for in Redis until it was executed there; then commands and their answers
+# here, and in the end what Redis has
+
+my @cases = (
+    [ 'string, INCR', [ [qw(SET n 1)], [qw(GET n)] ], [qw(INCRBY n 5)],
+      [qw(INCRBY n 10)], 11, [qw(GET n)], 11,
+      [ [[qw(GET n)], '"16"'] ], [qw(GET n)], 16 ],
+    [ 'string, SET', [ [qw(SET t old)], [qw(GET t)] ], [qw(APPEND t x)],
+      [qw(SET t new)], '"OK"', [qw(GET t)], 'new',
+      [ [[qw(GET t)], '"newx"'] ], [qw(GET t)], 'newx' ],
+    [ 'string, APPEND', [ [qw(SET a a)], [qw(GET a)] ], [qw(APPEND a c)],
+      [qw(APPEND a b)], 2, [qw(GET a)], 'ab',
+      [ [[qw(GET a)], '"abc"'] ], [qw(GET a)], 'abc' ],
+    [ 'hash', [ [qw(HSET h f 1)], [qw(HGETALL h)] ], [qw(HSET h g 2)],
+      [qw(HDEL h f)], 1, [qw(HEXISTS h f)], 0,
+      [ [[qw(HGET h f)], 'null'], [[qw(HSETNX h f 3)], 1] ],
+      [qw(HGET h f)], 3 ],
+    [ 'set', [ [qw(SADD s x)], [qw(SMEMBERS s)] ], [qw(SADD s y)],
+      [qw(SREM s x)], 1, [qw(SISMEMBER s x)], 0,
+      [ [[qw(SISMEMBER s x)], 0], [[qw(SADD s x)], 1] ],
+      [qw(SISMEMBER s x)], 1 ],
+    [ 'sorted set', [ [qw(ZADD z 1 a)], [qw(ZRANGE z 0 -1 WITHSCORES)] ],
+      [qw(ZADD z 2 b)], [qw(ZADD z 3 c)], 1, [qw(ZSCORE z c)], 3,
+      [ [[qw(ZSCORE z c)], '"3"'], [[qw(ZREM z c)], 1] ],
+      [qw(ZCARD z)], 2 ],
+    [ 'list', [ [qw(RPUSH l a b)], [qw(LRANGE l 0 -1)] ], [qw(LPUSH l y)],
+      [qw(RPUSH l z)], 3, [qw(LLEN l)], 3,
+      [ [[qw(LRANGE l 0 -1)], '["y","a","b","z"]'], [[qw(LREM l 0 z)], 1] ],
+      [qw(LLEN l)], 3 ],
+);
+
+
+my $conns = $t->conns;
+my ($one, $two) = @{$conns}{sort keys %$conns};
+
+for my $case (@cases) {
+    api($one, @$_) for @{ $case->[1] };
+}
+
+api($two, 'PING');
+
+# one worker has sent them, and Redis has executed them
+
+$proxy->set('hold');
+$one->write(RF::HTTP::format_request('POST', '/api/pipeline', keepalive => 1,
+    body => $json->encode([ map { $_->[3] } @cases ])), now() + slow(5));
+
+for my $case (@cases) {
+    ok(wait_for(sub { $redis->cmd(@{ $case->[5] }) eq $case->[6] }),
+       "$case->[0]: executed");
+}
+
+# the other one finds Redis gone
+
+$proxy->set('cut');
+ok(wait_for(sub { $proxy->has('done') }), 'cut off');
+
+for my $case (@cases) {
+    unlike(api($two, @{ $case->[2] }), qr/ /, "$case->[0]: changed here");
+}
+
+is($t->mode, 'fallback', 'fallback');
+
+$proxy->set('release');
+my $res = RF::HTTP::read_response($one, 'POST', now() + slow(10));
+my $replies = eval { $json->decode($res->{body}) } || [];
+
+for my $i (0 .. $#cases) {
+    is($json->encode($replies->[$i]{result}), $cases[$i][4],
+       "$cases[$i][0]: acknowledged");
+}
+
+for my $case (@cases) {
+    is(api($two, @{ $_->[0] }), $_->[1], "$case->[0]: @{ $_->[0] }")
+        for @{ $case->[7] };
+}
+
+is($t->mode, 'fallback', 'still in the outage');
+
+$proxy->drop($_) for qw(cut hold);
+ok($t->wait_normal(slow(30)), 'normal');
+
+is($redis->cmd(@{ $_->[8] }), $_->[9], "$_->[0]: in Redis") for @cases;
+
+ok($t->nginx->stop, 'stops');
+$t->nginx->check_logs;
+CORE::kill('KILL', $proxy->{pid});
+waitpid $proxy->{pid}, 0;
+
+done_testing;
