@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      5
+#define NGX_RF_ZONE_LAYOUT      6
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -173,6 +173,8 @@ struct ngx_rf_entry_s {
                                            all of it is done with */
     uint8_t               log_odd:1;    /* of log_version's segment: the lowest
                                            bit of its generation */
+    uint8_t               sent:1;       /* a REPLACE that Redis may have taken
+                                           already */
 
     u_char                key[1];
 };
@@ -362,6 +364,7 @@ typedef struct {
     ngx_log_t            *log;
 
     unsigned              files:1;      /* there is a file tier (path) */
+    unsigned              digests:1;    /* collections are to be compared */
     u_char                path_sha1[20];/* of path and database */
 
     /* private */
@@ -381,7 +384,7 @@ typedef struct {
 
 /*
  * Life.  shm_zone->data is the ngx_rf_zone_t, filled by the caller up to
- * "name", "files" and "path_sha1"; this is its init handler.  An existing zone
+ * "name", "files", "digests" and "path_sha1"; this is its init handler.  An existing zone
  * of the same layout is attached.
  */
 ngx_int_t ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data);
@@ -551,6 +554,10 @@ void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
  */
 ngx_uint_t ngx_rf_zone_pin_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone);
+
+/* a command that changes the key was sent to Redis, and nobody knows whether it
+ * was executed: what Redis holds is not known any more */
+void ngx_rf_zone_unsure_locked(ngx_rf_zone_t *zone, ngx_str_t *key);
 
 /* bytes of an entry's value, roughly what its record takes */
 size_t ngx_rf_zone_weight(ngx_rf_entry_t *e);
