@@ -198,7 +198,8 @@ typedef enum {
 typedef enum {
     NGX_RF_BASE_UNKNOWN = 0,   /* what Redis held at the outage's begin */
     NGX_RF_BASE_ABSENT,
-    NGX_RF_BASE_KNOWN          /* a string with "base_sha1" */
+    NGX_RF_BASE_KNOWN,         /* a string with "base_sha1" */
+    NGX_RF_BASE_COLL           /* a collection with that as its digest */
 } ngx_rf_base_e;
 
 typedef struct {

@@ -396,6 +396,12 @@ ngx_rf_codec_put_state(cJSON *root, ngx_rf_record_t *rec)
         *ngx_hex_dump(sha1, rec->base_sha1, sizeof(rec->base_sha1)) = '\0';
         return cJSON_AddStringToObject(root, "base", (char *) sha1) != NULL;
 
+    case NGX_RF_BASE_COLL:
+        /* not "base": an older version would take it for a string's */
+        *ngx_hex_dump(sha1, rec->base_sha1, sizeof(rec->base_sha1)) = '\0';
+        return cJSON_AddStringToObject(root, "base_digest", (char *) sha1)
+               != NULL;
+
     default:
         return 1;
     }

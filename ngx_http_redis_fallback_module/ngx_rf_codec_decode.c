@@ -34,6 +34,8 @@ static ngx_int_t ngx_rf_codec_get_type(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_get_times(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_get_state(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_get_base(ngx_rf_codec_ctx_t *ctx);
+static ngx_int_t ngx_rf_codec_get_sha1(ngx_rf_codec_ctx_t *ctx, cJSON *item,
+    ngx_rf_base_e base);
 static ngx_int_t ngx_rf_codec_get_strings(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_get_value(ngx_rf_codec_ctx_t *ctx);
 static ngx_int_t ngx_rf_codec_get_elements(ngx_rf_codec_ctx_t *ctx,
@@ -470,10 +472,7 @@ ngx_rf_codec_get_state(ngx_rf_codec_ctx_t *ctx)
 static ngx_int_t
 ngx_rf_codec_get_base(ngx_rf_codec_ctx_t *ctx)
 {
-    cJSON      *item;
-    u_char     *p;
-    size_t      i;
-    ngx_int_t   n;
+    cJSON  *item;
 
     item = ngx_rf_codec_get(ctx, "base_expires");
     ctx->head.base_expires = cJSON_IsTrue(item);
@@ -481,16 +480,30 @@ ngx_rf_codec_get_base(ngx_rf_codec_ctx_t *ctx)
     item = ngx_rf_codec_get(ctx, "base");
 
     if (item == NULL) {
+        item = ngx_rf_codec_get(ctx, "base_digest");
+
+        return item ? ngx_rf_codec_get_sha1(ctx, item, NGX_RF_BASE_COLL)
+                    : NGX_OK;
+    }
+
+    if (cJSON_IsString(item) && ngx_strcmp(item->valuestring, "absent") == 0) {
+        ctx->head.base = NGX_RF_BASE_ABSENT;
         return NGX_OK;
     }
+
+    return ngx_rf_codec_get_sha1(ctx, item, NGX_RF_BASE_KNOWN);
+}
+
+
+static ngx_int_t
+ngx_rf_codec_get_sha1(ngx_rf_codec_ctx_t *ctx, cJSON *item, ngx_rf_base_e base)
+{
+    u_char     *p;
+    size_t      i;
+    ngx_int_t   n;
 
     if (!cJSON_IsString(item)) {
         goto bad;
-    }
-
-    if (ngx_strcmp(item->valuestring, "absent") == 0) {
-        ctx->head.base = NGX_RF_BASE_ABSENT;
-        return NGX_OK;
     }
 
     p = (u_char *) item->valuestring;
@@ -509,13 +522,14 @@ ngx_rf_codec_get_base(ngx_rf_codec_ctx_t *ctx)
         ctx->head.base_sha1[i] = (u_char) n;
     }
 
-    ctx->head.base = NGX_RF_BASE_KNOWN;
+    ctx->head.base = base;
 
     return NGX_OK;
 
 bad:
 
-    ctx->why = "bad \"base\"";
+    ctx->why = (base == NGX_RF_BASE_KNOWN) ? "bad \"base\""
+                                           : "bad \"base_digest\"";
 
     return NGX_DECLINED;
 }

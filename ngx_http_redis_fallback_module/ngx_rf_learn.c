@@ -120,6 +120,31 @@ ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln)
 }
 
 
+void
+ngx_rf_learn_unsure(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
+    ngx_uint_t argc, ngx_str_t *argv)
+{
+    ngx_int_t  i, last;
+
+    if (command->first == 0 || !(command->flags & NGX_RF_CMD_WRITE)) {
+        return;
+    }
+
+    last = command->last < 0 ? (ngx_int_t) argc + command->last
+                             : command->last;
+
+    ngx_rf_zone_lock(zone);
+
+    for (i = command->first; i <= last && i < (ngx_int_t) argc;
+         i += command->step)
+    {
+        ngx_rf_zone_unsure_locked(zone, &argv[i]);
+    }
+
+    ngx_rf_zone_unlock(zone);
+}
+
+
 ngx_uint_t
 ngx_rf_learn_pttl(const ngx_rf_command_t *command, ngx_uint_t argc,
     ngx_str_t *argv)

@@ -35,6 +35,11 @@ void ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,
     ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent);
 
+/* it was sent, and may have been executed: of what it changes memory does
+ * not know any more what Redis holds */
+void ngx_rf_learn_unsure(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
+    ngx_uint_t argc, ngx_str_t *argv);
+
 /* whether the reply is worth a PTTL of argv[1] that is sent along: it says the
  * value or a part of it, but not how long it lives */
 ngx_uint_t ngx_rf_learn_pttl(const ngx_rf_command_t *command, ngx_uint_t argc,

@@ -18,18 +18,19 @@ static ngx_int_t ngx_rf_replay_careful(ngx_rf_replay_t *rp, ngx_pool_t *pool,
     int64_t left);
 static ngx_int_t ngx_rf_replay_cared(ngx_rf_replay_t *rp, ngx_pool_t *pool,
     int64_t now, ngx_rf_reply_t *reply);
+static ngx_int_t ngx_rf_replay_hex(ngx_pool_t *pool, u_char sha1[20],
+    ngx_str_t *str);
 
 
 /*
- * KEYS: key.  ARGV: sha1 of the value at the outage's begin, or "absent";
- * "1" if a missing key means that somebody deleted it; "set" or "del"; the
- * value; ms to live or "0".  Returns 1, or 0 for a conflict.
+ * KEYS: key.  ARGV: base, gone and own, see ngx_rf_replay_lua_conflict(); "set"
+ * or "del"; the value; ms to live or "0".  Returns 1, or 0 for a conflict.
  */
 static ngx_str_t  ngx_rf_replay_careful_script = ngx_string(
-    ngx_rf_replay_lua_conflict("ARGV[1]", "ARGV[2]", "return 0")
-    "if ARGV[3] == 'del' then redis.call('DEL', KEYS[1]) "
-    "elseif ARGV[5] == '0' then redis.call('SET', KEYS[1], ARGV[4]) "
-    "else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5]) end "
+    ngx_rf_replay_lua_conflict("ARGV[1]", "ARGV[2]", "ARGV[3]", "return 0")
+    "if ARGV[4] == 'del' then redis.call('DEL', KEYS[1]) "
+    "elseif ARGV[6] == '0' then redis.call('SET', KEYS[1], ARGV[5]) "
+    "else redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6]) end "
     "return 1");
 
 
@@ -177,7 +178,7 @@ ngx_rf_replay_careful(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t left)
 
     rec = rp->rec;
 
-    argv = ngx_pcalloc(pool, 9 * sizeof(ngx_str_t));
+    argv = ngx_pcalloc(pool, 10 * sizeof(ngx_str_t));
     if (argv == NULL) {
         return NGX_ERROR;
     }
@@ -187,26 +188,26 @@ ngx_rf_replay_careful(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t left)
     ngx_str_set(&argv[2], "1");
     argv[3] = rec->key;
 
-    if (ngx_rf_replay_base(rp, pool, &argv[4]) != NGX_OK) {
+    if (ngx_rf_replay_base(rp, pool, left >= 0, &argv[4]) != NGX_OK) {
         return NGX_ERROR;
     }
 
     if (left < 0) {
-        ngx_str_set(&argv[6], "del");
-        ngx_str_set(&argv[8], "0");
-        argv[7].data = (u_char *) "";
+        ngx_str_set(&argv[7], "del");
+        ngx_str_set(&argv[9], "0");
+        argv[8].data = (u_char *) "";
 
     } else {
-        ngx_str_set(&argv[6], "set");
-        argv[7] = rec->values[0];
+        ngx_str_set(&argv[7], "set");
+        argv[8] = rec->values[0];
 
-        if (ngx_rf_replay_number(pool, left, &argv[8]) != NGX_OK) {
+        if (ngx_rf_replay_number(pool, left, &argv[9]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
     rp->argv = argv;
-    rp->argc = 9;
+    rp->argc = 10;
     rp->handler = ngx_rf_replay_cared;
 
     return NGX_AGAIN;
@@ -225,12 +226,11 @@ ngx_rf_replay_cared(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
 }
 
 
-/* two arguments for ngx_rf_replay_lua_conflict() */
-
 ngx_int_t
-ngx_rf_replay_base(ngx_rf_replay_t *rp, ngx_pool_t *pool, ngx_str_t *argv)
+ngx_rf_replay_base(ngx_rf_replay_t *rp, ngx_pool_t *pool, ngx_uint_t exists,
+    ngx_str_t *argv)
 {
-    u_char           *p;
+    u_char            sha1[20];
     ngx_rf_record_t  *rec;
 
     rec = rp->rec;
@@ -238,15 +238,8 @@ ngx_rf_replay_base(ngx_rf_replay_t *rp, ngx_pool_t *pool, ngx_str_t *argv)
     if (rec->base == NGX_RF_BASE_ABSENT) {
         ngx_str_set(&argv[0], "absent");
 
-    } else {
-        p = ngx_pnalloc(pool, 2 * sizeof(rec->base_sha1));
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        argv[0].data = p;
-        argv[0].len = ngx_hex_dump(p, rec->base_sha1, sizeof(rec->base_sha1))
-                      - p;
+    } else if (ngx_rf_replay_hex(pool, rec->base_sha1, &argv[0]) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (rp->same_run && !rec->base_expires) {
@@ -254,6 +247,32 @@ ngx_rf_replay_base(ngx_rf_replay_t *rp, ngx_pool_t *pool, ngx_str_t *argv)
     } else {
         ngx_str_set(&argv[1], "0");
     }
+
+    if (!exists) {
+        ngx_str_set(&argv[2], "absent");
+        return NGX_OK;
+    }
+
+    if (ngx_rf_digest_row(rec->type, rec->values, rec->nvalues, sha1)
+        != NGX_OK)
+    {
+        ngx_str_set(&argv[2], "");
+        return NGX_OK;
+    }
+
+    return ngx_rf_replay_hex(pool, sha1, &argv[2]);
+}
+
+
+static ngx_int_t
+ngx_rf_replay_hex(ngx_pool_t *pool, u_char sha1[20], ngx_str_t *str)
+{
+    str->data = ngx_pnalloc(pool, 40);
+    if (str->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    str->len = ngx_hex_dump(str->data, sha1, 20) - str->data;
 
     return NGX_OK;
 }

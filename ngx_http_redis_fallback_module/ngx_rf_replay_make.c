@@ -19,7 +19,7 @@
 #define NGX_RF_REPLAY_STEP          5000
 #define NGX_RF_REPLAY_STEP_BYTES    (512 * 1024)
 
-#define NGX_RF_REPLAY_STEP_HEAD     14
+#define NGX_RF_REPLAY_STEP_HEAD     15
 
 
 static ngx_int_t ngx_rf_replay_name_making(ngx_rf_replay_t *rp,
@@ -38,33 +38,44 @@ static ngx_int_t ngx_rf_replay_conflict(ngx_rf_replay_t *rp, ngx_pool_t *pool,
 /*
  * KEYS: key, temporary key; for a DELTA also its marker and where its changes
  * are staged.  ARGV: "1" for the first step; "1" for the one that puts the key
- * into place; what the key has to hold for that, as for lua_conflict(), or "";
- * ms to live or "0"; the marker's time to live; the command that adds; what it
- * adds.  Returns 1; 0 for a conflict; 2 if the changes were applied or staged
- * already; -1 if the temporary key has gone.
+ * into place; what the key has to hold for that, base, gone and own of
+ * lua_conflict(), or 'absent', or ''; ms to live or "0"; the marker's time to
+ * live; the command that adds; what it adds.  Returns 1; 0 for a conflict; 2 if
+ * the changes were applied or staged already; -1 if the temporary key has gone.
+ * Where nothing is to be compared the shorter one will do.
  */
+#define ngx_rf_replay_lua_step(conflict)                                      \
+    "local k, x = KEYS[1], KEYS[2] "                                          \
+    "if KEYS[3] and redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then "         \
+    "redis.call('UNLINK', x) return 2 end "                                   \
+    "if ARGV[1] == '0' and redis.call('EXISTS', x) == 0 then return -1 end "  \
+    "if ARGV[3] ~= '' and (ARGV[1] == '1' or ARGV[2] == '1') then "           \
+    conflict                                                                  \
+    "end "                                                                    \
+    "local i, n = 9, #ARGV "                                                  \
+    "while i <= n do "                                                        \
+    "local j = math.min(i + 999, n) "                                         \
+    "local r = redis.pcall(ARGV[8], x, unpack(ARGV, i, j)) "                  \
+    "if type(r) == 'table' and r.err then redis.call('UNLINK', x) "           \
+    "return r end "                                                           \
+    "i = j + 1 end "                                                          \
+    "if ARGV[2] == '0' then redis.call('PEXPIRE', x, 60000) return 1 end "    \
+    "redis.call('UNLINK', k) "                                                \
+    "redis.call('RENAME', x, k) "                                             \
+    "if ARGV[6] == '0' then redis.call('PERSIST', k) "                        \
+    "else redis.call('PEXPIRE', k, ARGV[6]) end "                             \
+    "if KEYS[3] then redis.call('SET', KEYS[3], '1', 'EX', ARGV[7]) end "     \
+    "return 1"
+
+#define NGX_RF_REPLAY_NO        "redis.call('UNLINK', x) return 0"
+
 static ngx_str_t  ngx_rf_replay_step_script = ngx_string(
-    "local k, x = KEYS[1], KEYS[2] "
-    "if KEYS[3] and redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then "
-    "redis.call('UNLINK', x) return 2 end "
-    "if ARGV[1] == '0' and redis.call('EXISTS', x) == 0 then return -1 end "
-    "if ARGV[3] ~= '' and (ARGV[1] == '1' or ARGV[2] == '1') then "
-    ngx_rf_replay_lua_conflict("ARGV[3]", "ARGV[4]",
-                               "redis.call('UNLINK', x) return 0")
-    "end "
-    "local i, n = 8, #ARGV "
-    "while i <= n do "
-    "local j = math.min(i + 999, n) "
-    "local r = redis.pcall(ARGV[7], x, unpack(ARGV, i, j)) "
-    "if type(r) == 'table' and r.err then redis.call('UNLINK', x) return r end "
-    "i = j + 1 end "
-    "if ARGV[2] == '0' then redis.call('PEXPIRE', x, 60000) return 1 end "
-    "redis.call('UNLINK', k) "
-    "redis.call('RENAME', x, k) "
-    "if ARGV[5] == '0' then redis.call('PERSIST', k) "
-    "else redis.call('PEXPIRE', k, ARGV[5]) end "
-    "if KEYS[3] then redis.call('SET', KEYS[3], '1', 'EX', ARGV[6]) end "
-    "return 1");
+    ngx_rf_replay_lua_step(ngx_rf_replay_lua_present(NGX_RF_REPLAY_NO)));
+
+static ngx_str_t  ngx_rf_replay_careful_step_script = ngx_string(
+    ngx_rf_replay_lua_step(
+        ngx_rf_replay_lua_conflict("ARGV[3]", "ARGV[4]", "ARGV[5]",
+                                   NGX_RF_REPLAY_NO)));
 
 
 /* in the order of ngx_rf_type_e; each takes any number of them */
@@ -175,7 +186,7 @@ ngx_rf_replay_step_head(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
     ngx_uint_t last, ngx_str_t *argv)
 {
     int64_t           left;
-    ngx_uint_t        n;
+    ngx_uint_t        i, n;
     ngx_rf_record_t  *rec;
 
     rec = rp->rec;
@@ -206,8 +217,6 @@ ngx_rf_replay_step_head(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
 
     ngx_str_set(&argv[n], "0");
     ngx_str_set(&argv[n + 1], "0");
-    ngx_str_set(&argv[n + 2], "");
-    ngx_str_set(&argv[n + 3], "0");
 
     if (rp->at == 0) {
         argv[n].data = (u_char *) "1";
@@ -217,11 +226,15 @@ ngx_rf_replay_step_head(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
         argv[n + 1].data = (u_char *) "1";
     }
 
+    for (i = n + 2; i < n + 2 + NGX_RF_REPLAY_BASE; i++) {
+        ngx_str_set(&argv[i], "");
+    }
+
     if (ngx_rf_replay_uploading(rp)) {
-        argv[n + 6] = ngx_rf_replay_adds[NGX_RF_LIST];
+        argv[n + 7] = ngx_rf_replay_adds[NGX_RF_LIST];
 
     } else {
-        argv[n + 6] = ngx_rf_replay_adds[rec->type];
+        argv[n + 7] = ngx_rf_replay_adds[rec->type];
 
         if (rec->version == 0 || rec->pending == NGX_RF_DELTA) {
 
@@ -229,20 +242,22 @@ ngx_rf_replay_step_head(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
 
             ngx_str_set(&argv[n + 2], "absent");
 
-        } else if (rp->remote && rec->base != NGX_RF_BASE_UNKNOWN
-                   && ngx_rf_replay_base(rp, pool, &argv[n + 2]) != NGX_OK)
-        {
-            return 0;
+        } else if (rp->remote && rec->base != NGX_RF_BASE_UNKNOWN) {
+            argv[1] = ngx_rf_replay_careful_step_script;
+
+            if (ngx_rf_replay_base(rp, pool, 1, &argv[n + 2]) != NGX_OK) {
+                return 0;
+            }
         }
     }
 
-    if (ngx_rf_replay_number(pool, left, &argv[n + 4]) != NGX_OK) {
+    if (ngx_rf_replay_number(pool, left, &argv[n + 5]) != NGX_OK) {
         return 0;
     }
 
-    ngx_str_set(&argv[n + 5], NGX_RF_REPLAY_MARKER_TTL);
+    ngx_str_set(&argv[n + 6], NGX_RF_REPLAY_MARKER_TTL);
 
-    return n + 7;
+    return n + 8;
 }
 
 

@@ -103,6 +103,7 @@ ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf, void *tag)
     store->zone.name = store->conf.name;
     store->zone.log = &cf->cycle->new_log;
     store->zone.files = (store->conf.file.path.len != 0);
+    store->zone.digests = store->conf.on_conflict_remote;
 
     ngx_rf_store_path_id(store);
 

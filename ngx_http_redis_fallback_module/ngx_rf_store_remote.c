@@ -25,6 +25,7 @@ static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
     ngx_str_t **reason);
 static void ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply);
+static void ngx_rf_work_unsure(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome);
 static ngx_int_t ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason);
 
@@ -193,7 +194,7 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
     reason = ngx_rf_redis_failure(store->redis);
 
     if (outcome == NGX_RF_CALL_UNSURE) {
-        w->unsure = 1;
+        ngx_rf_work_unsure(w);
     }
 
     if (outcome != NGX_RF_CALL_UNSURE || w->call.repeat) {
@@ -203,6 +204,33 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
     ngx_rf_store_outage(store, w->epoch, reason);
 
     return ngx_rf_work_uncertain(w);
+}
+
+
+/* what Redis holds of the keys is not known any more */
+
+static void
+ngx_rf_work_unsure(ngx_rf_work_t *w)
+{
+    ngx_uint_t            i;
+    ngx_rf_op_t          *op;
+    ngx_rf_local_part_t  *part;
+
+    op = w->op;
+    w->unsure = 1;
+
+    if (op->nparts == 0) {
+        ngx_rf_learn_unsure(&op->store->zone, op->command, op->argc,
+                            op->argv);
+        return;
+    }
+
+    for (i = 0; i < op->nparts; i++) {
+        part = &w->parts[i];
+
+        ngx_rf_learn_unsure(&op->store->zone, part->command, part->argc,
+                            &op->argv[part->first]);
+    }
 }
 
 

@@ -173,6 +173,8 @@ struct ngx_rf_entry_s {
                                            all of it is done with */
     uint8_t               log_odd:1;    /* of log_version's segment: the lowest
                                            bit of its generation */
+    uint8_t               sent:1;       /* a REPLACE that Redis may have taken
+                                           already */
 
     uint8_t               late:1;       /* while it was in flight, Redis
                                            acknowledged another write to it */
@@ -367,6 +369,7 @@ typedef struct {
     ngx_log_t            *log;
 
     unsigned              files:1;      /* there is a file tier (path) */
+    unsigned              digests:1;    /* collections are to be compared */
     u_char                path_sha1[20];/* of path and database */
 
     /* private */
@@ -386,7 +389,7 @@ typedef struct {
 
 /*
  * Life.  shm_zone->data is the ngx_rf_zone_t, filled by the caller up to
- * "name", "files" and "path_sha1"; this is its init handler.  An existing zone
+ * "name", "files", "digests" and "path_sha1"; this is its init handler.  An existing zone
  * of the same layout is attached.
  */
 ngx_int_t ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data);
@@ -563,6 +566,10 @@ void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
  */
 ngx_uint_t ngx_rf_zone_pin_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone);
+
+/* a command that changes the key was sent to Redis, and nobody knows whether it
+ * was executed: what Redis holds is not known any more */
+void ngx_rf_zone_unsure_locked(ngx_rf_zone_t *zone, ngx_str_t *key);
 
 /* bytes of an entry's value, roughly what its record takes */
 size_t ngx_rf_zone_weight(ngx_rf_entry_t *e);

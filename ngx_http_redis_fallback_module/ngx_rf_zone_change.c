@@ -13,7 +13,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_sha1.h>
 #include "ngx_rf_zone.h"
 #include "ngx_rf_zone_internal.h"
 
@@ -32,7 +31,6 @@ static void ngx_rf_zone_put_value(ngx_rf_entry_t *e, ngx_rf_type_e type,
     void *value);
 static void ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
-static void ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
 
 ngx_int_t
@@ -463,6 +461,7 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
 
     e->base = saved->base;
     e->base_expires = saved->base_expires;
+    e->sent = saved->sent;
     ngx_memcpy(e->base_sha1, saved->base_sha1, 20);
 }
 
@@ -709,9 +708,8 @@ ngx_rf_zone_replaced_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         ngx_rf_zone_base(zone, e);
         zone->sh->npending++;
 
-    } else if (e->pending == NGX_RF_DELTA && e->base != NGX_RF_BASE_UNKNOWN
-               && e->nsent)
-    {
+    } else if ((e->pending == NGX_RF_DELTA && e->nsent) || e->sent) {
+
         /* what was sent may have been applied */
         e->base = NGX_RF_BASE_UNKNOWN;
     }
@@ -847,35 +845,6 @@ ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     }
 
     ngx_rf_zone_place(zone, e);
-}
-
-
-/* what Redis held before the first local change */
-
-static void
-ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
-{
-    ngx_sha1_t  sha1;
-
-    e->base = NGX_RF_BASE_UNKNOWN;
-    e->base_expires = (e->expire != 0);
-
-    if (ngx_rf_zone_restoring(zone->sh, e)) {
-        e->base = NGX_RF_BASE_ABSENT;
-
-    } else if (!e->complete || e->seen == 0) {
-        return;
-
-    } else if (e->type == NGX_RF_NONE) {
-        e->base = NGX_RF_BASE_ABSENT;
-
-    } else if (e->type == NGX_RF_STRING) {
-        ngx_sha1_init(&sha1);
-        ngx_sha1_update(&sha1, e->value->data, e->value->len);
-        ngx_sha1_final(e->base_sha1, &sha1);
-
-        e->base = NGX_RF_BASE_KNOWN;
-    }
 }
 
 

@@ -85,6 +85,12 @@ void ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 void ngx_rf_zone_free_changes(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
 
 
+/* ngx_rf_zone_base.c */
+
+/* remembers what Redis holds, before the first local change */
+void ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+
 /* ngx_rf_zone_record.c */
 
 /* elements in one change: Redis' scripts take some thousand arguments */

@@ -744,6 +744,7 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->base = rec->base;
     ngx_memcpy(e->base_sha1, rec->base_sha1, 20);
     e->base_expires = rec->base_expires;
+    e->sent = 0;
 
     e->changes = packed.first;
     e->last_change = packed.last;

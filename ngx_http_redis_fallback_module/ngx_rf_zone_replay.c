@@ -267,6 +267,8 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     restore &= (e->nsent == e->nchanges);
 
+    e->sent = (e->pending == NGX_RF_REPLACE);
+
     e->flying = 1;
     ngx_rf_zone_requeue(zone, e);
 
