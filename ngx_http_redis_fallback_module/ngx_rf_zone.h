@@ -389,8 +389,8 @@ typedef struct {
 
 /*
  * Life.  shm_zone->data is the ngx_rf_zone_t, filled by the caller up to
- * "name", "files", "digests" and "path_sha1"; this is its init handler.  An existing zone
- * of the same layout is attached.
+ * "name", "files", "digests" and "path_sha1"; this is its init handler.  An
+ * existing zone of the same layout is attached.
  */
 ngx_int_t ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 

@@ -163,6 +163,7 @@ codec_compare(ngx_rf_record_t *a, ngx_rf_record_t *b)
     fuzz_check(a->expire == b->expire);
     fuzz_check(a->id == b->id && a->nsent == b->nsent);
     fuzz_check(a->base == b->base);
+    fuzz_check(ngx_memcmp(a->base_sha1, b->base_sha1, 20) == 0);
 
     fuzz_check(a->nvalues == b->nvalues);
 

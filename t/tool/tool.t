@@ -99,7 +99,8 @@ $path->file("schl\xc3\xbcssel", version => $M + 12, data => 'x');
 $path->file('below', version => $M, data => 'x');
 $path->file('acked', version => $M + 20, data => 'x');
 $path->file('older', version => $M + 21, data => 'x');
-$path->file('both', version => $M + 31, data => 'both');
+$path->file('both', version => $M + 31, data => 'both',
+            base_digest => 'ab' x 20);
 $path->file('foreign', data => 'f');
 
 $path->segment(1, 1, Path::batch(Path::rec('base', version => $M + 99,
@@ -210,6 +211,10 @@ subtest 'show' => sub {
     $show = decode_json($out);
     is($show->{pending}, JSON::PP::false, 'below the base');
     like($show->{copies}[0]{status}, qr/below the base/, 'says so');
+
+    ($code, $out) = tool('show', $dir, 'both');
+    is(join(' ', map { $_->{record}{base_digest} // () }
+                 @{ decode_json($out)->{copies} }), 'ab' x 20, 'the base');
 
     ($code, $out) = tool('show', $dir, 'below');
     like(decode_json($out)->{copies}[0]{status}, qr/not above the mark/,

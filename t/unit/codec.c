@@ -201,6 +201,13 @@ RF_UNIT(codec_fields)
     }
 
     round_trip(&rec, "a known base");
+    text = encoded(pool, &rec);
+    ok(has(&text, "\"base\":\"000d1a27"), "of a string");
+    rec.base = NGX_RF_BASE_COLL;
+    round_trip(&rec, "that of a collection");
+    text = encoded(pool, &rec);
+    ok(has(&text, "\"base_digest\":\"000d1a27"), "has a field of its own");
+    ok(!has(&text, "\"base\""), "which older versions ignore");
     rec.base_expires = 1;
     round_trip(&rec, "one that was to expire");
     rec.base_expires = 0;
@@ -442,6 +449,8 @@ RF_UNIT(codec_declines)
             "\"xx00000000000000000000000000000000000000\"}",
         "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
             "\"timestamp\":1,\"base\":1}",
+        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+            "\"timestamp\":1,\"base_digest\":\"absent\"}",
         "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
             "\"timestamp\":1,\"id\":\"xyz\"}",
         "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
@@ -771,7 +780,7 @@ same(ngx_rf_record_t *a, ngx_rf_record_t *b)
         || a->expire != b->expire || a->nvalues != b->nvalues
         || a->nchanges != b->nchanges || a->id != b->id
         || a->nsent != b->nsent || a->base != b->base
-        || (a->base == NGX_RF_BASE_KNOWN
+        || ((a->base == NGX_RF_BASE_KNOWN || a->base == NGX_RF_BASE_COLL)
             && ngx_memcmp(a->base_sha1, b->base_sha1, 20) != 0)
         || a->complete != b->complete || a->foreign != b->foreign
         || a->base_expires != b->base_expires

@@ -6,6 +6,7 @@
 
 #include "diff.h"
 #include "ngx_rf_codec.h"
+#include "ngx_rf_digest.h"
 #include "ngx_rf_replay.h"
 
 
@@ -425,6 +426,8 @@ RF_UNIT(replay_leaves_others_alone)
     rec = replay_record(pool, NGX_RF_SET, NGX_RF_REPLACE, "a");
     rec->base = NGX_RF_BASE_ABSENT;
     is_int(replay(&r, rec), NGX_RF_REPLAY_APPLIED, "nobody was there");
+    is_int(replay(&r, rec), NGX_RF_REPLAY_APPLIED, "it was us");
+    freeReplyObject(redisCommand(r.d.redis, "SADD key b"));
     is_int(replay(&r, rec), NGX_RF_REPLAY_CONFLICT, "somebody was");
 
     rec->base = NGX_RF_BASE_UNKNOWN;
@@ -454,6 +457,150 @@ RF_UNIT(replay_leaves_others_alone)
     rec->expire = 1;
     is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "there is nothing left");
     is_int(r.steps, 0, "and nothing to be said");
+
+    replay_stop(&r);
+}
+
+
+/* known from elsewhere */
+
+RF_UNIT(digest_vectors)
+{
+    u_char      sha1[20], hex[40];
+    ngx_str_t   got;
+    ngx_uint_t  i;
+
+    static struct {
+        ngx_rf_type_e   type;
+        const char     *values;
+        const char     *digest;
+    } is[] = {
+        { NGX_RF_HASH, "f 1 g 22", "1b772351ce442dedbf8a653970a6373cd34d4790" },
+        { NGX_RF_LIST, "a b", "89162610bf32387e2458445845fbdf326ce94b76" },
+        { NGX_RF_SET, "b a", "6879f8a4b2bb05810d889500379607433f32c4bb" },
+        { NGX_RF_ZSET, "d 0.10000000000000001 c -0 b inf a 1.5",
+          "831712dde3f40dca55c5ea4d838bc0c81a61c2a1" }
+    };
+
+    for (i = 0; i < sizeof(is) / sizeof(is[0]); i++) {
+        ngx_rf_record_t  *rec = replay_record(pool, is[i].type, NGX_RF_REPLACE,
+                                              is[i].values);
+
+        is_int(ngx_rf_digest_row(is[i].type, rec->values, rec->nvalues, sha1),
+               NGX_OK, "has a digest");
+        got.data = hex;
+        got.len = ngx_hex_dump(hex, sha1, 20) - hex;
+        is_str(&got, is[i].digest, 40, "%s", is[i].values);
+    }
+}
+
+
+/* Redis makes the same digest of the same elements, and another one of others
+ */
+
+RF_UNIT(replay_compares_collections)
+{
+    replay_t          r;
+    ngx_uint_t        i;
+    ngx_rf_record_t  *rec, *gone;
+
+    static struct {
+        ngx_rf_type_e   type;
+        const char     *values;
+        const char     *change;
+    } is[] = {
+        { NGX_RF_HASH, "f 1 g 2 h 3", "HSET key g 3" },
+        { NGX_RF_HASH, "f 1 g 2 h 3", "HDEL key g" },
+        { NGX_RF_HASH, "f 1", "HSET key g 2" },
+        { NGX_RF_HASH, "f gh", "RENAME other key" },
+        { NGX_RF_LIST, "a b a c", "LSET key 1 c" },
+        { NGX_RF_LIST, "a b c", "RPOPLPUSH key key" },
+        { NGX_RF_LIST, "a b a", "LPOP key" },
+        { NGX_RF_SET, "c a b 10 9", "SADD key d" },
+        { NGX_RF_SET, "1 2 3", "SREM key 2" },
+        { NGX_RF_ZSET, "a 1 b inf c -inf d -0 e 0.1 f 1e+300 g 5e-324 "
+                       "h 3.0000000000000004 i -17 j 123456789012345678",
+          "ZADD key 3.0000000000000008 h" },
+        { NGX_RF_ZSET, "a 1 b inf", "ZADD key -inf b" },
+        { NGX_RF_ZSET, "a 1 b 2", "ZREM key a" },
+        { NGX_RF_SET, "a b", "SET key a" }
+    };
+
+    if (!replay_start(&r, pool, log)) {
+        return;
+    }
+
+    r.remote = 1;
+    r.same_run = 1;
+
+    for (i = 0; i < sizeof(is) / sizeof(is[0]); i++) {
+        freeReplyObject(redisCommand(r.d.redis, "HSET other fg h"));
+
+        rec = replay_record(pool, is[i].type, NGX_RF_REPLACE, is[i].values);
+        gone = replay_record(pool, NGX_RF_NONE, NGX_RF_REPLACE, "");
+        gone->base = NGX_RF_BASE_COLL;
+
+        is_int(ngx_rf_digest_row(rec->type, rec->values, rec->nvalues,
+                                 gone->base_sha1),
+               NGX_OK, "%s", is[i].values);
+
+        is_int(replay(&r, rec), NGX_RF_REPLAY_APPLIED, "is there");
+        freeReplyObject(redisCommand(r.d.redis, is[i].change));
+        is_int(replay(&r, gone), NGX_RF_REPLAY_CONFLICT, "%s", is[i].change);
+        is_int(replay_int(&r, "EXISTS key"), 1, "it stays");
+
+        is_int(replay(&r, rec), NGX_RF_REPLAY_APPLIED, "is there again");
+        is_int(replay(&r, gone), NGX_RF_REPLAY_APPLIED, "unchanged");
+        is_int(replay_int(&r, "EXISTS key"), 0, "it goes");
+    }
+
+    /* what is to be there is what was there, and another collection */
+
+    rec = replay_record(pool, NGX_RF_HASH, NGX_RF_REPLACE, "f 1");
+    rec->base = NGX_RF_BASE_COLL;
+    is_int(replay(&r, rec), NGX_RF_REPLAY_CONFLICT, "somebody has deleted it");
+
+    freeReplyObject(redisCommand(r.d.redis, "HSET key f 1"));
+    is_int(replay(&r, rec), NGX_RF_REPLAY_APPLIED, "the same as here");
+    freeReplyObject(redisCommand(r.d.redis, "HSET key f 2"));
+    is_int(replay(&r, rec), NGX_RF_REPLAY_CONFLICT, "not the same");
+    replay_is(&r, "HGETALL key", "f 2", "it stays");
+
+    gone->type = NGX_RF_NONE;
+    freeReplyObject(redisCommand(r.d.redis, "DEL key"));
+    is_int(replay(&r, gone), NGX_RF_REPLAY_APPLIED, "deleted by both");
+
+    replay_stop(&r);
+}
+
+
+RF_UNIT(replay_compares_no_more)
+{
+    replay_t          r;
+    ngx_uint_t        n;
+    ngx_rf_record_t  *rec, *gone;
+
+    if (!replay_start(&r, pool, log)) {
+        return;
+    }
+
+    r.remote = 1;
+
+    for (n = NGX_RF_DIGEST_ELTS; n <= NGX_RF_DIGEST_ELTS + 1; n++) {
+        rec = replay_many(pool, NGX_RF_LIST, n, 10);
+        gone = replay_record(pool, NGX_RF_NONE, NGX_RF_REPLACE, "");
+        gone->base = NGX_RF_BASE_COLL;
+
+        is_int(ngx_rf_digest_row(NGX_RF_LIST, rec->values, rec->nvalues,
+                                 gone->base_sha1),
+               n > NGX_RF_DIGEST_ELTS ? NGX_DECLINED : NGX_OK, "%d elements",
+               (int) n);
+        is_int(replay(&r, rec), NGX_RF_REPLAY_APPLIED, "are there");
+        is_int(replay(&r, gone),
+               n > NGX_RF_DIGEST_ELTS ? NGX_RF_REPLAY_CONFLICT
+                                      : NGX_RF_REPLAY_APPLIED,
+               "and compared");
+    }
 
     replay_stop(&r);
 }

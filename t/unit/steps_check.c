@@ -378,7 +378,9 @@ steps_told(uint64_t *hash, ngx_rf_record_t *rec)
         steps_number(hash, rec->base);
         steps_number(hash, rec->base_expires);
 
-        if (rec->base == NGX_RF_BASE_KNOWN) {
+        if (rec->base == NGX_RF_BASE_KNOWN
+            || rec->base == NGX_RF_BASE_COLL)
+        {
             steps_digest(hash, rec->base_sha1, 20);
         }
     }

@@ -437,6 +437,41 @@ RF_UNIT(zone_files)
 }
 
 
+/* what Redis may have taken already is no base, nor is what is in doubt */
+
+RF_UNIT(zone_base_unsure)
+{
+    zt_t             *t;
+    ngx_str_t         key = ngx_string("u");
+    ngx_rf_record_t  *rec;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    zt_learn(t, "SET k v", "OK", -3, t->zone.sh->seq);
+    is_reply(t, "SET k w", "+OK");
+    is_reply(t, "SET k x", "+OK");
+    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_KNOWN, "the first one counts");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    is_int(rec->base, NGX_RF_BASE_KNOWN, "it is sent with it");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_AGAIN, 0, ngx_rf_now());
+    free(rec);
+    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_KNOWN, "and again");
+
+    is_reply(t, "SET k y", "+OK");
+    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_UNKNOWN,
+           "but what follows may find the one before");
+
+    zt_learn(t, "SET u v", "OK", -3, t->zone.sh->seq);
+    ngx_rf_zone_lock(&t->zone);
+    ngx_rf_zone_unsure_locked(&t->zone, &key);
+    ngx_rf_zone_unlock(&t->zone);
+    is_reply(t, "GET u", "v");
+    is_reply(t, "SET u w", "+OK");
+    is_int(zt_entry(t, "u")->base, NGX_RF_BASE_UNKNOWN, "what was in doubt");
+}
+
+
 RF_UNIT(zone_replay)
 {
     zt_t             *t;
