@@ -253,6 +253,8 @@ struct ngx_rf_record_s {
     ngx_int_t             status;       /* disk: NGX_OK or NGX_ERROR */
     ngx_err_t             err;          /* disk: errno of a failure */
     const char           *failed;       /* disk: the call that failed */
+
+    size_t                size;         /* of its block of memory */
 };
 
 

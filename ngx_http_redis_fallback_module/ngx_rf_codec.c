@@ -9,8 +9,18 @@
 
 #include "ngx_rf_codec.h"
 #include "ngx_rf_codec_parts.h"
-#include <cjson/cJSON.h>
 #include <math.h>
+#include <sys/mman.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+
+/* bytes from which on memory is given back to the system */
+#define NGX_RF_CODEC_LARGE      (1024 * 1024)
+
+/* below what malloc() takes from the system by itself */
+#define NGX_RF_CODEC_PLUG       (64 * 1024)
 
 
 static ngx_int_t ngx_rf_codec_print(cJSON *root, u_char **out, size_t *len);
@@ -94,10 +104,11 @@ ngx_rf_codec_record(ngx_rf_record_t *head, ngx_uint_t nargs, size_t size,
     u_char           *block;
     ngx_rf_record_t  *rec;
 
-    block = malloc(sizeof(ngx_rf_record_t)
-                   + head->nchanges * sizeof(ngx_rf_change_t)
-                   + (head->nvalues + nargs) * sizeof(ngx_str_t)
-                   + size);
+    size += sizeof(ngx_rf_record_t)
+            + head->nchanges * sizeof(ngx_rf_change_t)
+            + (head->nvalues + nargs) * sizeof(ngx_str_t);
+
+    block = malloc(size);
     if (block == NULL) {
         return NULL;
     }
@@ -107,6 +118,7 @@ ngx_rf_codec_record(ngx_rf_record_t *head, ngx_uint_t nargs, size_t size,
 
     *rec = *head;
     rec->next = NULL;
+    rec->size = size;
 
     rec->changes = (ngx_rf_change_t *) block;
     block += head->nchanges * sizeof(ngx_rf_change_t);
@@ -117,6 +129,58 @@ ngx_rf_codec_record(ngx_rf_record_t *head, ngx_uint_t nargs, size_t size,
     *p = block;
 
     return rec;
+}
+
+
+void
+ngx_rf_codec_free(ngx_rf_record_t *rec)
+{
+    if (rec) {
+        ngx_rf_codec_drop(rec, rec->size);
+    }
+}
+
+
+void
+ngx_rf_codec_drop(void *p, size_t size)
+{
+    u_char  *start, *end;
+    size_t   page;
+
+    if (p && size > NGX_RF_CODEC_LARGE) {
+        page = sysconf(_SC_PAGESIZE);
+
+        start = ngx_align_ptr(p, page);
+        end = (u_char *) (((uintptr_t) p + size) & ~((uintptr_t) page - 1));
+
+        (void) madvise(start, end - start, MADV_DONTNEED);
+    }
+
+    free(p);
+}
+
+
+/* malloc_trim() leaves the end of an arena alone: so the tree must not be
+ * there when it goes */
+
+void
+ngx_rf_codec_delete(cJSON *root, size_t len)
+{
+    void  *volatile  plug;
+
+    plug = (len > NGX_RF_CODEC_LARGE) ? malloc(NGX_RF_CODEC_PLUG) : NULL;
+
+    cJSON_Delete(root);
+
+#if defined(__GLIBC__)
+
+    if (plug) {
+        (void) malloc_trim(0);
+    }
+
+#endif
+
+    free(plug);
 }
 
 
@@ -208,7 +272,7 @@ ngx_rf_codec_print(cJSON *root, u_char **out, size_t *len)
 
     text = cJSON_PrintUnformatted(root);
 
-    cJSON_Delete(root);
+    ngx_rf_codec_delete(root, text ? ngx_strlen(text) : 0);
 
     if (text == NULL) {
         return NGX_ERROR;

@@ -58,5 +58,13 @@ ngx_rf_record_t *ngx_rf_codec_clone(ngx_rf_record_t *from);
 ngx_rf_record_t *ngx_rf_codec_record(ngx_rf_record_t *head, ngx_uint_t nargs,
     size_t size, u_char **p);
 
+/*
+ * free() would do for both: but an arena of glibc keeps what was freed at its
+ * end, and each thread has one.  These give the pages of a large block back at
+ * once, whosever arena it is in.
+ */
+void ngx_rf_codec_free(ngx_rf_record_t *rec);
+void ngx_rf_codec_drop(void *p, size_t size);
+
 
 #endif /* _NGX_RF_CODEC_H_INCLUDED_ */

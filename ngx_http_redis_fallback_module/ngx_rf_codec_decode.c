@@ -8,7 +8,6 @@
 
 #include "ngx_rf_codec.h"
 #include "ngx_rf_codec_parts.h"
-#include <cjson/cJSON.h>
 #include <math.h>
 
 
@@ -135,11 +134,11 @@ ngx_rf_codec_decode(u_char *data, size_t len, ngx_rf_record_t **rec,
         rc = ngx_rf_codec_check_scores(&ctx);
     }
 
-    cJSON_Delete(ctx.root);
+    ngx_rf_codec_delete(ctx.root, ctx.len);
     free(ctx.text);
 
     if (rc != NGX_OK) {
-        free(ctx.rec);
+        ngx_rf_codec_free(ctx.rec);
         *why = (rc == NGX_ERROR) ? "no memory" : ctx.why;
         return rc;
     }
@@ -209,12 +208,12 @@ ngx_rf_codec_decode_ack(u_char *data, size_t len, ngx_rf_record_t **rec,
         *rec = ctx.rec;
 
     } else {
-        free(ctx.rec);
+        ngx_rf_codec_free(ctx.rec);
     }
 
 done:
 
-    cJSON_Delete(ctx.root);
+    ngx_rf_codec_delete(ctx.root, ctx.len);
     free(ctx.text);
 
     *why = (rc == NGX_ERROR) ? "no memory" : ctx.why;

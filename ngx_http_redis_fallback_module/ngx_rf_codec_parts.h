@@ -8,6 +8,7 @@
 
 
 #include "ngx_rf.h"
+#include <cjson/cJSON.h>
 
 
 /*
@@ -31,6 +32,10 @@ extern const char  *ngx_rf_codec_types[];
 
 /* a string to *p, which moves on */
 void ngx_rf_codec_copy(u_char **p, ngx_str_t *to, ngx_str_t *from);
+
+/* cJSON_Delete(), and the memory of a tree for so many bytes of JSON goes back
+ * to the system */
+void ngx_rf_codec_delete(cJSON *root, size_t len);
 
 /* whether JSON can hold these n strings: valid UTF-8 without NUL */
 ngx_uint_t ngx_rf_codec_plain(ngx_str_t *s, ngx_uint_t n);

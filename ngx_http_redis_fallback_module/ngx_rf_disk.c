@@ -14,6 +14,7 @@
 #if (NGX_THREADS)
 #include <ngx_thread_pool.h>
 #endif
+#include "ngx_rf_codec.h"
 #include "ngx_rf_disk.h"
 
 
@@ -458,12 +459,12 @@ ngx_rf_disk_free(ngx_rf_disk_task_t *task)
 
     for (rec = task->job.records; rec; rec = next) {
         next = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 
     for (rec = task->walk.records; rec; rec = next) {
         next = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 
     ngx_free(task);

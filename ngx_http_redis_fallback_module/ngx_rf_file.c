@@ -58,7 +58,6 @@ typedef struct {
     ngx_rf_file_item_t   *items;
     ngx_uint_t            n;
     ngx_uint_t            large;
-    size_t                bytes;        /* of files */
 
     ngx_uint_t            failed;
     ngx_uint_t            wrote;
@@ -142,8 +141,6 @@ ngx_rf_file_write_thread(ngx_rf_file_conf_t *conf, ngx_rf_record_t *list,
     close(batch.tmp);
     ngx_rf_file_root_close(&batch.root);
     free(batch.items);
-
-    ngx_rf_file_trim(batch.bytes);
 
     *wrote = batch.wrote;
     *removed = batch.removed;
@@ -273,8 +270,6 @@ ngx_rf_file_item_stage(ngx_rf_file_batch_t *batch, ngx_rf_file_item_t *item)
         return;
     }
 
-    batch->bytes += len;
-
     ngx_rf_file_temp_name(item->temp, (char *) item->hex);
 
     failed = ngx_rf_file_temp_write(batch->tmp, item->temp, data, len,
@@ -287,7 +282,7 @@ ngx_rf_file_item_stage(ngx_rf_file_batch_t *batch, ngx_rf_file_item_t *item)
         item->staged = 1;
     }
 
-    free(data);
+    ngx_rf_codec_drop(data, len);
 }
 
 
@@ -478,7 +473,7 @@ ngx_rf_file_item_known(ngx_rf_file_batch_t *batch, ngx_rf_file_item_t *item,
         }
 
         version = rec->version;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 
     return (version <= item->rec->version) ? NGX_OK : NGX_DECLINED;
@@ -641,7 +636,7 @@ ngx_rf_file_read_thread(ngx_rf_file_conf_t *conf, ngx_str_t *key,
             || ngx_memcmp((*rec)->key.data, key->data, key->len) != 0))
     {
         /* two keys of one MD5: this one has no file, see docs/files.md */
-        free(*rec);
+        ngx_rf_codec_free(*rec);
         *rec = NULL;
         return NGX_DECLINED;
     }
@@ -739,7 +734,7 @@ ngx_rf_file_quarantine_thread(ngx_rf_file_conf_t *conf, ngx_rf_record_t *rec,
     }
 
     if (ngx_rf_file_root_open(&root, conf, 1, error) != NGX_OK) {
-        free(data);
+        ngx_rf_codec_drop(data, len);
         return NGX_ERROR;
     }
 
@@ -765,7 +760,7 @@ ngx_rf_file_quarantine_thread(ngx_rf_file_conf_t *conf, ngx_rf_record_t *rec,
     }
 
     ngx_rf_file_root_close(&root);
-    free(data);
+    ngx_rf_codec_drop(data, len);
 
     return rc;
 }

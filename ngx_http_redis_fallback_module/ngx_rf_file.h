@@ -112,10 +112,6 @@ ngx_int_t ngx_rf_file_prepare(ngx_rf_file_conf_t *conf, uid_t uid, gid_t gid,
 ngx_int_t ngx_rf_file_lock(ngx_rf_file_conf_t *conf, ngx_fd_t *fd,
     ngx_rf_file_error_t *error);
 
-/* gives memory back after work on so many bytes of JSON: what that took, many
- * times as much, would stay with the thread */
-void ngx_rf_file_trim(size_t bytes);
-
 /* whether there is any record file: a quick look, 1 when in doubt */
 ngx_uint_t ngx_rf_file_any(ngx_rf_file_conf_t *conf);
 

@@ -10,14 +10,7 @@
 
 #include "ngx_rf_file_parts.h"
 #include <ngx_md5.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 #include "ngx_rf_codec.h"
-
-
-/* bytes from which on memory is given back */
-#define NGX_RF_FILE_TRIM        (1024 * 1024)
 
 
 static ngx_int_t ngx_rf_file_record_open(ngx_fd_t dir, const u_char *hex,
@@ -430,12 +423,11 @@ ngx_rf_file_record_read(ngx_rf_file_conf_t *conf, ngx_fd_t dir,
     if (rc == NGX_OK) {
         rc = ngx_rf_file_record_decode(data, len, hex, rec, why);
         err = NGX_ENOMEM;
-        free(data);
-        ngx_rf_file_trim(len);
+        ngx_rf_codec_drop(data, len);
     }
 
     if (rc == NGX_OK && (*rec)->version && (*rec)->version <= mark) {
-        free(*rec);
+        ngx_rf_codec_free(*rec);
         *rec = NULL;
         rc = NGX_DONE;
     }
@@ -534,19 +526,6 @@ ngx_rf_file_record_load(ngx_fd_t fd, size_t size, u_char **data, size_t *len,
 }
 
 
-void
-ngx_rf_file_trim(size_t bytes)
-{
-#if defined(__GLIBC__)
-
-    if (bytes > NGX_RF_FILE_TRIM) {
-        (void) malloc_trim(0);
-    }
-
-#endif
-}
-
-
 static ngx_int_t
 ngx_rf_file_record_decode(u_char *data, size_t len, const u_char *hex,
     ngx_rf_record_t **rec, const char **why)
@@ -568,7 +547,7 @@ ngx_rf_file_record_decode(u_char *data, size_t len, const u_char *hex,
     ngx_rf_file_digest(&(*rec)->key, digest);
 
     if (ngx_memcmp(digest, hex, NGX_RF_FILE_HEX) != 0) {
-        free(*rec);
+        ngx_rf_codec_free(*rec);
         *rec = NULL;
         *why = "the file's name is not that of its key";
         return NGX_ABORT;

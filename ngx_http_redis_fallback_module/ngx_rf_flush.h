@@ -52,7 +52,7 @@ typedef struct {
     ngx_uint_t            gather_want;  /* writes; 0: no need to wait */
     ngx_uint_t            gather_seen;  /* writes at the last look */
     ngx_uint_t            gather_skip;  /* batches before it is tried again */
-    ngx_uint_t            joined;       /* writes that wait for the next batch */
+    ngx_uint_t            joined;       /* writes that wait for the next one */
     ngx_uint_t            answering;    /* for the one under way */
     uint64_t              log_start;    /* us, of the last batch */
     uint64_t              log_us;       /* that it took */
@@ -86,6 +86,10 @@ typedef struct {
  * ours.  Where the journal is full it is the files' turn, with their codes.
  */
 ngx_int_t ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all);
+/* one more write of this worker will wait for a batch: once for each, before
+ * its ngx_rf_flush_log() or after it.  Batches wait a moment for as many as
+ * the last ones had */
+void ngx_rf_flush_join(ngx_rf_flush_t *flush);
 
 /*
  * The leader, now and then: ends a generation of segments, one step at a time,

@@ -42,7 +42,6 @@
 #define NGX_RF_FLUSH_TURN         4096
 
 
-static ngx_int_t ngx_rf_flush_log_next(ngx_rf_flush_t *flush, ngx_uint_t all);
 static ngx_int_t ngx_rf_flush_log_batch(ngx_rf_flush_t *flush,
     ngx_uint_t all);
 static void ngx_rf_flush_gather(ngx_rf_flush_t *flush);
@@ -60,19 +59,15 @@ static ngx_uint_t ngx_rf_flush_turn_due(ngx_rf_flush_t *flush,
 static void ngx_rf_flush_turned(ngx_rf_disk_job_t *job);
 
 
-ngx_int_t
-ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
+void
+ngx_rf_flush_join(ngx_rf_flush_t *flush)
 {
-    if (!all) {
-        flush->joined++;
-    }
-
-    return ngx_rf_flush_log_next(flush, all);
+    flush->joined++;
 }
 
 
-static ngx_int_t
-ngx_rf_flush_log_next(ngx_rf_flush_t *flush, ngx_uint_t all)
+ngx_int_t
+ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
 {
     ngx_rf_zone_sh_t  *sh;
 
@@ -175,9 +170,10 @@ ngx_rf_flush_gathered(ngx_event_t *ev)
         }
     }
 
-    if (ngx_rf_flush_log_batch(flush, 0) != NGX_AGAIN && flush->handler) {
-        flush->handler(flush->data);
-    }
+    /* those for whom there is no batch look again by themselves: woken in here
+     * they would ask for one at once, and this turn would never end */
+
+    (void) ngx_rf_flush_log_batch(flush, 0);
 }
 
 
@@ -312,7 +308,7 @@ ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
         (void) ngx_rf_flush_log_batch(flush, 1);
 
     } else if (job->rc == NGX_OK && flush->log_more) {
-        (void) ngx_rf_flush_log_next(flush, 0);
+        (void) ngx_rf_flush_log(flush, 0);
     }
 
     if (flush->handler) {
@@ -330,9 +326,6 @@ ngx_rf_flush_log_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
     sh = flush->zone->sh;
 
     ngx_rf_zone_log_done(flush->zone, list, rc, batch->generation);
-
-    /* the records, too, if they were large */
-    ngx_rf_file_trim(batch->bytes);
 
     if (rc == NGX_OK) {
         (void) ngx_atomic_fetch_add(&sh->journal_bytes, batch->bytes);

@@ -124,6 +124,10 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
     if (what) {
         ngx_rf_file_fail(error, conf, ngx_errno, what, "%ui/journal",
                          conf->database);
+
+        /* nothing is done to it any more, cutting off its zeros neither */
+        journal->end = journal->size;
+
         ngx_rf_journal_close(journal);
         batch->bytes = 0;
 
@@ -131,9 +135,7 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
         batch->bytes += journal->end - end;
     }
 
-    free(text.data);
-
-    ngx_rf_file_trim(text.size);
+    ngx_rf_codec_drop(text.data, text.size);
 
     return what ? NGX_ERROR : NGX_OK;
 }
@@ -163,7 +165,7 @@ ngx_rf_journal_make(ngx_rf_journal_batch_t *batch, ngx_rf_journal_text_t *text)
         }
 
         ngx_rf_journal_line(text, rec->remove ? 'A' : 'R', json, len);
-        free(json);
+        ngx_rf_codec_drop(json, len);
         n++;
     }
 
@@ -196,11 +198,16 @@ ngx_rf_journal_line(ngx_rf_journal_text_t *text, u_char kind,
     if (size > text->size) {
         size = ngx_max(size, ngx_max(2 * text->size, NGX_RF_JOURNAL_BUFFER));
 
-        p = text->failed ? NULL : realloc(text->data, size);
+        p = text->failed ? NULL : malloc(size);
 
         if (p == NULL) {
             text->failed = 1;
             return;
+        }
+
+        if (text->len) {
+            ngx_memcpy(p, text->data, text->len);
+            ngx_rf_codec_drop(text->data, text->size);
         }
 
         text->data = p;

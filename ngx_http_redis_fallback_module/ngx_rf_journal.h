@@ -16,7 +16,8 @@
  * Guarantees: what append_thread() has returned NGX_OK for survives a crash of
  * the host.  A batch counts as a whole or not at all, if it is the last of its
  * segment: what lies behind the last C was torn and is cut.  Zeros at the end
- * are room for more.  Segments with a number below the base, the highest that any head has, are garbage.
+ * are room for more.  Segments with a number below the base, the highest that
+ * any head has, are garbage.
  *
  * Refuses to know: which records are still needed, and what for.
  */

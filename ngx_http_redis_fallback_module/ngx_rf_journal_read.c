@@ -91,7 +91,7 @@ ngx_rf_journal_read_thread(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd,
         }
 
         if (rd->pos == rd->last) {
-            free(rd->text);
+            ngx_rf_codec_drop(rd->text, rd->last - rd->text);
             rd->text = NULL;
         }
 
@@ -126,7 +126,7 @@ ngx_rf_journal_free_records(ngx_rf_journal_read_t *rd)
     while (rd->records) {
         rec = rd->records;
         rd->records = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 
     rd->nrecords = 0;
@@ -363,7 +363,7 @@ ngx_rf_journal_load(ngx_rf_journal_dir_t *jd, ngx_rf_journal_read_t *rd,
     }
 
     if (rd->last == text) {
-        free(text);
+        ngx_rf_codec_drop(text, len);
         return NGX_DONE;
     }
 

@@ -149,7 +149,7 @@ failed:
     while (records) {
         rec = records;
         records = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 }
 
@@ -527,7 +527,7 @@ ngx_rf_recovery_slice_end(ngx_rf_slice_t *slice)
 
     for (rec = slice->records; rec; rec = next) {
         next = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 
     r->conf.zone->sh->stat.rec_ms = ngx_current_msec - r->began;

@@ -412,7 +412,10 @@ ngx_rf_work_durable(ngx_rf_work_t *w)
             return ngx_rf_work_no_room(w);
         }
 
-        w->executed = 1;
+        if (!w->executed) {
+            w->executed = 1;
+            ngx_rf_flush_join(&store->flush);
+        }
 
         return ngx_rf_work_wait(w, ngx_rf_work_durable, ngx_rf_work_no_room);
     }

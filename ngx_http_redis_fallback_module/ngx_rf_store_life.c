@@ -14,6 +14,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "ngx_rf_codec.h"
 #include "ngx_rf_disk.h"
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
@@ -383,7 +384,7 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
     while (left) {
         rec = left;
         left = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 }
 

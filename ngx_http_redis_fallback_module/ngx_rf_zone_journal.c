@@ -220,7 +220,7 @@ ngx_rf_zone_log_disclaim(ngx_rf_zone_t *zone, ngx_rf_record_t **list)
     while (*list) {
         rec = *list;
         *list = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 }
 
@@ -262,7 +262,7 @@ ngx_rf_zone_log_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list, ngx_int_t rc,
     while (list) {
         rec = list;
         list = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 }
 

@@ -158,7 +158,7 @@ ngx_rf_zone_disclaim(ngx_rf_zone_t *zone, ngx_rf_record_t **list)
     while (*list) {
         rec = *list;
         *list = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 
     for (q = ngx_queue_head(&sh->writing);
@@ -234,7 +234,7 @@ ngx_rf_zone_dirty_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list)
     while (list) {
         rec = list;
         list = rec->next;
-        free(rec);
+        ngx_rf_codec_free(rec);
     }
 }
 

@@ -130,7 +130,7 @@ ngx_rf_zone_record_slowly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     if (w.lost) {
-        free(*rec);
+        ngx_rf_codec_free(*rec);
         *rec = NULL;
         return NGX_AGAIN;
     }

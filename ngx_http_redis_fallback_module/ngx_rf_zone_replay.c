@@ -8,6 +8,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_codec.h"
 #include "ngx_rf_zone.h"
 #include "ngx_rf_zone_internal.h"
 
@@ -107,7 +108,7 @@ done:
         while (list) {
             rec = list;
             list = rec->next;
-            free(rec);
+            ngx_rf_codec_free(rec);
         }
 
         ngx_rf_zone_land_all(zone);

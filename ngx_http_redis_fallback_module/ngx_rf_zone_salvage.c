@@ -657,7 +657,7 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
 
     to->plain = 0;
 
-    free(rec);
+    ngx_rf_codec_free(rec);
 
     if (copy == NULL) {
         ngx_rf_zone_free_value(to, e->type, value);

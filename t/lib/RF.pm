@@ -1250,7 +1250,7 @@ sub test {
 
 
 sub start {
-    my ($self) = @_;
+    my ($self, %opt) = @_;
 
     return $self if $self->{pid};
 
@@ -1267,7 +1267,7 @@ sub start {
         return -1 if RF::reaped($self->{pid});
         return 0 unless -s "$self->{dir}/nginx.pid";
         return $self->workers >= $self->{workers};
-    }, 20);
+    }, $opt{within} || 20);
 
     if (!$up || $up < 0) {
         delete $self->{pid};

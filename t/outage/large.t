@@ -386,7 +386,7 @@ END
             }
         }
 
-        ok($kept->($mode eq 'normal' ? 40 : 300),
+        ok($kept->($mode eq 'normal' ? 40 : 150),
            "$mode: the memory that this took is given back")
             or diag(own_memory($t) - $used . ' KB');
     }
@@ -434,7 +434,7 @@ END
         reads_back($t, $kind, $key, $elts{$key}, "$key after it");
     }
 
-    ok($kept->(300), 'recovery: the memory that this took is given back')
+    ok($kept->(150), 'recovery: the memory that this took is given back')
         or diag(own_memory($t) - $used . ' KB');
 
     ok($t->nginx->stop, 'it stops');

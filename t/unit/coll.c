@@ -6,8 +6,8 @@
  * Three zones: "local" takes the commands as in an outage; "remote" stands for
  * Redis, and is told the changes; "direct" is the Redis that was never away.
  *
- * RF_UNIT_SEED in the environment repeats a run, RF_UNIT_COMMANDS says how
- * many commands.
+ * Each run is another one.  COLL_SEED in the environment repeats one, which the
+ * output has the seed of; RF_UNIT_COMMANDS says how many commands.
  */
 
 #include <sys/wait.h>
@@ -19,15 +19,13 @@
 #include "sound.h"
 
 
-/* where none is given; RF_UNIT_SEED=n is another one */
-#define COLL_SEED       7
-
 #define COLL_COMMANDS   20000
 #define COLL_TYPES      4
 #define COLL_ARGS       16
 #define COLL_APPLIED    4096
 #define COLL_SMALL      (256 * 1024)
 #define COLL_FILL       2000        /* bytes of what takes the rest */
+#define COLL_ROOM       8           /* of them that are left free */
 #define COLL_LOOP       100000
 
 
@@ -57,9 +55,10 @@ typedef struct {
 
 
 static coll_t *coll_start(ngx_pool_t *pool, ngx_log_t *log, size_t size);
+static uint64_t coll_seed(void);
 static ngx_rf_zone_t *coll_zone(ngx_pool_t *pool, ngx_log_t *log,
     size_t size);
-static void coll_fill_up(coll_t *t);
+static void coll_fill_up(coll_t *t, ngx_uint_t room);
 static uint64_t coll_random(coll_t *t, uint64_t n);
 static void coll_base(coll_t *t);
 static void coll_absent(coll_t *t, ngx_rf_zone_t *zone);
@@ -75,6 +74,8 @@ static void coll_run(coll_t *t, ngx_rf_zone_t *zone, const char *line);
 static void coll_replay(coll_t *t, ngx_uint_t lose);
 static void coll_apply(coll_t *t, ngx_rf_record_t *rec);
 static void coll_apply_values(coll_t *t, ngx_rf_record_t *rec);
+static void coll_apply_expire(coll_t *t, ngx_str_t *key, int64_t expire);
+static ngx_rf_entry_t *coll_remote(coll_t *t, ngx_str_t *key);
 static void coll_apply_argv(coll_t *t, ngx_str_t *key, ngx_uint_t argc,
     ngx_str_t *argv);
 static void coll_files(coll_t *t);
@@ -219,7 +220,7 @@ RF_UNIT(coll_without_room)
 
     coll_absent(t, t->local);
     coll_absent(t, t->direct);
-    coll_fill_up(t);
+    coll_fill_up(t, COLL_ROOM);
 
     for (i = 0; i < COLL_COMMANDS && !t->wrong; i++) {
 
@@ -240,14 +241,22 @@ RF_UNIT(coll_without_room)
 RF_UNIT(coll_delta_without_room)
 {
     coll_t      *t;
-    ngx_uint_t   i;
+    ngx_uint_t   i, room;
 
     t = coll_start(pool, log, COLL_SMALL);
 
     coll_base(t);
-    coll_fill_up(t);
+    room = COLL_ROOM;
+    coll_fill_up(t, room);
 
     for (i = 0; i < COLL_COMMANDS && !t->wrong; i++) {
+
+        /* what lies between the pages may do for all of them */
+
+        if (i && i % (COLL_COMMANDS / 4) == 0 && t->refused == 0) {
+            room /= 2;
+            coll_fill_up(t, room);
+        }
 
         coll_unknown(t);
 
@@ -286,7 +295,7 @@ RF_UNIT(coll_pin_of_the_dead)
 
     t = coll_start(pool, log, COLL_SMALL);
 
-    coll_fill_up(t);
+    coll_fill_up(t, COLL_ROOM);
 
     for (n = 0; n < 1000; n++) {
         sprintf(line, "DEL fill%d", (int) n);
@@ -338,21 +347,18 @@ RF_UNIT(coll_pin_of_the_dead)
 static coll_t *
 coll_start(ngx_pool_t *pool, ngx_log_t *log, size_t size)
 {
-    char    *env;
     coll_t  *t;
 
     t = ngx_pcalloc(pool, sizeof(coll_t));
 
     ngx_time_update();
 
-    env = getenv("RF_UNIT_SEED");
-
     t->pool = pool;
     t->log = log;
     t->now = ngx_rf_now();
-    t->random = env ? strtoull(env, NULL, 10) : COLL_SEED;
+    t->random = coll_seed();
 
-    printf("# coll: seed %llu\n", (unsigned long long) t->random);
+    printf("# COLL_SEED=%llu\n", (unsigned long long) t->random);
 
     t->local = coll_zone(pool, log, size);
     t->remote = coll_zone(pool, log, 8 * 1024 * 1024);
@@ -370,6 +376,24 @@ coll_start(ngx_pool_t *pool, ngx_log_t *log, size_t size)
     ngx_memcpy(t->loaded->sh->seed, t->local->sh->seed, 16);
 
     return t;
+}
+
+
+static uint64_t
+coll_seed(void)
+{
+    char             *env;
+    struct timespec   now;
+
+    env = getenv("COLL_SEED");
+
+    if (env) {
+        return strtoull(env, NULL, 10);
+    }
+
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+
+    return (uint64_t) now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 
@@ -396,10 +420,10 @@ coll_zone(ngx_pool_t *pool, ngx_log_t *log, size_t size)
 }
 
 
-/* leaves room for a few nodes of trees */
+/* leaves room for a few nodes of trees, "room" times COLL_FILL bytes */
 
 static void
-coll_fill_up(coll_t *t)
+coll_fill_up(coll_t *t, ngx_uint_t room)
 {
     char         line[64];
     ngx_str_t    argv[3];
@@ -418,7 +442,7 @@ coll_fill_up(coll_t *t)
         (void) coll_exec(t, t->local, temp, 3, argv);
     }
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < room; i++) {
         sprintf(line, "DEL fill%d", (int) i);
         coll_run(t, t->local, line);
     }
@@ -610,8 +634,10 @@ coll_unknown(coll_t *t)
     coll_cmd_t   c, two;
     ngx_pool_t  *temp;
 
-    /* those that GT and LT are for are told nothing else: these decide by what
-     * memory knows (docs/commands.md) */
+    /* GT and LT decide by what memory knows (docs/commands.md), so those that
+     * they are for get scores by nothing else, and none that a range takes by
+     * its score; and nothing is taken by rank where they are (the lowest that
+     * memory knows may be another one than the lowest that there is) */
 
     static const char  *lines[COLL_TYPES][14] = {
         { "HSET %u f%n %n", "HSET %u f%n %n f%n %n", "HDEL %u f%n g%n",
@@ -622,10 +648,10 @@ coll_unknown(coll_t *t)
           "LREM %u 0 e%n", "LREM %u 1 e%n", "LTRIM %u 1 -1" },
         { "SADD %u m%n m%n", "SADD %u m%n", "SREM %u m%n m%n m%n",
           "SREM %u m%n" },
-        { "ZADD %u %n m%n %n m%n", "ZADD %u %q m%n", "ZADD %u GT %n g%n",
-          "ZADD %u LT -%n l%n", "ZINCRBY %u %q m%n", "ZINCRBY %u -%n m%n",
+        { "ZADD %u %n m%n %n m%n", "ZADD %u %q m%n", "ZADD %g GT 2%n g%n",
+          "ZADD %g LT -%n l%n", "ZINCRBY %u %q m%n", "ZINCRBY %u -%n m%n",
           "ZREM %u m%n m%n", "ZREMRANGEBYSCORE %u (%n 1%n",
-          "ZREMRANGEBYRANK %u 0 0", "ZADD %u -%q m%n" }
+          "ZREMRANGEBYRANK %r 0 0", "ZADD %u -%q m%n" }
     };
 
     type = coll_random(t, COLL_TYPES);
@@ -693,8 +719,11 @@ coll_make(coll_t *t, coll_cmd_t *c, const char *text, ngx_uint_t type)
             break;
 
         case 'u':
+        case 'r':
+        case 'g':
             p += sprintf(p, "%c%d%c", "un"[coll_random(t, 2)],
-                         (int) coll_random(t, 2), coll_types[type]);
+                         *text == 'u' ? (int) coll_random(t, 2) : *text == 'g',
+                         coll_types[type]);
             break;
 
         case 'q':
@@ -858,11 +887,17 @@ coll_replay(coll_t *t, ngx_uint_t lose)
 }
 
 
+/* as the replay's script does it, with what it says of the expiry: the last one
+ * among the changes, else the one that was, even if the key was empty on the
+ * way */
+
 static void
 coll_apply(coll_t *t, ngx_rf_record_t *rec)
 {
-    ngx_str_t   del;
-    ngx_uint_t  i, n;
+    int64_t           expire;
+    ngx_str_t         del, *argv;
+    ngx_uint_t        i, n;
+    ngx_rf_entry_t   *e;
 
     if (rec->pending == NGX_RF_REPLACE) {
         ngx_str_set(&del, "DEL");
@@ -871,11 +906,30 @@ coll_apply(coll_t *t, ngx_rf_record_t *rec)
         return;
     }
 
+    e = coll_remote(t, &rec->key);
+    expire = e ? e->expire : 0;
+
     n = rec->nsent ? rec->nsent : rec->nchanges;
 
     for (i = 0; i < n; i++) {
-        coll_apply_argv(t, &rec->key, rec->changes[i].argc,
-                        rec->changes[i].argv);
+        argv = rec->changes[i].argv;
+
+        coll_apply_argv(t, &rec->key, rec->changes[i].argc, argv);
+
+        if (argv[0].len == 9 && ngx_memcmp(argv[0].data, "PEXPIREAT", 9) == 0) {
+            expire = ngx_atoof(argv[1].data, argv[1].len);
+
+        } else if (argv[0].len == 7
+                   && ngx_memcmp(argv[0].data, "PERSIST", 7) == 0)
+        {
+            expire = 0;
+        }
+    }
+
+    e = coll_remote(t, &rec->key);
+
+    if (e && e->type != NGX_RF_NONE && e->expire == 0 && expire) {
+        coll_apply_expire(t, &rec->key, expire);
     }
 }
 
@@ -885,7 +939,6 @@ coll_apply_values(coll_t *t, ngx_rf_record_t *rec)
 {
     ngx_str_t   argv[3];
     ngx_uint_t  i, step;
-    u_char      text[NGX_INT64_LEN];
 
     static const char  *verbs[] = {
         NULL, "SET", "HSET", "RPUSH", "SADD", "ZADD"
@@ -914,11 +967,35 @@ coll_apply_values(coll_t *t, ngx_rf_record_t *rec)
     }
 
     if (rec->expire) {
-        ngx_str_set(&argv[0], "PEXPIREAT");
-        argv[1].data = text;
-        argv[1].len = ngx_sprintf(text, "%L", rec->expire) - text;
-        coll_apply_argv(t, &rec->key, 2, argv);
+        coll_apply_expire(t, &rec->key, rec->expire);
     }
+}
+
+
+static void
+coll_apply_expire(coll_t *t, ngx_str_t *key, int64_t expire)
+{
+    ngx_str_t  argv[2];
+    u_char     text[NGX_INT64_LEN];
+
+    ngx_str_set(&argv[0], "PEXPIREAT");
+    argv[1].data = text;
+    argv[1].len = ngx_sprintf(text, "%L", expire) - text;
+
+    coll_apply_argv(t, key, 2, argv);
+}
+
+
+static ngx_rf_entry_t *
+coll_remote(coll_t *t, ngx_str_t *key)
+{
+    ngx_rf_entry_t  *e;
+
+    ngx_rf_zone_lock(t->remote);
+    e = ngx_rf_zone_lookup_locked(t->remote, key);
+    ngx_rf_zone_unlock(t->remote);
+
+    return e;
 }
 
 

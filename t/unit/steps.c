@@ -21,7 +21,7 @@
  *
  * RF_STEPS in the environment: "all", or n: of the states that come from the
  * same two stores in a row every n-th is looked at.  RF_STEPS_ONLY: operations
- * whose names contain this.
+ * whose names contain this.  RF_STEPS_EVERY=n: every n-th operation.
  */
 
 #include "steps.h"
@@ -93,20 +93,22 @@ static steps_trace_t  steps_now;
 RF_UNIT(steps)
 {
 #if (STEPS_SUPPORTED)
-    char              *only;
-    ngx_uint_t         i, n, wrong;
+    char              *only, *env;
+    ngx_uint_t         i, n, every, wrong;
     steps_shared_t     total;
     const steps_op_t  *op;
 
     ngx_memzero(&total, sizeof(steps_shared_t));
 
     only = getenv("RF_STEPS_ONLY");
+    env = getenv("RF_STEPS_EVERY");
+    every = env ? ngx_max(atoi(env), 1) : 1;
     wrong = 0;
     n = 0;
 
     for (i = 0; (op = steps_op(pool, i)) != NULL; i++) {
 
-        if (only && strstr(op->name, only) == NULL) {
+        if (i % every || (only && strstr(op->name, only) == NULL)) {
             continue;
         }
 
