@@ -106,6 +106,7 @@ sub record {
          '"timestamp":' . int($changed / 1000), qq{"changed_ms":$changed},
          '"pending":"' . ($r{pending} || 'replace') . '"';
 
+    push @fields, qq{"base_digest":"$r{base_digest}"} if $r{base_digest};
     push @fields, '"complete":' . ($r{partial} ? 'false' : 'true');
     push @fields, qq{"expire_ms":$r{expire}} if $r{expire};
     push @fields, '"changes":' . $json->encode($r{changes}) if $r{changes};

@@ -522,6 +522,10 @@ RF_UNIT(replay_compares_collections)
                        "h 3.0000000000000004 i -17 j 123456789012345678",
           "ZADD key 3.0000000000000008 h" },
         { NGX_RF_ZSET, "a 1 b inf", "ZADD key -inf b" },
+
+        /* a member that takes it out of the compact encoding, where -0 is 0 */
+        { NGX_RF_ZSET, "a-member-of-more-than-64-bytes-----------------------"
+                       "---------------- 1 b -0", "ZADD key 1 b" },
         { NGX_RF_ZSET, "a 1 b 2", "ZREM key a" },
         { NGX_RF_SET, "a b", "SET key a" }
     };
