@@ -227,13 +227,15 @@ ngx_rf_flush_well(ngx_rf_flush_t *flush, ngx_atomic_t *failed)
 
     sh = flush->zone->sh;
 
-    if (*failed == 0) {
+    if (*failed == 0 && (failed != &sh->disk_failed || !sh->disk_doubt)) {
         return;
     }
 
     *failed = 0;
 
     if (failed == &sh->disk_failed) {
+        sh->disk_doubt = 0;
+
         /* files have not been tried since, or will say so anew */
         sh->files_failed = 0;
     }
@@ -250,7 +252,9 @@ void
 ngx_rf_flush_settled(ngx_rf_flush_t *flush)
 {
     if (!flush->took) {
-        /* it is not known to be well: nothing needs it any more */
+        /* it is not known to be well: nothing needs it any more.  The next
+         * batch tells */
+        flush->zone->sh->disk_doubt = 1;
         flush->zone->sh->disk_failed = 0;
         return;
     }

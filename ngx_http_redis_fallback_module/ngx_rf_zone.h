@@ -336,7 +336,9 @@ typedef struct {
                                            all been read yet */
     ngx_atomic_t          disk_failed;  /* errno of the last batch for the
                                            journal, 0: well */
-    ngx_atomic_t          files_failed; /* the same for files */
+    ngx_atomic_t          disk_doubt;   /* 1: it failed, and then nothing was
+                                           left to be tried */
+    ngx_atomic_t          files_failed; /* disk_failed, for files */
     ngx_atomic_t          journal_full; /* 1: it takes nothing, files are
                                            written instead */
     ngx_atomic_t          journal_scan; /* 1: it has to be read once more */
