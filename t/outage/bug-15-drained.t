@@ -54,6 +54,7 @@ $redis->start;
 $redis->cmd('DEL', 'other');
 $redis->cmd('RPUSH', 'other', map { "theirs$_" } 1 .. 10000) for 1 .. 10;
 $redis->cmd('CONFIG', 'SET', 'slowlog-log-slower-than', 1000 * slow(100));
+$redis->cmd('SLOWLOG', 'RESET');
 
 ok($t->wait_normal(30), 'normal');
 is($redis->cmd('LLEN', 'drained'), 0, 'all are popped');
