@@ -10,8 +10,8 @@
  *   - what is still needed takes more than that: the journal is full, files
  *     take what is pending, and the journal needs what is in files no more;
  *   - clients that wait for a batch come back while the next one is under way
- *     with the others: each batch would have half of them.  So a worker looks a
- *     few times whether they come, for less than half of what a batch takes;
+ *     with the others: each batch would have half of them.  So a worker waits
+ *     while they come, and else for less than half of what a batch takes;
  *   - nginx dies while segments are removed: they became garbage in one step
  *     before, by the base in the new one's head.
  */
@@ -31,9 +31,9 @@
 /* us that a batch waits for others to join, at most; how many of those that the
  * last one had make it worth it; and where they did not come, batches until
  * that is tried again */
-#define NGX_RF_FLUSH_GATHER       1000
+#define NGX_RF_FLUSH_GATHER       4000
 #define NGX_RF_FLUSH_GATHER_LEAST 4
-#define NGX_RF_FLUSH_GATHER_SKIP  32
+#define NGX_RF_FLUSH_GATHER_SKIP  4
 
 /* batches of entries that turned out to need nothing, at a time */
 #define NGX_RF_FLUSH_LOOKS        16
@@ -301,8 +301,11 @@ ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
     /* those of this batch are answered now, and may come back */
 
     flush->log_us = ngx_rf_flush_us() - flush->log_start;
-    flush->gather_want = flush->answering < NGX_RF_FLUSH_GATHER_LEAST
-                         ? 0 : flush->answering + flush->joined;
+    flush->gather_want = flush->answering + flush->joined;
+
+    if (flush->gather_want < NGX_RF_FLUSH_GATHER_LEAST) {
+        flush->gather_want = 0;
+    }
 
     if (job->rc == NGX_OK && flush->log_left) {
         (void) ngx_rf_flush_log_batch(flush, 1);
