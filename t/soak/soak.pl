@@ -43,7 +43,7 @@ my $zone = $ENV{SOAK_ZONE} || '64m';
 # fill up in the first half, and a leak grows on
 
 my $heap_slack = 24;
-my $heap_growth = 4;
+my $heap_growth = 10;
 
 # no request may take longer than connect_timeout + timeout; beyond that, the
 # wait for a processor
