@@ -66,6 +66,11 @@ sub storm {
     if ($opt{recovering}) {
         $t->configure(recovery_rate => 50);
         reload($t, 25, $name);
+
+        # two seconds of replay at least, however much the load has written
+
+        $t->put("storm$_", 'x') for 1 .. 100;
+
         $redis->start;
         ok($t->wait_recovering, "$name: recovering");
 
