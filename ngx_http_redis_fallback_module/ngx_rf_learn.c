@@ -43,7 +43,8 @@ static void ngx_rf_learn_persist(ngx_rf_learn_t *ln);
 void
 ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,
-    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent)
+    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent,
+    uint64_t voucher)
 {
     ngx_rf_learn_t   ln;
     ngx_rf_learn_pt  handler;
@@ -70,6 +71,7 @@ ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     ln.pttl = pttl;
     ln.seq = seq;
     ln.sent = sent;
+    ln.voucher = (command->flags & NGX_RF_CMD_WRITE) ? 0 : voucher;
 
     if (ngx_rf_learn_prepare(&ln) != NGX_OK) {
         /* no memory, or more than memory is for */
@@ -287,6 +289,8 @@ ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e, ngx_uint_t complete)
 
     e->complete = complete;
 
+    ngx_rf_zone_vouch_locked(ln->zone, e, complete ? ln->voucher : 0);
+
     ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version;
 }
 
@@ -347,6 +351,38 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 }
 
 
+/* a miss is worth less than any value */
+
+void
+ngx_rf_learn_absent(ngx_rf_learn_t *ln)
+{
+    ngx_str_t       *key;
+    ngx_rf_entry_t  *e;
+
+    key = &ln->argv[1];
+
+    if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK
+        || ngx_rf_learn_changed(ln, key, e))
+    {
+        return;
+    }
+
+    if (e == NULL) {
+        e = ngx_rf_zone_insert_locked(ln->zone, key, NULL, 0);
+
+        if (e == NULL) {
+            ngx_rf_zone_forget_key_locked(ln->zone, key);
+            return;
+        }
+    }
+
+    ngx_rf_zone_set_locked(ln->zone, e, NGX_RF_NONE, NULL);
+    ngx_rf_zone_expire_locked(ln->zone, e, 0);
+    ngx_rf_learn_mark(ln, e, 1);
+    ngx_rf_zone_last_locked(ln->zone, e);
+}
+
+
 void
 ngx_rf_learn_forget(ngx_rf_learn_t *ln)
 {
@@ -393,6 +429,11 @@ ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key, uint64_t version)
 static void
 ngx_rf_learn_get(ngx_rf_learn_t *ln)
 {
+    if (ln->reply->type == NGX_RF_REPLY_NIL && ln->voucher) {
+        ngx_rf_learn_absent(ln);
+        return;
+    }
+
     if (ln->reply->type == NGX_RF_REPLY_STRING && ln->pttl >= -1) {
         ngx_rf_learn_put(ln, &ln->argv[1], &ln->reply->str,
                          ln->pttl == -1 ? 0 : ln->sent + ln->pttl);

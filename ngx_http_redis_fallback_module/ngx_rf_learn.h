@@ -28,12 +28,15 @@
  * left alone (a read) or forgotten (a write).  "pttl" is the reply of the
  * PTTL sent along, see below, or -3.  "sent" is the wall-clock ms when it was
  * sent: expiries are counted from there, so that nothing outlives its TTL.
+ * "voucher" is ngx_rf_tracking_vouch()'s for argv[1], or 0: a read's entry
+ * gets it.
  * "pool" is for what is needed meanwhile.
  * A read never touches pending entries.  Out of memory just forgets.
  */
 void ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,
-    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent);
+    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent,
+    uint64_t voucher);
 
 /* it was sent, and may have been executed: of what it changes memory does
  * not know any more what Redis holds */

@@ -320,6 +320,11 @@ ngx_rf_learn_whole(ngx_rf_learn_t *ln)
         return;
     }
 
+    if (ln->nitems == 0 && ln->voucher) {
+        ngx_rf_learn_absent(ln);
+        return;
+    }
+
     if (ln->nitems == 0 || ln->pttl < -1 || ln->pttl == 0) {
         ngx_rf_learn_forget(ln);
         return;
@@ -943,4 +948,5 @@ ngx_rf_learn_seen(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t complete)
     e->run = ln->zone->sh->run;
     e->seen = ln->sent;
     e->complete = 0;
+    e->doubted = 0;
 }

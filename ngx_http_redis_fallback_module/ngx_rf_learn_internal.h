@@ -25,6 +25,7 @@ typedef struct {
     int64_t                   pttl;
     uint64_t                  seq;
     int64_t                   sent;
+    uint64_t                  voucher;
 
     ngx_rf_item_t            *items;    /* of a whole collection, sorted */
     ngx_uint_t                nitems;
@@ -52,6 +53,9 @@ ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
 /* the entry is as Redis has it now, or with "complete" 0 a part of it */
 void ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e,
     ngx_uint_t complete);
+
+/* a read says that there is no argv[1], and Redis vouches for that */
+void ngx_rf_learn_absent(ngx_rf_learn_t *ln);
 
 /* argv[1], or all keys of the command */
 void ngx_rf_learn_forget(ngx_rf_learn_t *ln);

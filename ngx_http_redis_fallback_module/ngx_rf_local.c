@@ -797,10 +797,12 @@ ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i, ngx_uint_t *pending)
 static ngx_uint_t
 ngx_rf_local_fresh(ngx_rf_local_t *l, ngx_rf_entry_t *e)
 {
-    return e != NULL
-           && e->complete
-           && e->run == l->zone->sh->run
-           && l->now - e->seen <= l->max_age;
+    if (e == NULL || !e->complete || e->run != l->zone->sh->run) {
+        return 0;
+    }
+
+    return l->vouched ? ngx_rf_zone_vouched_locked(l->zone, e)
+                      : l->now - e->seen <= l->max_age;
 }
 
 

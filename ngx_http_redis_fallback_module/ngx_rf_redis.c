@@ -191,9 +191,7 @@ ngx_rf_redis_call(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
     call->inflight = 0;
     call->sent = 0;
 
-    if (ngx_rf_redis_connected(redis)
-        && (redis->greeting || ngx_queue_empty(&redis->waiting)))
-    {
+    if (ngx_rf_redis_direct(redis)) {
         return (ngx_rf_conn_send(redis->conn, call) == NGX_OK) ? NGX_AGAIN
                                                                : NGX_ERROR;
     }
@@ -230,6 +228,14 @@ ngx_uint_t
 ngx_rf_redis_connected(ngx_rf_redis_t *redis)
 {
     return redis->conn && ngx_rf_conn_ready(redis->conn);
+}
+
+
+ngx_uint_t
+ngx_rf_redis_direct(ngx_rf_redis_t *redis)
+{
+    return ngx_rf_redis_connected(redis)
+           && (redis->greeting || ngx_queue_empty(&redis->waiting));
 }
 
 

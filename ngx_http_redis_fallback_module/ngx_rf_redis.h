@@ -61,6 +61,8 @@ void ngx_rf_redis_cut(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
 ngx_str_t *ngx_rf_redis_failure(ngx_rf_redis_t *redis);
 
 ngx_uint_t ngx_rf_redis_connected(ngx_rf_redis_t *redis);
+/* a call would be sent at once, or fail */
+ngx_uint_t ngx_rf_redis_direct(ngx_rf_redis_t *redis);
 
 /* from inside up(): this is not the Redis that those who wait were sent to;
  * all but the "once" calls fail as UNSENT, so that they are decided again */

@@ -22,6 +22,7 @@
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
 #include "ngx_rf_redis.h"
+#include "ngx_rf_tracking.h"
 #include "ngx_rf_zone.h"
 
 
@@ -53,6 +54,9 @@ typedef struct {
     void                 *thread_pool;      /* ngx_thread_pool_t or NULL */
 } ngx_rf_store_conf_t;
 
+
+/* reads that are on their way to Redis, by hash of the key */
+#define NGX_RF_STORE_FLIGHTS    256
 
 /* redis_fallback_outage */
 
@@ -203,6 +207,8 @@ struct ngx_rf_store_s {
 
     /* in a worker */
     ngx_rf_redis_t       *redis;
+    ngx_rf_tracking_t    *tracking;     /* NULL: not wanted */
+    ngx_queue_t           flights[NGX_RF_STORE_FLIGHTS];
     ngx_rf_disk_t        *disk;         /* NULL: no file tier */
     ngx_rf_flush_t        flush;
     ngx_queue_t           waiting;      /* operations that wait */
@@ -210,7 +216,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            stopping;
 };
 
-#define NGX_RF_STORE_LAYOUT     3
+#define NGX_RF_STORE_LAYOUT     4
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

@@ -1,6 +1,7 @@
 /*
  * What the files of the store share: ngx_rf_store.c executes,
- * ngx_rf_store_remote.c asks Redis, ngx_rf_store_multi.c knows what a
+ * ngx_rf_store_remote.c asks Redis, ngx_rf_store_flight.c once for all who ask
+ * the same, ngx_rf_store_multi.c knows what a
  * transaction is made of, ngx_rf_store_answer.c answers, ngx_rf_store_life.c
  * creates, starts, stops, counts, ngx_rf_store_recall.c reads the journal.
  */
@@ -40,10 +41,15 @@ struct ngx_rf_work_s {
     ngx_rf_command_t      *multi;       /* what they are together */
 
     ngx_rf_call_t          call;
-    ngx_rf_call_command_t  commands[2];
+    ngx_rf_call_command_t  commands[3];
+    ngx_uint_t             asked;       /* commands[]: the operation's own */
     ngx_str_t              pttl[2];
     uint64_t               seq;
     int64_t                sent;
+    ngx_rf_tracking_mark_t mark;
+
+    ngx_queue_t            flight;      /* store->flights, of one that leads */
+    ngx_queue_t            followers;   /* their "queue" */
 
     ngx_rf_disk_job_t     *job;
 
@@ -57,6 +63,9 @@ struct ngx_rf_work_s {
     unsigned               file:1;      /* a file had the answer */
     unsigned               executed:1;  /* only its file is to come yet */
     unsigned               unsure:1;    /* Redis may have executed it */
+    unsigned               leads:1;     /* others wait for its reply */
+    unsigned               alone:1;     /* it has waited for another's */
+    unsigned               looped:1;    /* sent with "loop" words */
 };
 
 
@@ -67,9 +76,26 @@ ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
 /* rc is that of a step; calls the handler unless it is NGX_AGAIN */
 void ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc);
 
+/* "step" is tried again now and then, and after the deadline "expired" */
+ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
+    ngx_rf_step_pt expired);
+
 /* ngx_rf_store_remote.c: a step */
 
 ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
+
+
+/*
+ * ngx_rf_store_flight.c: one read per key.  join(): 1 if the same read is under
+ * way, and this one waits for what memory learns from it; otherwise it leads.
+ * landed(): memory has learned the leader's reply, or there is none; those who
+ * waited are in *followers, whom resume() lets look again once the leader was
+ * answered.  left(): the leader was cancelled.
+ */
+ngx_uint_t ngx_rf_flight_join(ngx_rf_work_t *w);
+void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_queue_t *followers);
+void ngx_rf_flight_resume(ngx_queue_t *followers);
+void ngx_rf_flight_left(ngx_rf_work_t *w);
 
 
 /* ngx_rf_store_multi.c */

@@ -25,11 +25,15 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      6
+#define NGX_RF_ZONE_LAYOUT      7
 
 #define NGX_RF_ZONE_STAMPS      1024
 
 #define NGX_RF_ZONE_LEARNED     256
+
+/* ms that a worker's voucher is good after it has shown to be awake.  A change
+ * is to be seen everywhere 10 ms after it was acknowledged */
+#define NGX_RF_ZONE_LEASE       8
 
 /* lists of what is to be journaled: each worker takes from its own, so that it
  * finds what its own requests wait for */
@@ -112,7 +116,7 @@ typedef enum {
 } ngx_rf_disk_e;
 
 
-/* ordered so that the header takes 220 bytes: with a key of up to 36 bytes an
+/* ordered so that the header takes 228 bytes: with a key of up to 28 bytes an
  * entry fits a slab slot of 256 */
 
 struct ngx_rf_entry_s {
@@ -130,6 +134,7 @@ struct ngx_rf_entry_s {
     int64_t               changed;      /* last local change, ms */
     int64_t               seen;         /* last seen in Redis, ms; 0: never */
     uint64_t              id;           /* see ngx_rf_record_t */
+    uint64_t              voucher;      /* see ngx_rf_zone_voucher(); 0: none */
 
     ngx_rf_entry_t       *peer;         /* ring of the entries that one
                                            transaction has changed; NULL:
@@ -180,6 +185,9 @@ struct ngx_rf_entry_s {
                                            acknowledged another write to it */
     uint8_t               derived:1;    /* REPLACE: made from what memory knew
                                            before, not in spite of it */
+
+    uint8_t               doubted:1;    /* Redis said that it was changed, and
+                                           it was not read since */
 
     u_char                key[1];
 };
@@ -244,6 +252,28 @@ typedef struct {
 #define NGX_RF_ZONE_ABANDONED   64
 
 
+/* a worker's connections to a Redis that tracks: what it has read through them
+ * is vouched for while "epoch" is that of the voucher.  By ngx_process_slot */
+
+typedef struct {
+    ngx_atomic_t          epoch;        /* 0: none */
+    ngx_atomic_t          beat;         /* ngx_current_msec up to which it has
+                                           read what Redis said */
+} ngx_rf_link_t;
+
+/* an entry's voucher: 10 bits of the worker's slot, 22 of the epoch, the lower
+ * 32 of the version that it is for */
+
+#define ngx_rf_zone_voucher(slot, epoch)                                     \
+    ((uint64_t) (slot) << 54 | (uint64_t) (epoch) << 32)
+#define ngx_rf_zone_voucher_slot(v)     ((ngx_uint_t) ((v) >> 54))
+#define ngx_rf_zone_voucher_epoch(v)    ((ngx_uint_t) ((v) >> 32 & 0x3fffff))
+
+#if (NGX_MAX_PROCESSES > 1024)
+#error "a voucher has 10 bits for the slot"
+#endif
+
+
 /* in shared memory; what is below "words" is changed without the lock */
 
 typedef struct {
@@ -257,7 +287,9 @@ typedef struct {
     uint64_t              mark;         /* files with a version up to this
                                            are garbage: acknowledged */
     uint32_t              run;          /* counts the times Redis came back
-                                           without its data */
+                                           without its data, or was flushed */
+    uint32_t              flushed_run;  /* what was seen before this run is not
+                                           to be written back */
     u_char                run_id[40];   /* of the Redis last seen */
     u_char                path_sha1[20];/* where file_version refers to */
 
@@ -358,6 +390,11 @@ typedef struct {
                                         /* by ngx_process_slot: the worker that
                                            is connected to Redis; it may have
                                            died since */
+
+    ngx_atomic_t          link_epoch;   /* last given */
+    ngx_atomic_t          untracked;    /* 1: that Redis does not track is in
+                                           the log */
+    ngx_rf_link_t         links[NGX_MAX_PROCESSES];
 
     ngx_rf_stat_t         stat;
 } ngx_rf_zone_sh_t;
@@ -561,6 +598,21 @@ void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
 
 /*
+ * Tracking.  vouch(): of a clean entry that was just marked as seen; 0: nobody
+ * does.  vouched(): whether Redis is known not to have changed it since.
+ * invalidated(): Redis told this worker that the key was changed; flushed():
+ * that all of them were.
+ */
+void ngx_rf_zone_vouch_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    uint64_t voucher);
+ngx_uint_t ngx_rf_zone_vouched_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+void ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key);
+void ngx_rf_zone_flushed(ngx_rf_zone_t *zone);
+
+/* to the end of the LRU list: first to be evicted */
+void ngx_rf_zone_last_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+/*
  * While a process has a pin, no node of a tree is freed: it may read on without
  * the lock.  pin() returns 0 where it cannot be had.  "rebuilds" of the zone's
  * header, compared under the lock, tells whether the zone was made anew
@@ -613,7 +665,8 @@ void ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n);
  * back, and counts as pending for readers and writers */
 #define ngx_rf_zone_restoring(sh, e)                                         \
     ((sh)->restore && (e)->pending == NGX_RF_CLEAN && (e)->complete          \
-     && (e)->type != NGX_RF_NONE && (e)->run != (sh)->run)
+     && (e)->type != NGX_RF_NONE && (e)->run != (sh)->run                    \
+     && !(e)->doubted && (e)->run >= (sh)->flushed_run)
 
 
 /*

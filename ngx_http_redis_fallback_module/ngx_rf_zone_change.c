@@ -944,6 +944,17 @@ ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     e->run = zone->sh->run;
     e->seen = now;
     e->complete = 1;
+    e->doubted = 0;
 
     ngx_rf_zone_requeue(zone, e);
+}
+
+
+void
+ngx_rf_zone_last_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->pending == NGX_RF_CLEAN && !e->flying && !ngx_rf_zone_on_disk(e)) {
+        ngx_queue_remove(&e->queue);
+        ngx_queue_insert_tail(&zone->sh->clean, &e->queue);
+    }
 }

@@ -536,6 +536,7 @@ ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from, ngx_rf_zone_sh_t *to)
     to->seq = ngx_max(from->seq, to->seq);
     to->mark = ngx_max(from->mark, to->mark);
     to->run = from->run;
+    to->flushed_run = from->flushed_run;
     ngx_memcpy(to->run_id, from->run_id, 40);
 
     to->mode = from->mode;
@@ -669,6 +670,7 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
     ngx_rf_zone_seen_locked(to, copy, e->seen);
 
     copy->run = e->run;
+    copy->doubted = e->doubted;
 
     /* walked from the most recently used: each goes behind the ones before */
 

@@ -881,7 +881,7 @@ salvage_learn(salvage_t *s)
 
     ngx_rf_learn(&s->zone, s->pool,
                  ngx_rf_command_find(&argv[0]), 3, argv,
-                       &reply, -3, s->zone.sh->seq, ngx_rf_now());
+                       &reply, -3, s->zone.sh->seq, ngx_rf_now(), 0);
 }
 
 

@@ -1168,7 +1168,7 @@ zt_learn(zt_t *t, const char *line, const char *text, int64_t pttl,
 
     ngx_rf_learn(&t->zone, t->pool,
                  ngx_rf_command_find(&argv[0]), argc, argv,
-                       &reply, pttl, seq, ngx_rf_now());
+                       &reply, pttl, seq, ngx_rf_now(), 0);
 }
 
 
