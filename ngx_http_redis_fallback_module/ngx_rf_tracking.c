@@ -369,8 +369,12 @@ ngx_rf_tracking_closed(void *data, ngx_rf_conn_end_t *end)
     t->pool = NULL;
 
     if (end->text.len) {
-        level = (t->failing || !t->up) ? NGX_LOG_INFO : NGX_LOG_WARN;
-        t->failing = t->up;
+        /* the first time Redis may be gone altogether, which is said by the
+         * data connection */
+
+        level = (t->nfailures && t->up && !t->failing) ? NGX_LOG_WARN
+                                                       : NGX_LOG_INFO;
+        t->failing = (level == NGX_LOG_WARN || t->failing) && t->up;
 
         ngx_log_error(level, &t->log.log, end->err,
                       "lost the connection for invalidations: %V", &end->text);
