@@ -66,6 +66,8 @@ struct ngx_rf_work_s {
     unsigned               leads:1;     /* others wait for its reply */
     unsigned               alone:1;     /* it has waited for another's */
     unsigned               looped:1;    /* sent with "loop" words */
+    unsigned               anywhere:1;  /* it is in flight, and nobody knows
+                                           which keys it changes */
 };
 
 
@@ -83,6 +85,8 @@ ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
 /* ngx_rf_store_remote.c: a step */
 
 ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
+/* its call has ended */
+void ngx_rf_work_uncalled(ngx_rf_work_t *w);
 
 
 /*
