@@ -93,6 +93,7 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 static void
 ngx_rf_work_touch(ngx_rf_work_t *w)
 {
+    uint32_t              hash;
     ngx_str_t            *argv;
     ngx_uint_t            i, k;
     ngx_rf_op_t          *op;
@@ -127,10 +128,13 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
                 continue;
             }
 
+            hash = ngx_rf_zone_hash(store->zone.sh, &argv[k]);
+
             if (store->tracking) {
-                ngx_rf_tracking_touched(store->tracking, &argv[k]);
+                ngx_rf_tracking_touched(store->tracking, hash);
             }
 
+            ngx_rf_flight_close(store, &argv[k], hash);
             ngx_rf_zone_touched(&store->zone, &argv[k]);
         }
     }

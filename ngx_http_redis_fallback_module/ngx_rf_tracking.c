@@ -32,7 +32,7 @@
 #include "ngx_rf_zone.h"
 
 
-/* names that came or were touched, by hash: a power of two; two keys in one place cost a voucher
+/* names that came or were touched, by hash; two keys in one place cost a voucher
  * now and then */
 #define NGX_RF_TRACKING_NEWS    1024
 
@@ -692,13 +692,9 @@ ngx_rf_tracking_vouch(ngx_rf_tracking_t *t, ngx_rf_tracking_mark_t *mark,
 
 
 void
-ngx_rf_tracking_touched(ngx_rf_tracking_t *t, ngx_str_t *key)
+ngx_rf_tracking_touched(ngx_rf_tracking_t *t, uint32_t hash)
 {
-    ngx_uint_t  n;
-
-    n = ngx_rf_zone_hash(t->zone->sh, key) % NGX_RF_TRACKING_NEWS;
-
-    t->named[n] = ++t->news;
+    t->named[hash % NGX_RF_TRACKING_NEWS] = ++t->news;
 }
 
 
