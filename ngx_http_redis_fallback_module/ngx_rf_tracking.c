@@ -32,8 +32,8 @@
 #include "ngx_rf_zone.h"
 
 
-/* names that came or were touched, by hash; two keys in one place cost a voucher
- * now and then */
+/* names that came or were touched, by hash; two keys in one place cost a
+ * voucher now and then */
 #define NGX_RF_TRACKING_NEWS    1024
 
 /* ms between two PINGs */
