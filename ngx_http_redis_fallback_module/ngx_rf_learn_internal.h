@@ -29,6 +29,9 @@ typedef struct {
 
     ngx_rf_item_t            *items;    /* of a whole collection, sorted */
     ngx_uint_t                nitems;
+
+    unsigned                  known:1;  /* it asked for all elements that memory
+                                           knows */
 } ngx_rf_learn_t;
 
 typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
@@ -75,6 +78,11 @@ void ngx_rf_learn_late_expire(ngx_rf_learn_t *ln, int64_t expire);
 void ngx_rf_learn_late_some(ngx_rf_learn_t *ln);
 void ngx_rf_learn_late_push(ngx_rf_learn_t *ln);
 void ngx_rf_learn_late_forget(ngx_rf_learn_t *ln, ngx_str_t *key);
+
+
+/* ngx_rf_learn_part.c: elements were read, and put into the key's entry, which
+ * has nothing else if it is "fresh" */
+void ngx_rf_learn_read(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t fresh);
 
 
 /* ngx_rf_learn_coll.c */

@@ -190,6 +190,18 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
         w->commands[1].argv = w->pttl;
         call->ncommands = 2;
     }
+
+    if (call->ncommands == 2 && op->store->tracking
+        && ngx_rf_command_by_element(op->command->id))
+    {
+        w->commands[2].argv = ngx_rf_learn_ask_known(&op->store->zone,
+                                                     op->pool, op->command,
+                                                     op->argc, op->argv,
+                                                     &w->commands[2].argc);
+        if (w->commands[2].argv) {
+            call->ncommands = 3;
+        }
+    }
 }
 
 
@@ -326,13 +338,20 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
         return;
     }
 
-    second = (w->call.ncommands == 2) ? w->commands[1].reply : NULL;
+    second = (w->call.ncommands > 1 && !w->looped) ? w->commands[1].reply
+                                                   : NULL;
 
     pttl = (second && second->type == NGX_RF_REPLY_INTEGER) ? second->integer
                                                             : -3;
 
     ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,
                  reply, pttl, w->seq, w->sent, voucher);
+
+    if (w->call.ncommands == 3 && !w->looped && voucher) {
+        ngx_rf_learn_known(&op->store->zone, op->pool, w->commands[2].argc,
+                           w->commands[2].argv, w->commands[2].reply, pttl,
+                           w->seq, w->sent, voucher);
+    }
 }
 
 
