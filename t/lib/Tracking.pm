@@ -41,6 +41,8 @@ sub new {
         %opt,
         redis  => $self->{redis},
         server => <<END . $server,
+    keepalive_requests 10000000;
+    keepalive_timeout  1h;
     location /api {
         redis_fallback_api app;
         redis_fallback_commands allcommands;
@@ -186,7 +188,7 @@ sub warm {
                 $self->ask($reader, @$read);
             }
 
-            return !grep { $self->ask($_, @$read)->{tier} ne 'memory' }
+            return !grep { ($self->ask($_, @$read)->{tier} // '') ne 'memory' }
                          $self->pids;
         }, 10) or return 0;
     }
