@@ -802,7 +802,7 @@ ngx_rf_local_fresh(ngx_rf_local_t *l, ngx_rf_entry_t *e)
     }
 
     return l->vouched ? ngx_rf_zone_vouched_locked(l->zone, e)
-                      : l->now - e->seen <= l->max_age;
+                      : l->now - e->seen <= l->max_age && !e->touched;
 }
 
 

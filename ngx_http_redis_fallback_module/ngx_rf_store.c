@@ -142,7 +142,7 @@ ngx_rf_store_cancel(ngx_rf_op_t *op)
     }
 
     if (w->calling) {
-        w->calling = 0;
+        ngx_rf_work_uncalled(w);
         ngx_rf_redis_cut(op->store->redis, &w->call);
     }
 
@@ -258,6 +258,7 @@ ngx_rf_work_normal(ngx_rf_work_t *w)
     }
 
     if (store->conf.cache != NGX_RF_CACHE_OFF
+        && store->nanywhere == 0
         && (flags & (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL))
            == (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL)
         && op->command->first > 0)

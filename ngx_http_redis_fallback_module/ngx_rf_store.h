@@ -209,6 +209,8 @@ struct ngx_rf_store_s {
     ngx_rf_redis_t       *redis;
     ngx_rf_tracking_t    *tracking;     /* NULL: not wanted */
     ngx_queue_t           flights[NGX_RF_STORE_FLIGHTS];
+    ngx_uint_t            nanywhere;    /* commands in flight that may change
+                                           any key */
     ngx_rf_disk_t        *disk;         /* NULL: no file tier */
     ngx_rf_flush_t        flush;
     ngx_queue_t           waiting;      /* operations that wait */

@@ -42,7 +42,7 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
     {
         leader = ngx_queue_data(q, ngx_rf_work_t, flight);
 
-        if (ngx_rf_flight_same(w, leader)) {
+        if (!leader->closed && ngx_rf_flight_same(w, leader)) {
             w->waiting = 1;
             w->alone = 1;
             ngx_queue_insert_tail(&leader->followers, &w->queue);
@@ -51,6 +51,7 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
     }
 
     w->leads = 1;
+    w->closed = 0;
     ngx_queue_init(&w->followers);
     ngx_queue_insert_tail(flights, &w->flight);
 
@@ -113,6 +114,31 @@ ngx_rf_flight_resume(ngx_queue_t *followers)
         w->waiting = 0;
 
         ngx_rf_work_resume(w, ngx_rf_work_route(w));
+    }
+}
+
+
+void
+ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash)
+{
+    ngx_str_t      *other;
+    ngx_queue_t    *q, *flights;
+    ngx_rf_work_t  *leader;
+
+    flights = &store->flights[hash % NGX_RF_STORE_FLIGHTS];
+
+    for (q = ngx_queue_head(flights);
+         q != ngx_queue_sentinel(flights);
+         q = ngx_queue_next(q))
+    {
+        leader = ngx_queue_data(q, ngx_rf_work_t, flight);
+        other = &leader->op->argv[1];
+
+        if (other->len == key->len
+            && ngx_memcmp(other->data, key->data, key->len) == 0)
+        {
+            leader->closed = 1;
+        }
     }
 }
 

@@ -64,8 +64,11 @@ struct ngx_rf_work_s {
     unsigned               executed:1;  /* only its file is to come yet */
     unsigned               unsure:1;    /* Redis may have executed it */
     unsigned               leads:1;     /* others wait for its reply */
+    unsigned               closed:1;    /* it leads, and nobody may join */
     unsigned               alone:1;     /* it has waited for another's */
     unsigned               looped:1;    /* sent with "loop" words */
+    unsigned               anywhere:1;  /* it is in flight, and nobody knows
+                                           which keys it changes */
 };
 
 
@@ -83,6 +86,8 @@ ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
 /* ngx_rf_store_remote.c: a step */
 
 ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
+/* its call has ended */
+void ngx_rf_work_uncalled(ngx_rf_work_t *w);
 
 
 /*
@@ -90,12 +95,14 @@ ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
  * way, and this one waits for what memory learns from it; otherwise it leads.
  * landed(): memory has learned the leader's reply, or there is none; those who
  * waited are in *followers, whom resume() lets look again once the leader was
- * answered.  left(): the leader was cancelled.
+ * answered.  left(): the leader was cancelled.  close(): the key is about to be
+ * changed, what comes from now on is another read.
  */
 ngx_uint_t ngx_rf_flight_join(ngx_rf_work_t *w);
 void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_queue_t *followers);
 void ngx_rf_flight_resume(ngx_queue_t *followers);
 void ngx_rf_flight_left(ngx_rf_work_t *w);
+void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash);
 
 
 /* ngx_rf_store_multi.c */

@@ -27,6 +27,7 @@
          && !((flags) & NGX_RF_CMD_KEYSPACE)))
 
 
+static void ngx_rf_work_touch(ngx_rf_work_t *w);
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
 static ngx_uint_t ngx_rf_work_loop(ngx_rf_work_t *w);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
@@ -75,7 +76,82 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 
     w->calling = 1;
 
+    if (store->conf.cache != NGX_RF_CACHE_OFF
+        && (op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE)))
+    {
+        ngx_rf_work_touch(w);
+    }
+
     return NGX_AGAIN;
+}
+
+
+/* memory answers no read of it that comes from now on: those that were sent to
+ * Redis come after this one, and so must these.  Nor does it matter then
+ * whether anybody is still there when the reply comes */
+
+static void
+ngx_rf_work_touch(ngx_rf_work_t *w)
+{
+    uint32_t              hash;
+    ngx_str_t            *argv;
+    ngx_uint_t            i, k;
+    ngx_rf_op_t          *op;
+    ngx_rf_store_t       *store;
+    ngx_rf_local_part_t   one, *part;
+
+    op = w->op;
+    store = op->store;
+
+    one.command = op->command;
+    one.argc = op->argc;
+    one.first = 0;
+
+    for (i = 0; i < (op->nparts ? op->nparts : 1); i++) {
+        part = op->nparts ? &w->parts[i] : &one;
+        argv = &op->argv[part->first];
+
+        if (!(part->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))) {
+            continue;
+        }
+
+        if (part->command->first == 0
+            || (part->command->flags & NGX_RF_CMD_MOVABLE))
+        {
+            w->anywhere = 1;
+            continue;
+        }
+
+        for (k = 1; k < part->argc; k++) {
+
+            if (!ngx_rf_command_is_key(part->command, part->argc, k)) {
+                continue;
+            }
+
+            hash = ngx_rf_zone_hash(store->zone.sh, &argv[k]);
+
+            if (store->tracking) {
+                ngx_rf_tracking_touched(store->tracking, hash);
+            }
+
+            ngx_rf_flight_close(store, &argv[k], hash);
+            ngx_rf_zone_touched(&store->zone, &argv[k]);
+        }
+    }
+
+    store->nanywhere += w->anywhere;
+}
+
+
+void
+ngx_rf_work_uncalled(ngx_rf_work_t *w)
+{
+    w->calling = 0;
+
+    if (w->anywhere) {
+        w->anywhere = 0;
+        w->op->store->nanywhere--;
+    }
 }
 
 
@@ -159,7 +235,7 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
 
     w = call->data;
 
-    w->calling = 0;
+    ngx_rf_work_uncalled(w);
 
     if (w->op->store->stopping) {
         /* the process exits, nobody waits any more */

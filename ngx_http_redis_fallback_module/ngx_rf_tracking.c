@@ -32,8 +32,8 @@
 #include "ngx_rf_zone.h"
 
 
-/* names that came, by hash: a power of two; two keys in one place cost a voucher
- * now and then */
+/* names that came or were touched, by hash; two keys in one place cost a
+ * voucher now and then */
 #define NGX_RF_TRACKING_NEWS    1024
 
 /* ms between two PINGs */
@@ -688,6 +688,13 @@ ngx_rf_tracking_vouch(ngx_rf_tracking_t *t, ngx_rf_tracking_mark_t *mark,
     }
 
     return ngx_rf_zone_voucher(ngx_process_slot, t->epoch);
+}
+
+
+void
+ngx_rf_tracking_touched(ngx_rf_tracking_t *t, uint32_t hash)
+{
+    t->named[hash % NGX_RF_TRACKING_NEWS] = ++t->news;
 }
 
 

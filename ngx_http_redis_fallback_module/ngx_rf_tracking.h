@@ -56,6 +56,11 @@ void ngx_rf_tracking_mark(ngx_rf_tracking_t *t, ngx_rf_tracking_mark_t *mark);
 uint64_t ngx_rf_tracking_vouch(ngx_rf_tracking_t *t,
     ngx_rf_tracking_mark_t *mark, ngx_str_t *key);
 
+/* a command that changes the key of this hash (ngx_rf_zone_hash()) is about to
+ * be sent over the data connection: reads that were sent before it are not
+ * vouched for any more */
+void ngx_rf_tracking_touched(ngx_rf_tracking_t *t, uint32_t hash);
+
 /* a command over the data connection may have changed anything, and Redis does
  * not name what this connection has changed itself */
 void ngx_rf_tracking_distrust(ngx_rf_tracking_t *t);

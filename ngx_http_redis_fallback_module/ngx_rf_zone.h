@@ -188,6 +188,8 @@ struct ngx_rf_entry_s {
 
     uint8_t               doubted:1;    /* Redis said that it was changed, and
                                            it was not read since */
+    uint8_t               touched:1;    /* a command that changes it was sent,
+                                           and nothing was learned since */
 
     u_char                key[1];
 };
@@ -607,6 +609,9 @@ void ngx_rf_zone_vouch_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     uint64_t voucher);
 ngx_uint_t ngx_rf_zone_vouched_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 void ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key);
+/* a command that changes the key is about to be sent: what memory knows is old
+ * to whoever asks from now on */
+void ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key);
 void ngx_rf_zone_flushed(ngx_rf_zone_t *zone);
 
 /* to the end of the LRU list: first to be evicted */

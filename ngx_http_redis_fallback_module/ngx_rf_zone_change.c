@@ -945,6 +945,7 @@ ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     e->seen = now;
     e->complete = 1;
     e->doubted = 0;
+    e->touched = 0;
 
     ngx_rf_zone_requeue(zone, e);
 }

@@ -78,6 +78,24 @@ ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key)
 }
 
 
+void
+ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key)
+{
+    ngx_rf_entry_t  *e;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, key);
+
+    if (e != NULL) {
+        e->voucher = 0;
+        e->touched = 1;
+    }
+
+    ngx_rf_zone_unlock(zone);
+}
+
+
 /* as if Redis had been another one before; but what it held then is not to be
  * written back */
 
