@@ -76,7 +76,9 @@ sub pids {
 
     $self->meet unless $self->{conns};
 
-    return sort { $a <=> $b } keys %{ $self->{conns} };
+    my @pids = sort { $a <=> $b } keys %{ $self->{conns} };
+
+    return @pids;
 }
 
 
@@ -213,7 +215,7 @@ sub delay {
 }
 
 
-# What is wrong in any worker 10 ms from $acked on, as lines of text; those
+# What is wrong in any worker, or those of {only}, 10 ms from $acked on, as lines of text; those
 # that the machine may be to blame for are not among them, and counted.
 
 sub stale {
@@ -224,7 +226,7 @@ sub stale {
     Time::HiRes::sleep($left) if $left > 0;
 
     for my $read (@reads) {
-        for my $pid ($self->pids) {
+        for my $pid (@{ $self->{only} || [ $self->pids ] }) {
             my ($is, $res) = $self->answer($pid, @$read);
             my $must = $self->held(@$read);
             next if $is eq $must;
