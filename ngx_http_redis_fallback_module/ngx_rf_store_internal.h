@@ -42,7 +42,6 @@ struct ngx_rf_work_s {
 
     ngx_rf_call_t          call;
     ngx_rf_call_command_t  commands[3];
-    ngx_uint_t             asked;       /* commands[]: the operation's own */
     ngx_str_t              pttl[2];
     uint64_t               seq;
     int64_t                sent;
@@ -66,7 +65,6 @@ struct ngx_rf_work_s {
     unsigned               leads:1;     /* others wait for its reply */
     unsigned               closed:1;    /* it leads, and nobody may join */
     unsigned               alone:1;     /* it has waited for another's */
-    unsigned               looped:1;    /* sent with "loop" words */
     unsigned               anywhere:1;  /* it is in flight, and nobody knows
                                            which keys it changes */
 };

@@ -19,17 +19,9 @@
  * busy disk, too */
 #define NGX_RF_STORE_GRACE      250
 
-/* a command that may change keys which the table cannot name, those of all keys
- * aside: Redis tells of them in any case */
-#define ngx_rf_work_elsewhere(flags, first)                                  \
-    (((flags) & (NGX_RF_CMD_MOVABLE|NGX_RF_CMD_READ)) == NGX_RF_CMD_MOVABLE   \
-     || ((first) == 0 && ((flags) & NGX_RF_CMD_WRITE)                        \
-         && !((flags) & NGX_RF_CMD_KEYSPACE)))
-
 
 static void ngx_rf_work_touch(ngx_rf_work_t *w);
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
-static ngx_uint_t ngx_rf_work_loop(ngx_rf_work_t *w);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
     ngx_str_t **reason);
@@ -168,15 +160,11 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
 
     ngx_memzero(w->commands, sizeof(w->commands));
 
-    w->asked = 0;
-    w->looped = ngx_rf_work_loop(w);
-
-    w->commands[w->asked].argc = op->argc;
-    w->commands[w->asked].argv = op->argv;
+    w->commands[0].argc = op->argc;
+    w->commands[0].argv = op->argv;
 
     call->commands = w->commands;
-    call->ncommands = w->looped ? 3 : 1;
-    call->once = w->looped;
+    call->ncommands = 1;
     call->repeat = ngx_rf_command_repeatable(op->command, op->argc, op->argv);
 
     if (ngx_rf_learn_pttl(op->command, op->argc, op->argv)) {
@@ -202,37 +190,6 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
             call->ncommands = 3;
         }
     }
-}
-
-
-/* a command that may change keys that are not among its words: Redis is to name
- * them, though it is this connection that changes them */
-
-static ngx_uint_t
-ngx_rf_work_loop(ngx_rf_work_t *w)
-{
-    ngx_uint_t       flags;
-    ngx_str_t       *on, *off;
-    ngx_rf_store_t  *store;
-
-    store = w->op->store;
-    flags = w->op->command->flags;
-
-    if (store->tracking == NULL || !ngx_rf_work_elsewhere(flags,
-                                                 w->op->command->first)
-        || !ngx_rf_redis_direct(store->redis)
-        || !ngx_rf_tracking_loop(store->tracking, &on, &off))
-    {
-        return 0;
-    }
-
-    w->commands[0].argc = NGX_RF_TRACKING_LOOP_ON;
-    w->commands[0].argv = on;
-    w->commands[2].argc = NGX_RF_TRACKING_LOOP_OFF;
-    w->commands[2].argv = off;
-    w->asked = 1;
-
-    return 1;
 }
 
 
@@ -291,7 +248,7 @@ ngx_rf_work_reply(ngx_rf_work_t *w, ngx_str_t **reason)
 {
     ngx_rf_reply_t  *reply;
 
-    reply = w->commands[w->asked].reply;
+    reply = w->commands[0].reply;
 
     if (reply && ngx_rf_resp_outage(reply)) {
         *reason = &reply->str;
@@ -313,20 +270,11 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     op = w->op;
     voucher = 0;
 
-    if (op->store->tracking) {
-
-        if (!w->looped
-            && ngx_rf_work_elsewhere(op->command->flags, op->command->first))
-        {
-            ngx_rf_tracking_distrust(op->store->tracking);
-        }
-
-        if ((op->command->flags & NGX_RF_CMD_READ)
-            && op->command->first == 1 && op->nparts == 0)
-        {
-            voucher = ngx_rf_tracking_vouch(op->store->tracking, &w->mark,
-                                            &op->argv[1]);
-        }
+    if (op->store->tracking && (op->command->flags & NGX_RF_CMD_READ)
+        && op->command->first == 1 && op->nparts == 0)
+    {
+        voucher = ngx_rf_tracking_vouch(op->store->tracking, &w->mark,
+                                        &op->argv[1]);
     }
 
     if (reply->type == NGX_RF_REPLY_ERROR) {
@@ -363,13 +311,6 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 
     store = w->op->store;
     reason = ngx_rf_redis_failure(store->redis);
-
-    if (w->looped && outcome == NGX_RF_CALL_UNSENT) {
-
-        /* it had one try only: its words were for that connection */
-
-        return ngx_rf_work_route(w);
-    }
 
     if (outcome == NGX_RF_CALL_UNSURE) {
         ngx_rf_work_unsure(w);

@@ -7,10 +7,12 @@
  * connection -> its OK begins an epoch.  Reads sent from then on are vouched
  * for.
  *
- * NOLOOP: the echo of one's own write would come before or after its reply,
- * and what memory learns from the reply would have to be thrown away.  Redis
- * stops watching a key when it is changed, by whomever, so what this worker
- * has written is not vouched for until it is read.
+ * Not NOLOOP: with that Redis says nothing, either, of what it did in the
+ * course of a command of this worker for other reasons: keys that it evicted to
+ * make room, or no longer watches since its table of them is full.  The echo of
+ * one's own write finds nothing to take back: before it was sent its entry lost
+ * the voucher.  Redis stops watching a key when it is changed, by whomever, so
+ * what this worker has written is not vouched for until it is read.
  *
  * Connections die in silence, too: a PING a second, and no answer within
  * "timeout" is the end.
@@ -52,6 +54,7 @@
 #define NGX_RF_TRACKING_SINCE   60000
 
 #define NGX_RF_TRACKING_RUN_ID  40
+#define NGX_RF_TRACKING_WORDS   5
 #define NGX_RF_TRACKING_POOL    4096
 #define NGX_RF_TRACKING_EPOCHS  0x3fffff
 
@@ -83,7 +86,7 @@ struct ngx_rf_tracking_s {
     ngx_rf_call_t         ask;          /* CLIENT TRACKING: on "redis" */
     ngx_rf_call_command_t ask_command;
     ngx_pool_t           *ask_pool;
-    ngx_str_t             words[NGX_RF_TRACKING_LOOP_OFF];
+    ngx_str_t             words[NGX_RF_TRACKING_WORDS];
     u_char                id[NGX_INT64_LEN];
 
     uint32_t              epoch;        /* 0: nothing is vouched for */
@@ -502,14 +505,13 @@ ngx_rf_tracking_ask(ngx_rf_tracking_t *t)
     ngx_str_set(&t->words[3], "REDIRECT");
     t->words[4].data = t->id;
     t->words[4].len = ngx_sprintf(t->id, "%uL", t->client) - t->id;
-    ngx_str_set(&t->words[5], "NOLOOP");
 
     call = &t->ask;
 
     ngx_memzero(call, sizeof(ngx_rf_call_t));
 
     t->ask_command.argv = t->words;
-    t->ask_command.argc = NGX_RF_TRACKING_LOOP_OFF;
+    t->ask_command.argc = NGX_RF_TRACKING_WORDS;
 
     call->commands = &t->ask_command;
     call->ncommands = 1;
@@ -695,29 +697,6 @@ void
 ngx_rf_tracking_touched(ngx_rf_tracking_t *t, uint32_t hash)
 {
     t->named[hash % NGX_RF_TRACKING_NEWS] = ++t->news;
-}
-
-
-void
-ngx_rf_tracking_distrust(ngx_rf_tracking_t *t)
-{
-    if (t->epoch) {
-        ngx_rf_tracking_begin(t);
-    }
-}
-
-
-ngx_uint_t
-ngx_rf_tracking_loop(ngx_rf_tracking_t *t, ngx_str_t **on, ngx_str_t **off)
-{
-    if (t->epoch == 0) {
-        return 0;
-    }
-
-    *on = t->words;
-    *off = t->words;
-
-    return 1;
 }
 
 

@@ -61,21 +61,4 @@ uint64_t ngx_rf_tracking_vouch(ngx_rf_tracking_t *t,
  * vouched for any more */
 void ngx_rf_tracking_touched(ngx_rf_tracking_t *t, uint32_t hash);
 
-/* a command over the data connection may have changed anything, and Redis does
- * not name what this connection has changed itself */
-void ngx_rf_tracking_distrust(ngx_rf_tracking_t *t);
-
-/*
- * The words that make Redis name, for what comes after them, also what this
- * connection changes itself (loop), or no more; argv of 6 and 5 words.  0: not
- * now, distrust() afterwards.  They name this connection's peer: a call with
- * them must be sent at once or not at all.
- */
-ngx_uint_t ngx_rf_tracking_loop(ngx_rf_tracking_t *t, ngx_str_t **on,
-    ngx_str_t **off);
-
-#define NGX_RF_TRACKING_LOOP_ON     5
-#define NGX_RF_TRACKING_LOOP_OFF    6
-
-
 #endif /* _NGX_RF_TRACKING_H_INCLUDED_ */

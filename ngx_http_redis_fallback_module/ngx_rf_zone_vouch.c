@@ -50,8 +50,11 @@ ngx_rf_zone_vouched_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 }
 
 
-/* one that another worker has read since is not concerned: Redis tells that
- * worker of what comes after */
+/*
+ * One that another worker has read since is not concerned: Redis tells that
+ * worker of what comes after.  Nor is one without a voucher: what was read lost
+ * it when somebody here wrote the key, and this is the echo.
+ */
 
 void
 ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key)
@@ -63,7 +66,7 @@ ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key)
 
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    if (e != NULL) {
+    if (e != NULL && e->voucher) {
         slot = ngx_rf_zone_voucher_slot(e->voucher);
 
         if (slot == (ngx_uint_t) ngx_process_slot
