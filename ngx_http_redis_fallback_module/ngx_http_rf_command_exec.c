@@ -74,12 +74,14 @@ ngx_http_rf_command_log_handler(ngx_http_request_t *r)
 static void
 ngx_http_rf_command_exec(ngx_http_request_t *r, ngx_http_rf_loc_conf_t *conf)
 {
+    uint32_t             order;
     ngx_str_t           *argv;
     ngx_uint_t           i;
     ngx_rf_op_t         *op;
     ngx_http_rf_args_t  *execs;
 
     execs = conf->execs->elts;
+    order = 0;
 
     for (i = 0; i < conf->execs->nelts; i++) {
 
@@ -99,7 +101,11 @@ ngx_http_rf_command_exec(ngx_http_request_t *r, ngx_http_rf_loc_conf_t *conf)
         op->log = ngx_cycle->log;
         op->handler = ngx_http_rf_command_done;
 
+        op->order = order;
+
         op->rc = ngx_rf_store_submit(op);
+
+        order = op->order;
 
         if (op->rc != NGX_AGAIN) {
             ngx_http_rf_command_done(op);

@@ -44,6 +44,7 @@ static ngx_uint_t ngx_rf_store_same_path(ngx_rf_store_t *store,
 static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
 static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
 static void ngx_rf_store_down(void *data);
+static void ngx_rf_store_disconnected(ngx_rf_store_t *store);
 static ngx_uint_t ngx_rf_store_connected(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_store_flushed(void *data);
 static void ngx_rf_store_wait_handler(ngx_event_t *ev);
@@ -536,7 +537,7 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     store->stopping = 1;
 
     if (store->redis) {
-        ngx_rf_store_down(store);
+        ngx_rf_store_disconnected(store);
         ngx_rf_redis_destroy(store->redis);
         store->redis = NULL;
     }
@@ -595,7 +596,7 @@ ngx_rf_store_retry_after(ngx_rf_store_t *store)
 }
 
 
-/* a connection has come up: is this still the Redis that memory knows? */
+/* a link has come up: is this still the Redis that memory knows? */
 
 static void
 ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
@@ -668,6 +669,18 @@ ngx_rf_store_down(void *data)
                             client);
     }
 
+    if (ngx_rf_redis_nconnected(store->redis) == 0) {
+        ngx_rf_store_disconnected(store);
+    }
+}
+
+
+/* a worker counts as connected while one of its links is: they are made when
+ * they are needed, so that some are not says nothing */
+
+static void
+ngx_rf_store_disconnected(ngx_rf_store_t *store)
+{
     (void) ngx_atomic_cmp_set(&store->zone.sh->connected[ngx_process_slot],
                               ngx_pid, 0);
 }

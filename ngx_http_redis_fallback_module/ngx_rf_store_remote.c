@@ -53,6 +53,7 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     call->pool = op->pool;
     call->handler = ngx_rf_work_called;
     call->data = w;
+    call->order = op->order;
 
     w->seq = store->zone.sh->seq;
     w->sent = ngx_rf_now();
@@ -168,6 +169,8 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     if (reply->type == NGX_RF_REPLY_ERROR) {
         return;
     }
+
+    ngx_rf_learn_link(&op->store->zone, w->call.link);
 
     if (op->nparts) {
         ngx_rf_multi_learn(w, reply);

@@ -25,11 +25,15 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      6
+#define NGX_RF_ZONE_LAYOUT      7
 
 #define NGX_RF_ZONE_STAMPS      1024
 
 #define NGX_RF_ZONE_LEARNED     256
+
+/* versions begin at the clock, in microseconds: for 2,000 years they need no
+ * more bits */
+#define NGX_RF_ZONE_LINK        56
 
 /* lists of what is to be journaled: each worker takes from its own, so that it
  * finds what its own requests wait for */
@@ -241,7 +245,8 @@ typedef struct {
 } ngx_rf_stat_t;
 
 
-#define NGX_RF_ZONE_ABANDONED   64
+/* 16 workers with 16 connections each */
+#define NGX_RF_ZONE_ABANDONED   256
 
 
 /* in shared memory; what is below "words" is changed without the lock */
@@ -385,7 +390,10 @@ typedef struct {
     ngx_rf_heap_t         heap;         /* of the trees that change */
     uint64_t              learned[NGX_RF_ZONE_LEARNED];
                                         /* by hash: the version that an entry
-                                           got by what this process learned */
+                                           got by what this process learned,
+                                           and over which link */
+    uint64_t              link;         /* of what is learned now, shifted to
+                                           its place above a version */
 } ngx_rf_zone_t;
 
 

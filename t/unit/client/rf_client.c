@@ -271,6 +271,7 @@ rf_client_create(rf_client_t *client)
     conf->connect_timeout = rf_number("connect_timeout", 500);
     conf->timeout = rf_number("timeout", 1000);
     conf->max_retries = rf_number("max_retries", 3);
+    conf->connections = rf_number("connections", 1);
 
     conf->url.url = conf->address;
     conf->url.default_port = 6379;
