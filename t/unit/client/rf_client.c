@@ -50,6 +50,11 @@ static ngx_core_module_t  rf_module_ctx = {
 };
 
 
+
+/* calls go over the links by turns, if there are several */
+
+static uint32_t  rf_order;
+
 ngx_module_t  rf_client_module = {
     NGX_MODULE_V1,
     &rf_module_ctx,
@@ -307,6 +312,7 @@ rf_up(void *data, ngx_rf_redis_info_t *info)
     rf_client_t *client = data;
 
     client->ups++;
+    client->links |= 1 << ngx_rf_redis_link(client->redis);
     client->dbsize = info->dbsize;
     client->client = info->client;
     client->version = info->version;
@@ -326,6 +332,8 @@ rf_down(void *data)
     rf_client_t *client = data;
 
     client->downs++;
+    client->links &= ~(1 << ngx_rf_redis_link(client->redis));
+    client->abandoned += (ngx_rf_redis_abandoned(client->redis) != 0);
 }
 
 
@@ -383,6 +391,7 @@ rf_vprepare(rf_client_t *client, va_list args)
     t->call.commands = t->commands;
     t->call.handler = rf_handler;
     t->call.data = t;
+    t->call.order = rf_order++;
     t->outcome = (ngx_uint_t) -1;
     t->next = rf_calls;
     rf_calls = t;
