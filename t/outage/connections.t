@@ -476,6 +476,15 @@ sub killed {
 
     exact($redis, $load, $t, 'killed');
     counted($redis, $t, 8, 'killed');
+
+    # a worker counts as connected by what it has left
+
+    $t->nginx->new_log;
+    $redis->cmd('CLIENT', 'KILL', 'ID', (clients($redis))[0]);
+    ok(wait_for(sub { $t->nginx->new_log =~ /redis closed the connection/ }),
+       'killed: an idle one');
+    is($t->status->{redis}{connected}, 2, 'killed: both are still connected');
+    is(scalar(clients($redis)), 7, 'killed: and nobody makes it anew');
     ended($t);
 }
 
