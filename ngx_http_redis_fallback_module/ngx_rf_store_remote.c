@@ -9,6 +9,7 @@
 #include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
+#include "ngx_rf_mode.h"
 #include "ngx_rf_redis.h"
 #include "ngx_rf_resp.h"
 #include "ngx_rf_store.h"
@@ -191,6 +192,7 @@ static ngx_int_t
 ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 {
     ngx_str_t       *reason;
+    ngx_uint_t       epoch;
     ngx_rf_store_t  *store;
 
     store = w->op->store;
@@ -198,6 +200,14 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 
     if (outcome == NGX_RF_CALL_UNSURE) {
         ngx_rf_work_unsure(w);
+
+        /* another connection's outage may have come and gone meanwhile.  This
+         * command may yet be executed, over what is written next, so there has
+         * to be one more: it ends the connection that was given up */
+
+        if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL) {
+            w->epoch = epoch;
+        }
     }
 
     if (outcome != NGX_RF_CALL_UNSURE || w->call.repeat) {

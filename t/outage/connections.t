@@ -19,6 +19,10 @@ my $json = JSON::PP->new->allow_nonref->canonical;
 # which somebody asks for "huge" is stalled: so many bytes of the replies pass
 # as the file says, and the rest once "release" is there.  "stalled" says that
 # there is a rest.
+#
+# While "keep" is there, what clients send over a connection that names "huge"
+# is kept for ever, also when its client has gone, until "give" is there; "kept"
+# and "given" say so.
 
 package Stall;
 
@@ -66,7 +70,7 @@ sub serve {
     my ($self, $listen, $port) = @_;
 
     my $select = IO::Select->new($listen);
-    my (%peer, %server, %left, %held);
+    my (%peer, %server, %left, %held, %kept);
 
     for ( ;; ) {
         for my $sock ($select->can_read(0.01)) {
@@ -83,11 +87,25 @@ sub serve {
 
             my $n = sysread $sock, my $data, 65536;
 
+            if (!$n && defined $kept{$sock}) {
+                $select->remove($sock);
+                next;
+            }
+
             if (!$n) {
                 my @ends = ($sock, $peer{$sock});
                 $select->remove(@ends);
                 delete @$_{@ends} for \(%peer, %server, %left, %held);
                 close $_ for @ends;
+                next;
+            }
+
+            if (!$server{$sock} && (defined $kept{$sock}
+                                    || $self->has('keep')
+                                       && $data =~ /\r\nhuge\r\n/))
+            {
+                $kept{$sock} .= $data;
+                $self->set('kept');
                 next;
             }
 
@@ -105,6 +123,14 @@ sub serve {
             }
 
             syswrite $peer{$sock}, $data if length $data;
+        }
+
+        if ($self->has('give') && !$self->has('given')) {
+            for my $sock (grep { defined $kept{$_} } keys %kept) {
+                syswrite $peer{$sock}, $kept{$sock} if $peer{$sock};
+            }
+
+            $self->set('given');
         }
 
         next if !$self->has('release');
@@ -421,6 +447,63 @@ sub late {
 }
 
 
+# A write is under way to Redis, over a connection that stalls.  Another one has
+# an outage meanwhile, which is over before the write is given up.  It is not to
+# come after what was written since.
+
+sub forgotten {
+    my ($workers, $n) = @_;
+
+    my $name = "given up after an outage, $workers workers, connections $n";
+    my $redis = RF::Redis->new;
+    my $proxy = Stall->start($redis);
+    my $t = api_store($proxy, { connections => $n, timeout => '2s' },
+                      workers => $workers);
+    my $conns = $t->conns;
+    my ($one, $two) = @{$conns}{sort keys %$conns};
+    my $monitor = Monitor->start($redis);
+
+    # a key that has another connection than "huge"
+
+    $two ||= $one;
+    $t->put($_, 'x', conn => $two) for map { "k$_" } 0 .. 39;
+    $t->put('huge', 'old', conn => $one);
+
+    my %link = map { $_->[2] => $_->[0] } grep { $_->[1] eq 'SET' }
+               $monitor->seen;
+    my ($key) = grep { $link{$_} ne $link{huge} } sort keys %link;
+
+    $proxy->set('keep');
+
+    my $late = $workers > 1 ? $one : RF::Conn->new($t->spread);
+    $late->write(RF::HTTP::format_request('PUT', '/kv/huge', body => 'late',
+                     keepalive => 1), now() + slow(5));
+    ok(wait_for(sub { $proxy->has('kept') }), "$name: on its way");
+    unlink "$proxy->{dir}/keep";
+
+    $redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
+    is($t->put($key, 'local', conn => $two)->{mode}, 'fallback',
+       "$name: an outage");
+    $redis->cmd('CONFIG', 'SET', 'maxmemory', 0);
+    ok($t->wait_normal, "$name: which is over");
+
+    my $res = RF::HTTP::read_response($late, 'PUT', now() + slow(5));
+    is($res->{status}, 204, "$name: then the write is given up, and done");
+    is($res->{headers}{'x-tier'}, 'memory', "$name: here");
+    ok($t->wait_normal, "$name: normal again");
+    is($t->put('huge', 'new', conn => $late)->{tier}, 'redis',
+       "$name: a newer value");
+
+    $proxy->set('give');
+    ok(wait_for(sub { $proxy->has('given') }), "$name: now it comes");
+    $redis->cmd('PING') for 1 .. 3;
+    is($redis->cmd('GET', 'huge'), 'new', "$name: and is not executed");
+
+    ended($t);
+    $proxy->stop;
+}
+
+
 sub exact {
     my ($redis, $load, $t, $name) = @_;
 
@@ -545,6 +628,8 @@ sub reloaded {
 stalled($_) for 1, 4;
 order();
 late();
+forgotten(1, 4);
+forgotten(2, 1);
 killed();
 restarted();
 reloaded();
