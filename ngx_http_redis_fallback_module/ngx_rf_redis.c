@@ -819,7 +819,7 @@ ngx_rf_redis_again(ngx_rf_redis_t *redis, ngx_rf_call_t *call,
 
 
 /* one [error] for an outage, however often it is tried; the same failure
- * again is for those who debug */
+ * again, and how other links end, is for those who debug */
 
 static void
 ngx_rf_redis_log(ngx_rf_redis_link_t *link, ngx_rf_conn_end_t *end)
@@ -850,8 +850,9 @@ ngx_rf_redis_log(ngx_rf_redis_link_t *link, ngx_rf_conn_end_t *end)
     level = NGX_LOG_ERR;
 
     if (redis->failing
-        && redis->failure.len == (size_t) (p - text)
-        && ngx_memcmp(redis->failure.data, text, p - text) == 0)
+        && (end->ready
+            || (redis->failure.len == (size_t) (p - text)
+                && ngx_memcmp(redis->failure.data, text, p - text) == 0)))
     {
         level = NGX_LOG_INFO;
     }
