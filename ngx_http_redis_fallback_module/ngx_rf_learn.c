@@ -311,7 +311,8 @@ ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t *e)
                 : ln->zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS];
 
     if (version > ln->seq
-        && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] == version)
+        && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED]
+           == (version | ln->zone->link))
     {
         return 0;
     }
@@ -329,7 +330,8 @@ ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e, ngx_uint_t complete)
 
     ngx_rf_zone_vouch_locked(ln->zone, e, complete ? ln->voucher : 0);
 
-    ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version;
+    ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version
+                                                       | ln->zone->link;
 }
 
 
@@ -460,7 +462,7 @@ ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key, uint64_t version)
 
     hash = ngx_rf_zone_hash(ln->zone->sh, key);
 
-    ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] = version;
+    ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] = version | ln->zone->link;
 }
 
 

@@ -44,8 +44,8 @@ ngx_int_t ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key,
 
 /*
  * Whether somebody else has changed the key since the command was sent.  What
- * this process has learned since is no such change: replies come in the order
- * of their commands, so this one is the later.
+ * this process has learned since over the same link is no such change: replies
+ * come in the order of their commands there, so this one is the later.
  */
 ngx_uint_t ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_rf_entry_t *e);
