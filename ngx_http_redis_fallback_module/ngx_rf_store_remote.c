@@ -290,8 +290,7 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
         return;
     }
 
-    second = (w->call.ncommands > 1) ? w->commands[1].reply
-                                                   : NULL;
+    second = (w->call.ncommands > 1) ? w->commands[1].reply : NULL;
 
     pttl = (second && second->type == NGX_RF_REPLY_INTEGER) ? second->integer
                                                             : -3;
