@@ -244,6 +244,14 @@ ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_rf_redis_info_t *info)
         return;
     }
 
+    /* nor will the second one be told who it is */
+
+    if (info->client == 0) {
+        ngx_str_set(&why, "CLIENT ID is not allowed");
+        ngx_rf_tracking_refused(t, &why);
+        return;
+    }
+
     if (t->conn
         && ngx_memcmp(t->run_id, info->run_id.data, NGX_RF_TRACKING_RUN_ID)
            != 0)
