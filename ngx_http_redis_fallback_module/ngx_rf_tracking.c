@@ -102,7 +102,7 @@ struct ngx_rf_tracking_s {
     unsigned              refused:1;    /* by this Redis */
     unsigned              hearing:1;    /* "hear" is in flight */
     unsigned              asking:1;     /* "ask" is */
-    unsigned              shared:1;     /* there are other workers */
+    unsigned              shared:1;     /* with other workers */
     unsigned              failing:1;    /* and it was logged */
     unsigned              destroyed:1;
 };
@@ -175,7 +175,10 @@ ngx_rf_tracking_create(ngx_rf_zone_t *zone, ngx_rf_redis_conf_t *conf,
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    t->shared = (ccf->worker_processes > 1);
+    /* with "timer_resolution" nobody's clock says when a turn began: each worker
+     * believes only itself then */
+
+    t->shared = (ccf->worker_processes > 1 && ccf->timer_resolution == 0);
 
     /* one that had this slot before may have been killed */
 
@@ -574,7 +577,7 @@ ngx_rf_tracking_begin(ngx_rf_tracking_t *t)
     sh->untracked = 0;
 
     sh->links[ngx_process_slot].epoch = t->epoch;
-    sh->links[ngx_process_slot].beat = t->turn;
+    sh->links[ngx_process_slot].beat = t->shared ? t->turn : 0;
 
     ngx_log_debug1(NGX_LOG_DEBUG_CORE, &t->log.log, 0,
                    "redis vouches, epoch %uD", t->epoch);
