@@ -29,6 +29,7 @@ typedef struct {
     ngx_rf_op_t                *ops;        /* submitted together */
     ngx_uint_t                  nops;
     ngx_uint_t                  next;       /* to be submitted */
+    uint32_t                    order;      /* of all of them */
     ngx_msec_t                  deadline;   /* of those, once one has failed;
                                                0: each has its own */
     ngx_uint_t                  left;       /* of them not answered yet */

@@ -35,6 +35,7 @@ typedef struct {
     ngx_msec_t            connect_timeout;
     ngx_msec_t            timeout;
     ngx_uint_t            max_retries;  /* tries, at least 1 */
+    ngx_uint_t            connections;  /* at most, at least 1 */
 } ngx_rf_redis_conf_t;
 
 

@@ -5,6 +5,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_learn_internal.h"
 #include "ngx_rf_local.h"
@@ -14,6 +15,7 @@
 #define NGX_RF_LEARN_SWEEP      2
 
 
+static void ngx_rf_learn_reply(ngx_rf_learn_t *ln);
 static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
 static void ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key);
 static void ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key,
@@ -46,20 +48,9 @@ ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent,
     uint64_t voucher)
 {
-    ngx_rf_learn_t   ln;
-    ngx_rf_learn_pt  handler;
+    ngx_rf_learn_t  ln;
 
-    handler = ngx_rf_learn_handler(command->id);
-
-    if (handler == NULL) {
-        handler = ngx_rf_learn_coll_handler(command->id);
-    }
-
-    if (reply->type == NGX_RF_REPLY_ERROR
-        || (handler == NULL && !(command->flags & NGX_RF_CMD_WRITE)))
-    {
-        return;
-    }
+    ngx_memzero(&ln, sizeof(ngx_rf_learn_t));
 
     ln.zone = zone;
     ln.pool = pool;
@@ -73,23 +64,70 @@ ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     ln.sent = sent;
     ln.voucher = (command->flags & NGX_RF_CMD_WRITE) ? 0 : voucher;
 
-    if (ngx_rf_learn_prepare(&ln) != NGX_OK) {
+    ngx_rf_learn_reply(&ln);
+}
+
+
+void
+ngx_rf_learn_known(ngx_rf_zone_t *zone, ngx_pool_t *pool, ngx_uint_t argc,
+    ngx_str_t *argv, ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq,
+    int64_t sent, uint64_t voucher)
+{
+    ngx_rf_learn_t  ln;
+
+    ngx_memzero(&ln, sizeof(ngx_rf_learn_t));
+
+    ln.zone = zone;
+    ln.pool = pool;
+    ln.command = ngx_rf_command_find(&argv[0]);
+    ln.id = ln.command->id;
+    ln.argc = argc;
+    ln.argv = argv;
+    ln.reply = reply;
+    ln.pttl = pttl;
+    ln.seq = seq;
+    ln.sent = sent;
+    ln.voucher = voucher;
+    ln.known = 1;
+
+    ngx_rf_learn_reply(&ln);
+}
+
+
+static void
+ngx_rf_learn_reply(ngx_rf_learn_t *ln)
+{
+    ngx_rf_learn_pt  handler;
+
+    handler = ngx_rf_learn_handler(ln->id);
+
+    if (handler == NULL) {
+        handler = ngx_rf_learn_coll_handler(ln->id);
+    }
+
+    if (ln->reply->type == NGX_RF_REPLY_ERROR
+        || (handler == NULL && !(ln->command->flags & NGX_RF_CMD_WRITE)))
+    {
+        return;
+    }
+
+    if (ngx_rf_learn_prepare(ln) != NGX_OK) {
         /* no memory, or more than memory is for */
         handler = ngx_rf_learn_forget;
     }
 
-    ngx_rf_zone_lock(zone);
+    ngx_rf_zone_lock(ln->zone);
 
-    ngx_rf_zone_sweep_locked(zone, ngx_rf_now(), NGX_RF_LEARN_SWEEP);
+    ngx_rf_zone_sweep_locked(ln->zone, ngx_rf_now(), NGX_RF_LEARN_SWEEP);
 
     if (handler) {
-        handler(&ln);
+        handler(ln);
 
     } else {
-        ngx_rf_learn_forget_keys(&ln);
+        ngx_rf_learn_forget_keys(ln);
     }
 
-    ngx_rf_zone_unlock(zone);
+    ngx_rf_zone_unlock(ln->zone);
 }
 
 
@@ -273,7 +311,8 @@ ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t *e)
                 : ln->zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS];
 
     if (version > ln->seq
-        && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] == version)
+        && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED]
+           == (version | ln->zone->link))
     {
         return 0;
     }
@@ -291,7 +330,8 @@ ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e, ngx_uint_t complete)
 
     ngx_rf_zone_vouch_locked(ln->zone, e, complete ? ln->voucher : 0);
 
-    ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version;
+    ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version
+                                                       | ln->zone->link;
 }
 
 
@@ -422,7 +462,7 @@ ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key, uint64_t version)
 
     hash = ngx_rf_zone_hash(ln->zone->sh, key);
 
-    ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] = version;
+    ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] = version | ln->zone->link;
 }
 
 

@@ -38,6 +38,27 @@ void ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent,
     uint64_t voucher);
 
+/*
+ * A read of elements by a key that memory knows in part, and that nobody
+ * vouches for: what is to be asked along with it, so that somebody does.  It
+ * is the elements that are known and those that are read, in "pool".  NULL:
+ * nothing, or too much.  learn_known() takes the reply.
+ */
+ngx_str_t *ngx_rf_learn_ask_known(ngx_rf_zone_t *zone, ngx_pool_t *pool,
+    const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,
+    ngx_uint_t *n);
+void ngx_rf_learn_known(ngx_rf_zone_t *zone, ngx_pool_t *pool, ngx_uint_t argc,
+    ngx_str_t *argv, ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq,
+    int64_t sent, uint64_t voucher);
+
+/*
+ * Which link of this process' client (ngx_rf_call_t) the replies came over that
+ * are told next: replies come in the order of their commands on one link, but
+ * not on two.  Without it they are those of the first.
+ */
+#define ngx_rf_learn_link(zone, n)                                           \
+    (zone)->link = (uint64_t) (n) << NGX_RF_ZONE_LINK
+
 /* it was sent, and may have been executed: of what it changes memory does
  * not know any more what Redis holds */
 void ngx_rf_learn_unsure(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,

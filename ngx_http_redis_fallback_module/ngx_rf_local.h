@@ -79,6 +79,8 @@ typedef struct {
                                            collection it goes below that */
 
     /* private */
+    unsigned                  partial:1; /* SCOPE_FRESH, of a key that is known
+                                            in part */
     unsigned                  breathes:1; /* the lock may be given away */
     unsigned                  pinned:1;
     unsigned                  lost:1;     /* the zone was made anew then */

@@ -39,6 +39,7 @@
 
 
 static ngx_int_t ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err);
+static uint32_t ngx_rf_work_order(ngx_rf_op_t *op);
 static ngx_int_t ngx_rf_work_quiet(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_normal(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_fallback(ngx_rf_work_t *w);
@@ -97,6 +98,10 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
         return ngx_rf_work_answer(w, op->reply, NGX_RF_TIER_NONE);
     }
 
+    if (op->store->conf.redis.connections > 1 && op->order == 0) {
+        op->order = ngx_rf_work_order(op);
+    }
+
     op->rc = ngx_rf_work_route(w);
 
     return op->rc;
@@ -116,6 +121,35 @@ ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err)
 
     return ngx_rf_command_check(op->pool, op->argc, op->argv, &op->command,
                                 err);
+}
+
+
+/*
+ * So commands of one key are executed in the order in which this worker asked
+ * for them, whatever the connections.  Of several keys it is the first that
+ * decides; where the table does not know it, what is a key of EVAL; then the
+ * first argument, and the name.  Never 0.
+ */
+
+static uint32_t
+ngx_rf_work_order(ngx_rf_op_t *op)
+{
+    uint32_t                 hash;
+    ngx_uint_t               i;
+    const ngx_rf_command_t  *command;
+
+    command = op->command;
+
+    i = (command->first > 0) ? (ngx_uint_t) command->first
+                             : (command->flags & NGX_RF_CMD_MOVABLE) ? 3 : 1;
+
+    if (i >= op->argc) {
+        i = (op->argc > 1);
+    }
+
+    hash = ngx_murmur_hash2(op->argv[i].data, op->argv[i].len);
+
+    return hash ? hash : 1;
 }
 
 

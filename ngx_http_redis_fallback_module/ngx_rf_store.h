@@ -102,6 +102,11 @@ struct ngx_rf_op_s {
     ngx_uint_t                nparts;   /* a transaction: instead of argc and */
     ngx_rf_op_part_t         *parts;    /* argv, which the store fills */
     ngx_uint_t                outage;   /* NGX_RF_OUTAGE_* */
+    uint32_t                  order;    /* operations of the same number that
+                                           Redis is asked to execute are
+                                           executed in the order in which they
+                                           were submitted; 0: submit() sets it,
+                                           by the first key */
     ngx_msec_t                deadline; /* of waiting, of ngx_current_msec's
                                            clock; 0: submit() sets it */
     ngx_rf_op_pt              handler;

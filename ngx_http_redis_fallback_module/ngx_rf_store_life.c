@@ -44,6 +44,7 @@ static ngx_uint_t ngx_rf_store_same_path(ngx_rf_store_t *store,
 static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
 static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
 static void ngx_rf_store_down(void *data);
+static void ngx_rf_store_disconnected(ngx_rf_store_t *store);
 static ngx_uint_t ngx_rf_store_connected(ngx_rf_zone_sh_t *sh);
 static ngx_uint_t ngx_rf_store_tracking(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_store_flushed(void *data);
@@ -558,7 +559,7 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     }
 
     if (store->redis) {
-        ngx_rf_store_down(store);
+        ngx_rf_store_disconnected(store);
         ngx_rf_redis_destroy(store->redis);
         store->redis = NULL;
     }
@@ -617,7 +618,7 @@ ngx_rf_store_retry_after(ngx_rf_store_t *store)
 }
 
 
-/* a connection has come up: is this still the Redis that memory knows? */
+/* a link has come up: is this still the Redis that memory knows? */
 
 static void
 ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
@@ -631,7 +632,8 @@ ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
     sh->connected[ngx_process_slot] = ngx_pid;
 
     if (store->tracking) {
-        ngx_rf_tracking_up(store->tracking, info);
+        ngx_rf_tracking_up(store->tracking, ngx_rf_redis_link(store->redis),
+                           info);
     }
 
     if (info->run_id.len != sizeof(sh->run_id)) {
@@ -688,7 +690,8 @@ ngx_rf_store_down(void *data)
     ngx_rf_store_t  *store = data;
 
     if (store->tracking) {
-        ngx_rf_tracking_down(store->tracking);
+        ngx_rf_tracking_down(store->tracking,
+                             ngx_rf_redis_link(store->redis));
     }
 
     client = ngx_rf_redis_abandoned(store->redis);
@@ -698,6 +701,18 @@ ngx_rf_store_down(void *data)
                             client);
     }
 
+    if (ngx_rf_redis_nconnected(store->redis) == 0) {
+        ngx_rf_store_disconnected(store);
+    }
+}
+
+
+/* a worker counts as connected while one of its links is: they are made when
+ * they are needed, so that some are not says nothing */
+
+static void
+ngx_rf_store_disconnected(ngx_rf_store_t *store)
+{
     (void) ngx_atomic_cmp_set(&store->zone.sh->connected[ngx_process_slot],
                               ngx_pid, 0);
 }

@@ -9,6 +9,7 @@
 #include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
+#include "ngx_rf_mode.h"
 #include "ngx_rf_redis.h"
 #include "ngx_rf_resp.h"
 #include "ngx_rf_store.h"
@@ -54,19 +55,20 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     call->pool = op->pool;
     call->handler = ngx_rf_work_called;
     call->data = w;
+    call->order = op->order;
 
     w->seq = store->zone.sh->seq;
     w->sent = ngx_rf_now();
-
-    if (store->tracking) {
-        ngx_rf_tracking_mark(store->tracking, &w->mark);
-    }
 
     if (ngx_rf_redis_call(store->redis, call) != NGX_AGAIN) {
         return ngx_rf_work_internal(w);
     }
 
     w->calling = 1;
+
+    if (store->tracking) {
+        ngx_rf_tracking_mark(store->tracking, call->link, &w->mark);
+    }
 
     if (store->conf.cache != NGX_RF_CACHE_OFF
         && (op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE)))
@@ -178,6 +180,18 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
         w->commands[1].argv = w->pttl;
         call->ncommands = 2;
     }
+
+    if (call->ncommands == 2 && op->store->tracking
+        && ngx_rf_command_by_element(op->command->id))
+    {
+        w->commands[2].argv = ngx_rf_learn_ask_known(&op->store->zone,
+                                                     op->pool, op->command,
+                                                     op->argc, op->argv,
+                                                     &w->commands[2].argc);
+        if (w->commands[2].argv) {
+            call->ncommands = 3;
+        }
+    }
 }
 
 
@@ -269,18 +283,26 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
         return;
     }
 
+    ngx_rf_learn_link(&op->store->zone, w->call.link);
+
     if (op->nparts) {
         ngx_rf_multi_learn(w, reply);
         return;
     }
 
-    second = (w->call.ncommands == 2) ? w->commands[1].reply : NULL;
+    second = (w->call.ncommands > 1) ? w->commands[1].reply : NULL;
 
     pttl = (second && second->type == NGX_RF_REPLY_INTEGER) ? second->integer
                                                             : -3;
 
     ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,
                  reply, pttl, w->seq, w->sent, voucher);
+
+    if (w->call.ncommands == 3 && voucher) {
+        ngx_rf_learn_known(&op->store->zone, op->pool, w->commands[2].argc,
+                           w->commands[2].argv, w->commands[2].reply, pttl,
+                           w->seq, w->sent, voucher);
+    }
 }
 
 
@@ -288,6 +310,7 @@ static ngx_int_t
 ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 {
     ngx_str_t       *reason;
+    ngx_uint_t       epoch;
     ngx_rf_store_t  *store;
 
     store = w->op->store;
@@ -295,6 +318,14 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 
     if (outcome == NGX_RF_CALL_UNSURE) {
         ngx_rf_work_unsure(w);
+
+        /* another connection's outage may have come and gone meanwhile.  This
+         * command may yet be executed, over what is written next, so there has
+         * to be one more: it ends the connection that was given up */
+
+        if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL) {
+            w->epoch = epoch;
+        }
     }
 
     if (outcome != NGX_RF_CALL_UNSURE || w->call.repeat) {

@@ -59,13 +59,26 @@
 #define NGX_RF_TRACKING_EPOCHS  0x3fffff
 
 
+/* one of the data connections */
+
+typedef struct {
+    ngx_rf_tracking_t    *tracking;
+    ngx_rf_call_t         call;         /* CLIENT TRACKING */
+    ngx_rf_call_command_t command;
+    ngx_pool_t           *pool;
+    unsigned              up:1;
+    unsigned              asking:1;     /* "call" is in flight */
+    unsigned              tracked:1;    /* of this epoch */
+} ngx_rf_tracking_link_t;
+
+
 struct ngx_rf_tracking_s {
     /* ngx_event_ident() of a debug log wants an fd here */
     void                 *dummy[3];
     ngx_socket_t          fd;
 
     ngx_rf_zone_t        *zone;
-    ngx_rf_redis_t       *redis;        /* the data connection */
+    ngx_rf_redis_t       *redis;        /* the data connections */
 
     ngx_rf_conn_peer_t    peer;
     ngx_rf_conn_t        *conn;         /* NULL: none, none in the making */
@@ -83,9 +96,9 @@ struct ngx_rf_tracking_s {
     ngx_rf_call_command_t hear_command;
     ngx_str_t             hear_argv[2];
 
-    ngx_rf_call_t         ask;          /* CLIENT TRACKING: on "redis" */
-    ngx_rf_call_command_t ask_command;
-    ngx_pool_t           *ask_pool;
+    ngx_rf_tracking_link_t *links;
+    ngx_uint_t            nlinks;
+    ngx_uint_t            nup;
     ngx_str_t             words[NGX_RF_TRACKING_WORDS];
     u_char                id[NGX_INT64_LEN];
 
@@ -98,10 +111,8 @@ struct ngx_rf_tracking_s {
                                            operation's */
     ngx_msec_t            active;
 
-    unsigned              up:1;         /* the data connection is */
     unsigned              refused:1;    /* by this Redis */
     unsigned              hearing:1;    /* "hear" is in flight */
-    unsigned              asking:1;     /* "ask" is */
     unsigned              shared:1;     /* with other workers */
     unsigned              failing:1;    /* and it was logged */
     unsigned              destroyed:1;
@@ -115,7 +126,7 @@ static void ngx_rf_tracking_closed(void *data, ngx_rf_conn_end_t *end);
 static ngx_int_t ngx_rf_tracking_hear(ngx_rf_tracking_t *t, char *name,
     char *arg);
 static void ngx_rf_tracking_heard(ngx_rf_call_t *call, ngx_uint_t outcome);
-static void ngx_rf_tracking_ask(ngx_rf_tracking_t *t);
+static void ngx_rf_tracking_ask(ngx_rf_tracking_t *t, ngx_uint_t n);
 static void ngx_rf_tracking_asked(ngx_rf_call_t *call, ngx_uint_t outcome);
 static void ngx_rf_tracking_begin(ngx_rf_tracking_t *t);
 static void ngx_rf_tracking_end(ngx_rf_tracking_t *t);
@@ -146,11 +157,19 @@ ngx_rf_tracking_create(ngx_rf_zone_t *zone, ngx_rf_redis_conf_t *conf,
     t->fd = (ngx_socket_t) -1;
     t->zone = zone;
     t->redis = redis;
+    t->nlinks = conf->connections;
+
+    t->links = ngx_calloc(t->nlinks * sizeof(ngx_rf_tracking_link_t), log);
+    if (t->links == NULL) {
+        ngx_free(t);
+        return NULL;
+    }
 
     if (conf->url.naddrs == 0 && tp) {
         t->peer.resolve = ngx_rf_resolve_create(&conf->url.host,
                                                 conf->url.port, tp, log);
         if (t->peer.resolve == NULL) {
+            ngx_free(t->links);
             ngx_free(t);
             return NULL;
         }
@@ -191,20 +210,27 @@ ngx_rf_tracking_create(ngx_rf_zone_t *zone, ngx_rf_redis_conf_t *conf,
 void
 ngx_rf_tracking_destroy(ngx_rf_tracking_t *t)
 {
+    ngx_uint_t               i;
+    ngx_rf_tracking_link_t  *link;
+
     t->destroyed = 1;
 
-    ngx_rf_tracking_down(t);
+    ngx_rf_tracking_end(t);
 
     if (t->conn) {
         ngx_rf_conn_close(t->conn);
     }
 
-    if (t->asking) {
-        ngx_rf_redis_cut(t->redis, &t->ask);
-    }
+    for (i = 0; i < t->nlinks; i++) {
+        link = &t->links[i];
 
-    if (t->ask_pool) {
-        ngx_destroy_pool(t->ask_pool);
+        if (link->asking) {
+            ngx_rf_redis_cut(t->redis, &link->call);
+        }
+
+        if (link->pool) {
+            ngx_destroy_pool(link->pool);
+        }
     }
 
     if (t->timer.timer_set) {
@@ -219,16 +245,19 @@ ngx_rf_tracking_destroy(ngx_rf_tracking_t *t)
         ngx_rf_resolve_destroy(t->peer.resolve);
     }
 
+    ngx_free(t->links);
     ngx_free(t);
 }
 
 
 void
-ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_rf_redis_info_t *info)
+ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_uint_t n,
+    ngx_rf_redis_info_t *info)
 {
     ngx_str_t  why;
 
-    t->up = 1;
+    t->links[n].up = 1;
+    t->nup++;
     t->refused = 0;
     t->nfailures = 0;
 
@@ -265,7 +294,7 @@ ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_rf_redis_info_t *info)
     ngx_memcpy(t->run_id, info->run_id.data, NGX_RF_TRACKING_RUN_ID);
 
     if (t->client) {
-        ngx_rf_tracking_ask(t);
+        ngx_rf_tracking_ask(t, n);
 
     } else {
         ngx_rf_tracking_connect(t);
@@ -273,19 +302,46 @@ ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_rf_redis_info_t *info)
 }
 
 
-void
-ngx_rf_tracking_down(ngx_rf_tracking_t *t)
-{
-    t->up = 0;
+/* what was read over it nobody watches any more; that is not to be told from
+ * what was read over the others */
 
-    ngx_rf_tracking_end(t);
+void
+ngx_rf_tracking_down(ngx_rf_tracking_t *t, ngx_uint_t n)
+{
+    ngx_uint_t               i, left;
+    ngx_rf_tracking_link_t  *link;
+
+    link = &t->links[n];
+
+    if (link->up) {
+        link->up = 0;
+        t->nup--;
+    }
+
+    if (!link->tracked) {
+        return;
+    }
+
+    link->tracked = 0;
+    left = 0;
+
+    for (i = 0; i < t->nlinks; i++) {
+        left += t->links[i].tracked;
+    }
+
+    if (left) {
+        ngx_rf_tracking_begin(t);
+
+    } else {
+        ngx_rf_tracking_end(t);
+    }
 }
 
 
 static void
 ngx_rf_tracking_connect(ngx_rf_tracking_t *t)
 {
-    if (t->conn || !t->up || t->refused || t->destroyed || ngx_exiting
+    if (t->conn || t->nup == 0 || t->refused || t->destroyed || ngx_exiting
         || ngx_quit)
     {
         return;
@@ -386,9 +442,9 @@ ngx_rf_tracking_closed(void *data, ngx_rf_conn_end_t *end)
         /* the first time Redis may be gone altogether, which is said by the
          * data connection */
 
-        level = (t->nfailures && t->up && !t->failing) ? NGX_LOG_WARN
+        level = (t->nfailures && t->nup && !t->failing) ? NGX_LOG_WARN
                                                        : NGX_LOG_INFO;
-        t->failing = (level == NGX_LOG_WARN || t->failing) && t->up;
+        t->failing = (level == NGX_LOG_WARN || t->failing) && t->nup != 0;
 
         ngx_log_error(level, &t->log.log, end->err,
                       "lost the connection for invalidations: %V", &end->text);
@@ -396,7 +452,7 @@ ngx_rf_tracking_closed(void *data, ngx_rf_conn_end_t *end)
 
     t->log.log.action = NULL;
 
-    if (t->destroyed || !t->up || t->refused) {
+    if (t->destroyed || t->nup == 0 || t->refused) {
         return;
     }
 
@@ -458,6 +514,7 @@ static void
 ngx_rf_tracking_heard(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
     ngx_str_t           why;
+    ngx_uint_t          i;
     ngx_rf_reply_t     *reply;
     ngx_rf_tracking_t  *t;
 
@@ -485,27 +542,32 @@ ngx_rf_tracking_heard(ngx_rf_call_t *call, ngx_uint_t outcome)
         ngx_add_timer(&t->timer, NGX_RF_TRACKING_PING);
     }
 
-    ngx_rf_tracking_ask(t);
+    for (i = 0; i < t->nlinks; i++) {
+        ngx_rf_tracking_ask(t, i);
+    }
 }
 
 
 static void
-ngx_rf_tracking_ask(ngx_rf_tracking_t *t)
+ngx_rf_tracking_ask(ngx_rf_tracking_t *t, ngx_uint_t n)
 {
-    ngx_rf_call_t  *call;
+    ngx_rf_call_t           *call;
+    ngx_rf_tracking_link_t  *link;
 
-    if (!t->up || t->client == 0 || t->hearing || t->destroyed) {
+    link = &t->links[n];
+
+    if (!link->up || t->client == 0 || t->hearing || t->destroyed) {
         return;
     }
 
-    if (t->asking) {
-        ngx_rf_redis_cut(t->redis, &t->ask);
-        t->asking = 0;
+    if (link->asking) {
+        ngx_rf_redis_cut(t->redis, &link->call);
+        link->asking = 0;
     }
 
-    if (t->ask_pool == NULL) {
-        t->ask_pool = ngx_create_pool(NGX_RF_TRACKING_POOL, &t->log.log);
-        if (t->ask_pool == NULL) {
+    if (link->pool == NULL) {
+        link->pool = ngx_create_pool(NGX_RF_TRACKING_POOL, &t->log.log);
+        if (link->pool == NULL) {
             return;
         }
     }
@@ -517,36 +579,41 @@ ngx_rf_tracking_ask(ngx_rf_tracking_t *t)
     t->words[4].data = t->id;
     t->words[4].len = ngx_sprintf(t->id, "%uL", t->client) - t->id;
 
-    call = &t->ask;
+    link->tracking = t;
+
+    call = &link->call;
 
     ngx_memzero(call, sizeof(ngx_rf_call_t));
 
-    t->ask_command.argv = t->words;
-    t->ask_command.argc = NGX_RF_TRACKING_WORDS;
+    link->command.argv = t->words;
+    link->command.argc = NGX_RF_TRACKING_WORDS;
 
-    call->commands = &t->ask_command;
+    call->commands = &link->command;
     call->ncommands = 1;
-    call->pool = t->ask_pool;
+    call->pool = link->pool;
     call->handler = ngx_rf_tracking_asked;
-    call->data = t;
+    call->data = link;
+    call->order = n;
     call->once = 1;
 
-    t->asking = (ngx_rf_redis_call(t->redis, call) == NGX_AGAIN);
+    link->asking = (ngx_rf_redis_call(t->redis, call) == NGX_AGAIN);
 }
 
 
 static void
 ngx_rf_tracking_asked(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
-    ngx_rf_reply_t     *reply;
-    ngx_rf_tracking_t  *t;
+    ngx_rf_reply_t          *reply;
+    ngx_rf_tracking_t       *t;
+    ngx_rf_tracking_link_t  *link;
 
-    t = call->data;
-    t->asking = 0;
+    link = call->data;
+    link->asking = 0;
 
-    reply = t->ask_command.reply;
+    t = link->tracking;
+    reply = link->command.reply;
 
-    if (outcome != NGX_RF_CALL_DONE || !t->up || t->client == 0) {
+    if (outcome != NGX_RF_CALL_DONE || !link->up || t->client == 0) {
         return;
     }
 
@@ -554,10 +621,14 @@ ngx_rf_tracking_asked(ngx_rf_call_t *call, ngx_uint_t outcome)
         ngx_rf_tracking_refused(t, &reply->str);
 
     } else {
-        ngx_rf_tracking_begin(t);
+        link->tracked = 1;
+
+        if (t->epoch == 0) {
+            ngx_rf_tracking_begin(t);
+        }
     }
 
-    ngx_reset_pool(t->ask_pool);
+    ngx_reset_pool(link->pool);
 }
 
 
@@ -587,6 +658,12 @@ ngx_rf_tracking_begin(ngx_rf_tracking_t *t)
 static void
 ngx_rf_tracking_end(ngx_rf_tracking_t *t)
 {
+    ngx_uint_t  i;
+
+    for (i = 0; i < t->nlinks; i++) {
+        t->links[i].tracked = 0;
+    }
+
     t->epoch = 0;
     t->zone->sh->links[ngx_process_slot].epoch = 0;
 }
@@ -673,10 +750,11 @@ ngx_rf_tracking_named(ngx_rf_tracking_t *t, ngx_rf_reply_t *keys)
 
 
 void
-ngx_rf_tracking_mark(ngx_rf_tracking_t *t, ngx_rf_tracking_mark_t *mark)
+ngx_rf_tracking_mark(ngx_rf_tracking_t *t, ngx_uint_t link,
+    ngx_rf_tracking_mark_t *mark)
 {
     mark->news = t->news;
-    mark->epoch = t->epoch;
+    mark->epoch = t->links[link].tracked ? t->epoch : 0;
 }
 
 

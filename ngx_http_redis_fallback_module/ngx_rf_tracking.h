@@ -43,15 +43,17 @@ ngx_rf_tracking_t *ngx_rf_tracking_create(ngx_rf_zone_t *zone,
     void *tp);
 void ngx_rf_tracking_destroy(ngx_rf_tracking_t *t);
 
-/* from inside those of the data connection */
-void ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_rf_redis_info_t *info);
-void ngx_rf_tracking_down(ngx_rf_tracking_t *t);
+/* from inside those of a data connection, see ngx_rf_redis_link() */
+void ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_uint_t link,
+    ngx_rf_redis_info_t *info);
+void ngx_rf_tracking_down(ngx_rf_tracking_t *t, ngx_uint_t link);
 
 /* an operation begins: the other workers are told that this one is awake */
 void ngx_rf_tracking_alive(ngx_rf_tracking_t *t);
 
-/* before a read is sent */
-void ngx_rf_tracking_mark(ngx_rf_tracking_t *t, ngx_rf_tracking_mark_t *mark);
+/* a read is sent over that link */
+void ngx_rf_tracking_mark(ngx_rf_tracking_t *t, ngx_uint_t link,
+    ngx_rf_tracking_mark_t *mark);
 /* its reply is here: the voucher for the key's entry, or 0 */
 uint64_t ngx_rf_tracking_vouch(ngx_rf_tracking_t *t,
     ngx_rf_tracking_mark_t *mark, ngx_str_t *key);

@@ -35,6 +35,10 @@
  * is to be seen everywhere 10 ms after it was acknowledged */
 #define NGX_RF_ZONE_LEASE       8
 
+/* versions begin at the clock, in microseconds: for 2,000 years they need no
+ * more bits */
+#define NGX_RF_ZONE_LINK        56
+
 /* lists of what is to be journaled: each worker takes from its own, so that it
  * finds what its own requests wait for */
 #define NGX_RF_ZONE_LOGS        16
@@ -251,7 +255,8 @@ typedef struct {
 } ngx_rf_stat_t;
 
 
-#define NGX_RF_ZONE_ABANDONED   64
+/* 16 workers with 16 connections each */
+#define NGX_RF_ZONE_ABANDONED   256
 
 
 /* a worker's connections to a Redis that tracks: what it has read through them
@@ -424,7 +429,10 @@ typedef struct {
     ngx_rf_heap_t         heap;         /* of the trees that change */
     uint64_t              learned[NGX_RF_ZONE_LEARNED];
                                         /* by hash: the version that an entry
-                                           got by what this process learned */
+                                           got by what this process learned,
+                                           and over which link */
+    uint64_t              link;         /* of what is learned now, shifted to
+                                           its place above a version */
 } ngx_rf_zone_t;
 
 

@@ -108,6 +108,7 @@ my %value = (
     connect_timeout => '1s',
     timeout         => '1s',
     max_retries     => '1',
+    connections     => '4',
     check_interval  => '1s',
     path            => "$dir/p",
     write_interval  => '1s',
@@ -179,6 +180,10 @@ value_good($_, '1', '100000') for 'max_retries', 'write_queue';
 value_bad('recovery_rate', 'it must be a number of at least 0', '-1', 'x',
           '10/s');
 value_good('recovery_rate', '0', '1000');
+
+value_bad('connections', 'it must be a number from 1 to 16', '0', '-1', '17',
+          'x', '1x', '1.5', '""', 'auto', '99999999999999999999');
+value_good('connections', '1', '2', '16');
 
 for my $name ('connect_timeout', 'timeout', 'check_interval',
               'write_interval')
