@@ -113,7 +113,7 @@ struct ngx_rf_tracking_s {
 
     unsigned              refused:1;    /* by this Redis */
     unsigned              hearing:1;    /* "hear" is in flight */
-    unsigned              shared:1;     /* there are other workers */
+    unsigned              shared:1;     /* with other workers */
     unsigned              failing:1;    /* and it was logged */
     unsigned              destroyed:1;
 };
@@ -194,7 +194,10 @@ ngx_rf_tracking_create(ngx_rf_zone_t *zone, ngx_rf_redis_conf_t *conf,
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    t->shared = (ccf->worker_processes > 1);
+    /* with "timer_resolution" nobody's clock says when a turn began: each worker
+     * believes only itself then */
+
+    t->shared = (ccf->worker_processes > 1 && ccf->timer_resolution == 0);
 
     /* one that had this slot before may have been killed */
 
@@ -269,6 +272,14 @@ ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_uint_t n,
     if (info->run_id.len != NGX_RF_TRACKING_RUN_ID) {
         ngx_str_set(&why, "INFO is not allowed, so it cannot be told from "
                     "another");
+        ngx_rf_tracking_refused(t, &why);
+        return;
+    }
+
+    /* nor will the second one be told who it is */
+
+    if (info->client == 0) {
+        ngx_str_set(&why, "CLIENT ID is not allowed");
         ngx_rf_tracking_refused(t, &why);
         return;
     }
@@ -637,7 +648,7 @@ ngx_rf_tracking_begin(ngx_rf_tracking_t *t)
     sh->untracked = 0;
 
     sh->links[ngx_process_slot].epoch = t->epoch;
-    sh->links[ngx_process_slot].beat = t->turn;
+    sh->links[ngx_process_slot].beat = t->shared ? t->turn : 0;
 
     ngx_log_debug1(NGX_LOG_DEBUG_CORE, &t->log.log, 0,
                    "redis vouches, epoch %uD", t->epoch);

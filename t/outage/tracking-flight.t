@@ -14,8 +14,8 @@ my $crowd = 50;
 # requests that nginx has read by the time this returns, and that Redis does
 # not answer before release(): one worker reads in the order of what comes
 
-sub hold { $_[0]->redis->cmd('CLIENT', 'PAUSE', 60000, 'ALL') }
-sub release { $_[0]->redis->cmd('CLIENT', 'UNPAUSE') }
+sub hold { $_[0]->redis->pause }
+sub release { $_[0]->redis->resume }
 
 
 sub come {
@@ -30,9 +30,8 @@ sub come {
         push @conns, $conn;
     }
 
-    # in Redis' time this is an empty one: what was sent is there then
+    # each is a connection, and this one
 
-    my $end = now() + slow(5);
     wait_for(sub {
         my $seen = RF::HTTP::request($t->nginx->port, 'GET', '/seen');
         return $seen->{body} >= $n + 2;
@@ -110,10 +109,6 @@ sub crowds {
         my @conns = come($t, $crowd, '/kv/left');
         my %gone = map { $_ => 1 } @$leave;
         $conns[$_]->close for @$leave;
-        wait_for(sub {
-            my $seen = RF::HTTP::request($t->nginx->port, 'GET', '/seen');
-            return $seen->{body} <= $crowd - @$leave + 2;
-        });
         release($t);
         all_are("$name: $what, the others are answered", 200,
                 "value @$leave",
@@ -149,7 +144,7 @@ sub crowds {
     hold($t);
     @write = come($t, 1, '/kv/split', 'PUT');
     my @behind = come($t, 20, '/kv/split');
-    $t->redis->cmd('CLIENT', 'UNPAUSE');
+    release($t);
     all_are("$name: behind a write", 200, 'PUT', answers(@behind));
 
     is($t->store->status->{outages}, 0, "$name: without an outage");
@@ -176,6 +171,7 @@ sub killed {
     $redis->pause;
     my @known = come($t, $crowd, '/kv/known');
     my @never = come($t, $crowd, '/kv/unknown');
+    kill 'KILL', $redis->pid;       # or it would answer on its way out
     $redis->kill;
     all_are("$name: what memory knows", 200, 'value', answers(@known));
     all_are("$name: what nobody knows", 404, '', answers(@never));
@@ -210,6 +206,35 @@ sub killed {
 }
 
 
+# the whole worker goes, and takes them with it: the first, the others
+
+sub shut {
+    my $t = Tracking->new(workers => 1, store => { timeout => '20s' },
+        server => 'location = /seen { return 200 $connections_active; }');
+    my $redis = $t->redis;
+
+    ok($t->nginx->reload(main => 'worker_shutdown_timeout 50ms;'),
+       'shut: a limit');
+    $t->meet;
+    ok($t->tracks, 'shut: Redis vouches');
+    $redis->cmd('SET', 'k', 'value');
+    hold($t);
+
+    my @conns = (come($t, 10, '/kv/k'), come($t, 10, '/kv/l'));
+
+    $t->nginx->signal('HUP');
+
+    my @got = grep { $_->{status} } answers(@conns);
+    is(scalar(@got), 0, 'shut: none is answered');
+    release($t);
+    $t->meet;
+    ok($t->tracks, 'shut: the next worker');
+    is($t->ask(($t->pids)[0], 'GET', 'k')->{value}, 'value', 'shut: reads');
+    $t->ended;
+}
+
+
 crowds($_) for qw(tracking off 60s);
 killed($_) for qw(tracking off);
+shut();
 done_testing;

@@ -245,6 +245,36 @@ sub workers {
 }
 
 
+# where nginx does not look at the clock each time, no worker can tell whether
+# another one is stopped
+
+sub coarse {
+    my $t = Tracking->new(start => 0, store => { restore => 'off' });
+    my $redis = $t->redis;
+
+    $t->nginx->{main} = 'timer_resolution 200ms;';
+    $t->nginx->start;
+    ok($t->tracks, 'timer_resolution: Redis vouches');
+
+    for my $try (1 .. 8) {
+        my @pids = $t->pids;
+        my $first = $pids[$try % 4];
+
+        local $t->{only} = [ grep { $_ != $first } @pids ];
+        before($redis)->();
+        wait_for(sub { ($t->ask($first, 'GET', 'k')->{tier} // '') eq 'memory' });
+        my $delay = $t->delay;
+        kill 'STOP', $first;
+        change($redis);
+        my ($bad) = $t->stale(now(), $delay, @get);
+        kill 'CONT', $first;
+        is(join("\n", @$bad), '', "timer_resolution: one is stopped, $try");
+    }
+
+    $t->ended;
+}
+
+
 # What Redis vouched for is written back to one that has lost it, but for what
 # another client has changed or removed.
 
@@ -349,5 +379,6 @@ sub restored {
 connections();
 other_data($_) for 0, 1;
 workers();
+coarse();
 restored($_) for 0, 1;
 done_testing;

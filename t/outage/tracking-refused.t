@@ -104,7 +104,7 @@ sub without {
     my $name = "cache $cache";
 
     $redis->cmd('SET', 'k', 'old');
-    $t->ask($_, 'GET', 'k') for $t->pids, $t->pids;
+    $t->ask($_, 'GET', "none:$_"), $t->ask($_, 'GET', 'k') for $t->pids;
     is($t->store->status->{redis}{connected}, 4, "$name: connected");
     ok(!$t->store->status->{redis}{tracking}, "$name: not tracking");
     is($redis->cmd('CLIENT', 'LIST', 'TYPE', 'pubsub'), '',

@@ -186,6 +186,21 @@ for my $ms (120, 250) {
 }
 
 
+# SWAPDB: of another's Redis says nothing, but ours is known
+
+for my $pid (@pids) {
+    $t->visible('SWAPDB by a worker', [ [ GET => 'k' ], [ GET => 'none' ] ],
+        sub { $t->ask($pid, 'SWAPDB', 0, 1) },
+        sub {
+            $redis->cmd('FLUSHALL');
+            $redis->cmd('SET', 'k', 'one');
+            $redis->cmd('SELECT', 1);
+            $redis->cmd('MSET', 'k', 'another', 'none', 'some');
+            $redis->cmd('SELECT', 0);
+        });
+}
+
+
 # a hit asks Redis nothing, and a remembered miss is one
 
 $redis->cmd('DEL', 'none');
