@@ -669,6 +669,8 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
     ngx_rf_zone_seen_locked(to, copy, e->seen);
 
     copy->run = e->run;
+    copy->changed = e->changed;
+    copy->whole = e->whole;
 
     /* walked from the most recently used: each goes behind the ones before */
 
