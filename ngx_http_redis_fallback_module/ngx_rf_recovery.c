@@ -442,6 +442,14 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
         }
 
         r->next_files = ngx_current_msec + r->conf.write_interval;
+
+        if (mode == NGX_RF_NORMAL) {
+            /* stale ones, of which a batch for the journal may have had some
+             * when the last pass began */
+            r->next_files = ngx_current_msec
+                            + ngx_min(r->conf.write_interval,
+                                      NGX_RF_RECOVERY_RETRY);
+        }
     }
 
     (void) ngx_rf_flush_start(r->conf.flush);

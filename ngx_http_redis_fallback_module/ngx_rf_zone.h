@@ -681,6 +681,9 @@ ngx_int_t ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 ngx_uint_t ngx_rf_zone_changed_here(ngx_rf_zone_t *zone, ngx_str_t *key);
 ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec);
 
+/* the key has a file, of which nothing is needed; NGX_RF_NEED_ROOM */
+ngx_int_t ngx_rf_zone_filed(ngx_rf_zone_t *zone, ngx_str_t *key);
+
 /*
  * A record read from a file that load() has declined, of a key that was changed
  * here before the path was ours: as adopt().  NGX_DECLINED: it is not such a

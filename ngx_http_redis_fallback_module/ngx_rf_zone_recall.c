@@ -304,6 +304,49 @@ ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
 
 
 ngx_int_t
+ngx_rf_zone_filed(ngx_rf_zone_t *zone, ngx_str_t *key)
+{
+    ngx_int_t        rc;
+    ngx_rf_entry_t  *e;
+
+    rc = NGX_OK;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, key);
+
+    if (e == NULL) {
+        zone->urgent = 1;
+        e = ngx_rf_zone_insert_locked(zone, key, NULL, 0);
+        zone->urgent = 0;
+
+        if (e != NULL) {
+            e->version = ++zone->sh->seq;
+
+        } else {
+            rc = NGX_RF_NEED_ROOM;
+        }
+    }
+
+    if (e != NULL && e->file_version == 0) {
+        e->file_version = 1;
+        e->acked = 0;
+        (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
+
+        if (e->pending == NGX_RF_CLEAN && !e->flying) {
+            ngx_rf_zone_requeue(zone, e);
+        }
+
+        ngx_rf_zone_place(zone, e);
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_int_t
 ngx_rf_zone_adopt_file(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq)
 {
     ngx_int_t        rc;
