@@ -24,6 +24,8 @@ static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static ngx_int_t ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec, int64_t now);
+static ngx_uint_t ngx_rf_zone_log_load_newer(ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
 static void ngx_rf_zone_log_load_older(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static void ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
@@ -143,7 +145,8 @@ ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     if (e != NULL
         && (e->flying
             || ((e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e))
-                && e->version >= rec->version)))
+                && e->version >= rec->version
+                && !ngx_rf_zone_log_load_newer(e, rec))))
     {
         return NGX_DECLINED;
     }
@@ -177,6 +180,18 @@ ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     return NGX_OK;
+}
+
+
+/* of another instance's records an older one gave way to what Redis was told
+ * here, whose version says nothing of this one */
+
+static ngx_uint_t
+ngx_rf_zone_log_load_newer(ngx_rf_entry_t *e, ngx_rf_record_t *rec)
+{
+    return e->pending == NGX_RF_CLEAN && e->changed
+           && e->log_version && e->log_version < rec->version
+           && e->changed < rec->changed;
 }
 
 

@@ -147,9 +147,18 @@ sub newer_in_redis {
     cut_off($redis, $one);
     is(api($one, SET => 'value', 'older'), 'OK', "$name: the first's");
     is(api($one, INCRBY => 'count', 5), 5, "$name: a counter");
+    is(api($one, SET => 'gone', 'older'), 'OK', "$name: another");
+    is(api($one, SET => 'kept', 'one'), 'OK', "$name: and another");
+    is(api($one, INCRBY => 'reset', 5), 5, "$name: a counter");
+    is(api($two, SET => 'kept', 'older'), 'OK', "$name: the second's");
     later();
     is(api($two, SET => 'value', 'newer'), 'OK', "$name: the second's");
     is(api($two, INCRBY => 'count', 70), 70, "$name: a counter");
+    is(api($two, DEL => 'gone'), 0, "$name: and removes one");
+    is(api($two, SET => 'reset', 1), 'OK', "$name: a counter is set");
+    later();
+    is(api($one, SET => 'kept', 'newer'), 'OK', "$name: the first's again");
+    is(api($two, GET => 'kept'), 'older', "$name: a read is no write");
     is($two->mode, 'normal', "$name: which is in Redis");
 
     ok($one->nginx->stop, "$name: the first goes");
@@ -159,6 +168,9 @@ sub newer_in_redis {
     is($redis->cmd('GET', 'count'), 75, "$name: a sum");
 
     is($redis->cmd('GET', 'value'), 'newer', "$name: the later value");
+    is($redis->cmd('GET', 'kept'), 'newer', "$name: which may be the first's");
+    is($redis->cmd('GET', 'gone'), undef, "$name: what was removed later");
+    is($redis->cmd('GET', 'reset'), 1, "$name: and set later");
 
     ok(wait_for(sub { !record_files($path) }), "$name: no files");
     ended($two);
