@@ -53,7 +53,7 @@ ngx_rf_journal_hand_write_thread(ngx_rf_file_conf_t *conf, uint64_t seq,
     }
 
     (void) snprintf(name, sizeof(name), "%016llx-%08lx.log",
-                    (unsigned long long) seq, (unsigned long) ngx_pid);
+                    (unsigned long long) seq, (unsigned long) getpid());
 
     rc = ngx_rf_hand_put(&hd, name, records, error);
 
