@@ -431,8 +431,8 @@ ngx_rf_journal_content(ngx_fd_t dir, const char *name, size_t *len)
 }
 
 
-/* something that is not whole, before the last batch that is, is damage: after a
- * failure nothing is appended any more */
+/* something that is not whole, before the last batch that is, is damage: after
+ * a failure nothing is appended any more */
 
 u_char *
 ngx_rf_journal_check(ngx_rf_journal_read_t *rd, u_char *text, size_t len)

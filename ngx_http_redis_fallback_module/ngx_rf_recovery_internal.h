@@ -108,7 +108,7 @@ struct ngx_rf_recovery_s {
     unsigned                  handed:1;     /* all that others had left was
                                                looked at once */
     unsigned                  hand_left:1;  /* some of it is for later */
-    unsigned                  hand_cut:1;   /* its job is none of ours any more */
+    unsigned                  hand_cut:1;   /* its job is none of ours now */
     unsigned                  stopping:1;
     unsigned                  kill_denied:1; /* has been logged */
 };

@@ -37,7 +37,8 @@ ngx_rf_store_hands_over(ngx_rf_store_t *store)
 
     return store->zone.files && !sh->files_ready && !sh->dropped
            && !ngx_rf_zone_elsewhere(&store->zone, sh)
-           && (ngx_process == NGX_PROCESS_SINGLE || ngx_getppid() == ngx_parent);
+           && (ngx_process == NGX_PROCESS_SINGLE
+               || ngx_getppid() == ngx_parent);
 }
 
 

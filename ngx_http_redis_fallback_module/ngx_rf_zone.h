@@ -358,8 +358,8 @@ typedef struct {
     ngx_atomic_t          superseded;   /* 1: a newer zone has taken over;
                                            2: it is about to, no batch of
                                            files begins */
-    ngx_atomic_t          dropped;      /* 1: the configuration has no such store
-                                           any more */
+    ngx_atomic_t          dropped;      /* 1: the configuration has no such
+                                           store any more */
     ngx_atomic_t          connected[NGX_MAX_PROCESSES];
                                         /* by ngx_process_slot: the worker that
                                            is connected to Redis; it may have

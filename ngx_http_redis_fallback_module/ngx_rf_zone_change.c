@@ -936,33 +936,6 @@ ngx_rf_zone_change_str(ngx_rf_zchange_t *change, ngx_uint_t n, ngx_str_t *str)
 
 
 void
-ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key, ngx_uint_t whole,
-    int64_t now)
-{
-    ngx_rf_entry_t    *e;
-    ngx_rf_zone_sh_t  *sh;
-
-    sh = zone->sh;
-    e = ngx_rf_zone_lookup_locked(zone, key);
-
-    if (e == NULL && sh->files && !sh->files_ready) {
-        e = ngx_rf_zone_insert_locked(zone, key, NULL, 0);
-
-        if (e != NULL) {
-            e->version = ++sh->seq;
-        }
-    }
-
-    if (e == NULL || e->pending != NGX_RF_CLEAN || e->changed > now) {
-        return;
-    }
-
-    e->changed = now;
-    e->whole = whole;
-}
-
-
-void
 ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
 {
     if (e->pending != NGX_RF_CLEAN) {

@@ -1,6 +1,7 @@
 /*
- * What an instance that never had the path has pending when it ends, and what
- * becomes of it in the zone of the one that has it.
+ * What an instance that never had the path has pending when it ends, what
+ * becomes of it in the zone of the one that has it, and how that knows what is
+ * too old.
  *
  * A delta crosses with an id, which it was sent under or not.  The entry that
  * takes it in has that id from then on, or one made of it, and shows by that,
@@ -201,4 +202,31 @@ ngx_rf_zone_hand_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     rec->version = e->version;
 
     return NGX_OK;
+}
+
+
+void
+ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key, ngx_uint_t whole,
+    int64_t now)
+{
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    e = ngx_rf_zone_lookup_locked(zone, key);
+
+    if (e == NULL && sh->files && !sh->files_ready) {
+        e = ngx_rf_zone_insert_locked(zone, key, NULL, 0);
+
+        if (e != NULL) {
+            e->version = ++sh->seq;
+        }
+    }
+
+    if (e == NULL || e->pending != NGX_RF_CLEAN || e->changed > now) {
+        return;
+    }
+
+    e->changed = now;
+    e->whole = whole;
 }

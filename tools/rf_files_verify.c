@@ -647,8 +647,8 @@ rf_files_verify_end(rf_files_verify_t *v)
         printf("%lu files, %lu segments of the journal, %lu handed over, "
                "%lu files in quarantine: damage %lu, notes %lu\n",
                (unsigned long) v->files, (unsigned long) v->segments,
-               (unsigned long) v->handovers, (unsigned long) quarantined, (unsigned long) v->damaged,
-               (unsigned long) notes);
+               (unsigned long) v->handovers, (unsigned long) quarantined,
+               (unsigned long) v->damaged, (unsigned long) notes);
         return;
     }
 
