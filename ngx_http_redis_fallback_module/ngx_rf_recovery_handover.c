@@ -11,8 +11,8 @@
  * What could break it, and what holds against that:
  *   - a crash between settle and done, or another leader: the file is read once
  *     more.  What is in the zone already is told by its id, as long as it is
- *     pending (ngx_rf_zone_handover), so nothing is replayed from merge to done,
- *     nor before whoever leads now has looked at all files once;
+ *     pending (ngx_rf_zone_handover).  So nothing is replayed from merge to
+ *     done, nor before whoever leads now has looked at all files once;
  *   - Redis may have a part of what was changed here: that key waits for the
  *     replay of it;
  *   - the disk is failing: nothing is merged;

@@ -173,30 +173,20 @@ static ngx_int_t
 ngx_rf_zone_hand_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
 {
-    uint64_t   id;
     ngx_int_t  rc;
 
-    id = 0;
-
-    if (rec->pending == NGX_RF_DELTA) {
-        id = ngx_rf_record_id_behind(rec->id);
-
-        if (e->pending == NGX_RF_DELTA && (e->id == rec->id || e->id == id)) {
-            /* a crash, or another leader, came between this and its end */
-            rec->version = e->version;
-            return NGX_OK;
-        }
+    if (rec->pending == NGX_RF_DELTA && e->pending == NGX_RF_DELTA
+        && (e->id == rec->id || e->id == ngx_rf_record_id_behind(rec->id)))
+    {
+        /* a crash, or another leader, came between this and its end */
+        rec->version = e->version;
+        return NGX_OK;
     }
 
     rc = ngx_rf_zone_merge(zone, e, rec);
 
     if (rc != NGX_OK) {
         return rc;
-    }
-
-    if (id && e->pending == NGX_RF_DELTA && e->id == 0) {
-        /* behind a replacement, which undoes what was sent of it */
-        e->id = id;
     }
 
     rec->version = e->version;

@@ -427,6 +427,10 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         } else if (mine->pending == NGX_RF_REPLACE) {
             both = ngx_rf_zone_merged(mine, rec);
 
+            if (both && rec->id) {
+                both->id = ngx_rf_record_id_behind(rec->id);
+            }
+
         } else {
             /* in this order, so that what was sent of it comes first */
             both = ngx_rf_zone_merged(rec, mine);
