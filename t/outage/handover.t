@@ -296,6 +296,48 @@ sub damaged {
 }
 
 
+# the worker that takes it over dies, at some point of that; the zone stays
+
+sub leader_killed {
+    my $name = 'leader killed';
+    my $redis = RF::Redis->new(start => 0);
+    my $one = api_store($redis, { write_interval => '20ms' }, workers => 2);
+    my $sum = 1;
+
+    written($one, $name, [ INCRBY => 'n', 1 ]);
+
+    for my $round (1 .. 4) {
+        my $two = second($redis, $one);
+        my @workers = $one->nginx->workers;
+
+        written($two, $name, [ INCRBY => 'n', 10 ** $round ],
+                map { [ INCRBY => "key$_", 1 ] } 1 .. 300);
+        freeze($one);
+        goes($two, 301, "$name, $round");
+
+        # while it waits, reads, merges: as it happens
+
+        thaw($one);
+        wait_for(sub { $one->nginx->log
+                       =~ /(?:took over \d+ keys.*?){$round}/s }, 0.05 * $round);
+        kill 'KILL', @workers;
+        ok(wait_for(sub { my @now = $one->nginx->workers;
+                          @now == 2 && !grep { my $pid = $_;
+                                               grep { $_ == $pid } @workers }
+                                            @now }), "$name: other workers");
+        taken_over($one, "$name, $round");
+        $sum += 10 ** $round;
+    }
+
+    $redis->start;
+    settled($one, $name);
+    is_there($redis, $name, n => $sum, map { ("key$_" => 4) } 1 .. 300);
+    ok($one->nginx->stop, "$name: stops");
+    $one->nginx->check_logs(allow => [ qr/exited on signal 9/,
+        qr/died while changing the zone .* 0 entries unreadable/ ]);
+}
+
+
 # nobody has the path when the next one starts; there is more than one batch
 
 sub later_start {
@@ -327,6 +369,7 @@ killed('1h');
 filed();
 normal();
 damaged();
+leader_killed();
 later_start();
 
 done_testing;
