@@ -317,6 +317,27 @@ sub need {
 }
 
 
+# build/bench/NAME, made of bench/NAME.c where that is newer
+
+sub compile {
+    my ($name, @flags) = @_;
+
+    my $dir = "$RF::ROOT/build/bench";
+    my $file = "$dir/$name";
+    (my $source = "$RF::ROOT/bench/$name.c") =~ s/\.so\.c$/.c/;
+
+    mkdir $_ for "$RF::ROOT/build", $dir;
+    return $file if -f $file && -M $file < -M $source;
+
+    system('gcc', '-O2', '-Wall', '-Wextra', '-Werror', @flags, '-o',
+           "$file.$$", $source, '-lm') == 0
+        or die "$source does not compile\n";
+    rename "$file.$$", $file or die "$file: $!\n";
+
+    return $file;
+}
+
+
 sub bad_log {
     my ($nginx) = @_;
 
