@@ -286,10 +286,11 @@ bench-deps:
 	@scripts/deps --bench
 
 budget budget-update: build
+	@[ $(BUILD) = release ] \
+	    || { echo 'the budget is for BUILD=release' >&2; exit 1; }
 	@scripts/deps --budget
 	@RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN) \
-	    bench/callgrind $(if $(filter release,$(BUILD)),$(if \
-	        $(filter %update,$@),update,budget),no-release-build)
+	    bench/callgrind $(if $(filter %update,$@),update,budget)
 
 soak: build
 	@scripts/deps --check

@@ -280,6 +280,30 @@ sub wrk {
 }
 
 
+# requests at a steady rate, by bench/load.c: its figures, or { error => text }
+
+sub load {
+    my ($port, $path, $size, %opt) = @_;
+
+    my @argv = (compile('load'), $port, int $opt{rate}, $opt{seconds}, 64,
+                $path->{method}, prefix($path, $size), keys_of($size),
+                $path->{body} ? $size : 0);
+
+    open my $pipe, '-|', @argv or die "$argv[0]: $!\n";
+    my $out = do { local $/; <$pipe> };
+    close $pipe;
+
+    return { error => "load failed: $out" } unless $out =~ /^LOAD (.*)/m;
+
+    my %figures = map { split /=/ } split ' ', $1;
+
+    $figures{error} = "$figures{errors} errors" if $figures{errors};
+    $figures{error} = 'no request was answered' unless $figures{requests};
+
+    return \%figures;
+}
+
+
 sub median {
     my @sorted = sort { $a <=> $b } @_;
     my $half = int(@sorted / 2);
