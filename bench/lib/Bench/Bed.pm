@@ -1,7 +1,8 @@
 package Bench::Bed;
 
-# All servers of a part of bench/run, filled: an nginx with this module, one with
-# the peers, a Redis, a memcached, and an nginx behind proxies.
+# All servers of a part of bench/run, filled: an nginx with this module, another
+# one for what writes files, one with the peers, a Redis, a memcached, and an
+# nginx behind proxies.
 
 use strict;
 use warnings;
@@ -12,8 +13,8 @@ use Bench::Paths;
 use Bench::Peers;
 
 
-# workers; single: without the keys that only redis_fallback_set reads; keys:
-# how many, instead of those of the size
+# workers; single: without the keys that only redis_fallback_set reads, and
+# without files; keys: how many, instead of those of the size
 
 sub new {
     my ($class, %opt) = @_;
@@ -39,9 +40,13 @@ sub new {
                 backend => $self->{backend}->port,
                 memcached => $self->{memcached} && $self->{memcached}{port});
 
-    $self->{ours} = Bench::start_nginx(workers => $n,
-        http => Bench::Paths::http_conf(%port),
-        server => Bench::Paths::server_conf(%port));
+    $port{no_files} = 1 if $opt{single};
+
+    for my $name ('ours', $opt{single} ? () : 'files') {
+        $self->{$name} = Bench::start_nginx(workers => $n,
+            http => Bench::Paths::http_conf(%port, soon => $name eq 'ours'),
+            server => Bench::Paths::server_conf(%port));
+    }
 
     local $ENV{LD_LIBRARY_PATH} = Bench::Peers::libraries();
 
@@ -68,6 +73,8 @@ sub fill {
         my $keys = $opt{keys} || Bench::keys_of($size);
 
         Bench::Paths::fill($ours, $size, %opt, keys => $keys);
+        Bench::Paths::fill($self->{files}, $size, stores => ['down'])
+            if $self->{files};
         Bench::Peers::fill($self->{peers}, @$self{qw(redis memcached)},
                            $size, $keys);
         $self->{redis}->pipeline(map {
@@ -75,12 +82,27 @@ sub fill {
         } 1 .. $keys);
     }
 
-    $ours->wait_mode('fallback', 10, $_)
-        || die "store \"$_\" is not in fallback mode\n" for qw(down bare);
+    for (['ours', 'down'], ['ours', 'bare'],
+         $self->{files} ? ['files', 'down'] : ())
+    {
+        my ($name, $store) = @$_;
+
+        $self->{$name}->wait_mode('fallback', 10, $store)
+            || die "store \"$store\" is not in fallback mode\n";
+    }
+
+    # files of what was filled in come after two write_intervals
+
+    Bench::still(($ours->workers)[0], 2.5, 60)
+        || print "the files of what was filled in are still being written\n";
 }
 
 
-sub nginx { return $_[0]{$_[1]{peer} ? 'peers' : 'ours'} }
+sub nginx {
+    my ($self, $path) = @_;
+
+    return $self->{$path->{peer} ? 'peers' : $path->{files} ? 'files' : 'ours'};
+}
 
 
 # the paths of a part that can be measured here, peers first; "wanted" is a hash
@@ -148,7 +170,7 @@ sub stop {
 
     my $bad = 0;
 
-    for my $name (qw(ours peers backend)) {
+    for my $name (grep { $self->{$_} } qw(ours files peers backend)) {
         $bad += Bench::bad_log($self->{$name});
         $self->{$name}->stop;
     }

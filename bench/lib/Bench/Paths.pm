@@ -17,7 +17,8 @@ our $CACHE = 'cache 1h';
 # each request, or else something other than the title was measured.
 # goal: CPU time relative to the floor, by size.  server: whose CPU time stands
 # beside it.  status: of each answer, where that is no 2xx.  most: the largest
-# size.  in: the parts of bench/run where it is measured, beside "paths".
+# size.  files: it writes them, also long after, so it has an nginx of its own.
+# in: the parts of bench/run where it is measured, beside "paths".
 
 our @PATHS = (
     { id => 'memory_get', title => "memory hit (`$CACHE`)",
@@ -51,7 +52,7 @@ our @PATHS = (
       goal => { 100 => 1.12 }, in => [qw(workers keys tail)] },
 
     { id => 'fallback_set', title => 'fallback SET, with files',
-      method => 'PUT', prefix => '/down/%SIZE%/k', body => 1,
+      method => 'PUT', prefix => '/down/%SIZE%/k', body => 1, files => 1,
       proof => ['down', 'writes', 'local', 1], in => [qw(workers)] },
 
     { id => 'fallback_set_off', title => 'fallback SET, `path off`',
@@ -87,20 +88,24 @@ sub floor_path {
 
 
 # In the http block; "down" and "bare" never see a Redis.  Without a socket or
-# a backend what needs them is left out.
+# a backend what needs them is left out; without files none are written; soon:
+# those of "down" soon after the writes.
 
 sub http_conf {
     my (%opt) = @_;
 
     my %server = (mem => $opt{redis}, live => $opt{redis},
                   down => $opt{down}, bare => $opt{down});
-    my %more = (mem => $CACHE, live => 'cache off', sock => 'cache off');
+    my $soon = $opt{soon} ? 'write_interval 500ms' : '';
+    my %more = (mem => $CACHE, live => 'cache off', sock => 'cache off',
+                down => $soon);
     my $conf = "keepalive_requests 1000000000;\n"
                . "client_body_buffer_size 512k;\n" . floor_http();
 
     for my $store (sort keys %server) {
         $conf .= store($store, "127.0.0.1:$server{$store}",
-                       $store eq 'bare' ? 'off' : "%%DIR%%/$store",
+                       $store eq 'bare' || $opt{no_files}
+                       ? 'off' : "%%DIR%%/$store",
                        $more{$store});
     }
 
@@ -209,7 +214,7 @@ sub fill {
 
     my $keys = $opt{keys} || Bench::keys_of($size);
 
-    for my $store (qw(mem live down bare)) {
+    for my $store (@{ $opt{stores} || [qw(mem live down bare)] }) {
         my @letters = ($store eq 'mem' || $store eq 'live') && $size <= 4000
                       && !$opt{single} ? qw(k a b) : 'k';
 
