@@ -100,12 +100,14 @@ sub start_nginx {
 
 
 # A floor, and right after it the path.  "server", which may be undef, is
-# somebody with a pid, whose CPU time is taken, too.  Options: those of wrk().
+# somebody with a pid, whose CPU time is taken, too.  Options: those of wrk(), and
+# the nginx that has the floor, where it is another one.
 
 sub compare {
     my ($nginx, $server, $floor_path, $path, $size, $seconds, %opt) = @_;
 
-    my $floor = one_run($nginx, $server, $floor_path, $size, $seconds, %opt);
+    my $floor = one_run(delete $opt{floor} || $nginx, $server, $floor_path,
+                        $size, $seconds, %opt);
     return $floor if $floor->{error};
 
     my $run = one_run($nginx, $server, $path, $size, $seconds, %opt);

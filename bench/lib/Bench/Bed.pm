@@ -13,8 +13,9 @@ use Bench::Paths;
 use Bench::Peers;
 
 
-# workers; single: without the keys that only redis_fallback_set reads, and
-# without files; keys: how many, instead of those of the size
+# workers; files: with the nginx for what writes them; single: without the keys
+# that only redis_fallback_set reads, and without files at all; keys: how many,
+# instead of those of the size
 
 sub new {
     my ($class, %opt) = @_;
@@ -42,7 +43,7 @@ sub new {
 
     $port{no_files} = 1 if $opt{single};
 
-    for my $name ('ours', $opt{single} ? () : 'files') {
+    for my $name ('ours', $opt{files} ? 'files' : ()) {
         $self->{$name} = Bench::start_nginx(workers => $n,
             http => Bench::Paths::http_conf(%port, soon => $name eq 'ours'),
             server => Bench::Paths::server_conf(%port));
@@ -91,10 +92,16 @@ sub fill {
             || die "store \"$store\" is not in fallback mode\n";
     }
 
-    # files of what was filled in come after two write_intervals
+    # files of what was filled in come after two write_intervals: 500ms, 3s
 
-    Bench::still(($ours->workers)[0], 2.5, 60)
-        || print "the files of what was filled in are still being written\n";
+    for (['ours', 2.5], $self->{files} ? ['files', 7.5] : ()) {
+        my ($name, $seconds) = @$_;
+
+        for my $pid ($self->{$name}->workers) {
+            Bench::still($pid, $seconds, 60)
+                || print "files of what was filled in are still written\n";
+        }
+    }
 }
 
 
@@ -131,6 +138,8 @@ sub measure {
 
     my $server = $path->{server} ? $self->{$path->{server}} : undef;
     my %path = %$path;
+
+    $opt{floor} = $self->{ours} if $path->{files};
 
     if ($path->{quiet}) {
         my ($pid) = $self->{backend}->workers;

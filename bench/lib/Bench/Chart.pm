@@ -9,14 +9,14 @@ use warnings;
 use RF;
 
 my $row = 16;                   # height of a bar
-my $left = 300;                 # width of the names
+my $left = 350;                 # width of the names
 my $right = 60;                 # of the values
 my $bars = 400;
 
 
 # file, title, unit; series: their names; rows: [name, accent, values...], a
-# value for each of the series or undef; line: a value to mark; text: how a value
-# is written
+# value for each of the series or undef; versus: the first of two series is
+# somebody else's; line: a value to mark; text: how a value is written
 
 sub write {
     my (%chart) = @_;
@@ -40,7 +40,8 @@ sub write {
             next unless defined $values[$i];
 
             my $width = $values[$i] * $scale;
-            my $class = ($accent ? 'a' : 'p') . $i;
+            my $class = $chart{versus} ? qw(p0 a0)[$i]
+                        : ($accent ? 'a' : 'p') . $i;
 
             $body .= sprintf qq{<rect class="%s" x="%d" y="%.1f" width="%.1f" }
                              . qq{height="%d"/>\n}, $class, $left,
@@ -114,11 +115,14 @@ sub legend {
     return '' if @names < 2;
 
     for my $i (0 .. $#names) {
-        $text .= qq{<rect class="p$i" x="$x" y="53" width="10" height="10"/>\n}
-                 . qq{<rect class="a$i" x="${\ ($x + 11)}" y="53" width="10" }
-                 . qq{height="10"/>\n}
-                 . text($x + 26, 62, $names[$i], '');
-        $x += 50 + 7 * length $names[$i];
+        for my $class ($chart{versus} ? qw(p0 a0)[$i] : ("p$i", "a$i")) {
+            $text .= qq{<rect class="$class" x="$x" y="53" width="10" }
+                     . qq{height="10"/>\n};
+            $x += 11;
+        }
+
+        $text .= text($x + 4, 62, $names[$i], '');
+        $x += 26 + 7 * length $names[$i];
     }
 
     return $text;

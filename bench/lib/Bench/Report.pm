@@ -63,9 +63,9 @@ sub footer {
     my ($seconds, $rounds, $more) = @_;
 
     return "\nMedians of $rounds round" . ($rounds > 1 ? 's' : '')
-           . " of $seconds s for each path and each floor$more. Times of "
-           . "requests are as wrk sees them, with as many\nrequests as can be, in "
-           . "ms.\n";
+           . " of $seconds s for each path and each floor$more. p50, p99, p99.9: "
+           . "ms as wrk sees them,\nwhile each connection always has a request "
+           . "under way.\n";
 }
 
 
@@ -274,7 +274,7 @@ sub connections {
     }
 
     return ($text . footer($seconds, $rounds, '; the two of a row take turns'),
-            { name => 'connections', text => '%.0f',
+            { name => 'connections', text => '%.0f', versus => 1,
               series => [ 'memcached_pass', 'Redis GET' ],
               title => 'Median time of a request, by connections',
               unit => 'microseconds; less is better', rows => \@rows });
@@ -321,7 +321,7 @@ sub tail {
             . " of $seconds s, in ms; bench/load.c, 64 connections, requests "
             . "due at random moments. Its own delay, p99:\n"
             . ms($late) . " ms.\n",
-            { name => 'tail', series => [ 'return 200', 'path' ],
+            { name => 'tail', versus => 1, series => [ 'return 200', 'path' ],
               title => 'p99 at 70 % of the throughput of return 200',
               unit => 'milliseconds; less is better', rows => \@rows });
 }
