@@ -9,8 +9,8 @@
  *     load PORT RATE SECONDS CONNECTIONS METHOD PREFIX KEYS SIZE
  *
  * to PREFIX0001, ..., all as likely as each other, with a body of SIZE bytes
- * unless that is 0.  The first half second does not count.  The last line of the
- * output is for Bench.pm; times are microseconds.
+ * unless that is 0.  The first half second does not count.  The last line of
+ * the output is for Bench.pm; times are microseconds.
  */
 
 #define _GNU_SOURCE
