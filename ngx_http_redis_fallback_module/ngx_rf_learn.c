@@ -270,11 +270,15 @@ ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t **e)
 {
     *e = ngx_rf_zone_lookup_locked(ln->zone, key);
 
-    if (*e != NULL && (*e)->flying) {
+    if (*e == NULL) {
+        return NGX_OK;
+    }
+
+    if ((*e)->flying) {
         return NGX_DECLINED;
     }
 
-    *e = ngx_rf_zone_find_locked(ln->zone, key, ngx_rf_now());
+    *e = ngx_rf_zone_found_locked(ln->zone, *e, ngx_rf_now());
 
     if (*e != NULL && (*e)->pending != NGX_RF_CLEAN) {
         return NGX_DECLINED;
@@ -363,6 +367,17 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
             ngx_rf_learn_told(ln, key);
         }
 
+        return;
+    }
+
+    if (e != NULL && e->type == NGX_RF_STRING
+        && e->value->len == value->len
+        && (expire == 0 || expire > ngx_rf_now())
+        && ngx_memcmp(e->value->data, value->data, value->len) == 0)
+    {
+        /* as it was */
+        ngx_rf_zone_expire_locked(zone, e, expire);
+        ngx_rf_learn_mark(ln, e, 1);
         return;
     }
 

@@ -355,6 +355,7 @@ ngx_rf_local_clear(ngx_rf_local_t *l)
     l->version = 0;
     l->unknown = 0;
 
+    l->hashed = NULL;
     l->breathes = 0;
     l->pinned = 0;
     l->lost = 0;
@@ -773,7 +774,7 @@ ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i, ngx_uint_t *pending)
 {
     ngx_rf_entry_t  *e;
 
-    e = ngx_rf_zone_lookup_locked(l->zone, &l->argv[i]);
+    e = ngx_rf_local_lookup(l, &l->argv[i]);
 
     if (e == NULL) {
         if (l->files && (l->read == NULL || !l->read[i])) {
@@ -782,7 +783,7 @@ ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i, ngx_uint_t *pending)
         }
 
     } else if (!e->flying) {
-        e = ngx_rf_local_find(l, &l->argv[i]);
+        e = ngx_rf_zone_found_locked(l->zone, e, l->now);
 
     } else if (l->command->flags & NGX_RF_CMD_WRITE) {
         l->need = i;

@@ -79,6 +79,8 @@ typedef struct {
                                            collection it goes below that */
 
     /* private */
+    ngx_str_t                *hashed;   /* one of the keys, and its hash */
+    uint32_t                  hash;
     unsigned                  partial:1; /* SCOPE_FRESH, of a key that is known
                                             in part */
     unsigned                  breathes:1; /* the lock may be given away */

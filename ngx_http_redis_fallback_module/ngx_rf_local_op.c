@@ -212,7 +212,23 @@ ngx_rf_local_number(ngx_str_t *text, int64_t *n)
 ngx_rf_entry_t *
 ngx_rf_local_find(ngx_rf_local_t *l, ngx_str_t *key)
 {
-    return ngx_rf_zone_find_locked(l->zone, key, l->now);
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_local_lookup(l, key);
+
+    return e ? ngx_rf_zone_found_locked(l->zone, e, l->now) : NULL;
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_local_lookup(ngx_rf_local_t *l, ngx_str_t *key)
+{
+    if (key != l->hashed) {
+        l->hashed = key;
+        l->hash = ngx_rf_zone_hash(l->zone->sh, key);
+    }
+
+    return ngx_rf_zone_lookup_hash_locked(l->zone, key, l->hash);
 }
 
 

@@ -50,9 +50,13 @@ ngx_int_t ngx_rf_local_element(ngx_rf_local_t *l, ngx_rf_reply_t *reply,
 ngx_int_t ngx_rf_local_number(ngx_str_t *text, int64_t *n);
 
 
-/* changes: NGX_OK, NGX_RF_NEED_ROOM */
-
+/* a key of argv: as the zone's functions of that name, but its hash is taken
+ * once */
+ngx_rf_entry_t *ngx_rf_local_lookup(ngx_rf_local_t *l, ngx_str_t *key);
 ngx_rf_entry_t *ngx_rf_local_find(ngx_rf_local_t *l, ngx_str_t *key);
+
+
+/* changes: NGX_OK, NGX_RF_NEED_ROOM */
 
 /* the key's value from now on; "source": the entry that data lies in, or
  * NULL */

@@ -379,12 +379,19 @@ ngx_rf_zone_word(u_char *p)
 ngx_rf_entry_t *
 ngx_rf_zone_lookup_locked(ngx_rf_zone_t *zone, ngx_str_t *key)
 {
-    uint32_t           hash;
+    return ngx_rf_zone_lookup_hash_locked(zone, key,
+                                          ngx_rf_zone_hash(zone->sh, key));
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_zone_lookup_hash_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    uint32_t hash)
+{
     ngx_rf_entry_t    *e;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
-    hash = ngx_rf_zone_hash(sh, key);
 
     for (e = sh->buckets[hash & (sh->nbuckets - 1)]; e; e = e->next) {
 
@@ -407,10 +414,13 @@ ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key, int64_t now)
 
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    if (e == NULL) {
-        return NULL;
-    }
+    return e ? ngx_rf_zone_found_locked(zone, e, now) : NULL;
+}
 
+
+ngx_rf_entry_t *
+ngx_rf_zone_found_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
+{
     if (e->expire == 0 || e->expire > now) {
         ngx_rf_zone_touch(zone, e);
         return e;

@@ -499,8 +499,14 @@ void ngx_rf_zone_abandoned_done(ngx_rf_zone_t *zone, uint64_t *ids,
  * lookup() first).  An expired one that Redis must be told about, or that has
  * a file, is turned into an absent one and returned.  A found entry may be a
  * tombstone or an entry without a known value: see "type", "complete".
- * lookup() returns the entry as it is, expired or not.
+ * lookup() returns the entry as it is, expired or not; found() makes of one
+ * that was looked up what find() would return.  lookup_hash() is for who knows
+ * the key's hash.
  */
+ngx_rf_entry_t *ngx_rf_zone_lookup_hash_locked(ngx_rf_zone_t *zone,
+    ngx_str_t *key, uint32_t hash);
+ngx_rf_entry_t *ngx_rf_zone_found_locked(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, int64_t now);
 ngx_rf_entry_t *ngx_rf_zone_lookup_locked(ngx_rf_zone_t *zone,
     ngx_str_t *key);
 ngx_rf_entry_t *ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key,

@@ -128,7 +128,7 @@ ho_learn(exec_t *e, const char *verb, const char *key, const char *value,
     ngx_str_set(&r.str, "OK");
 
     ngx_rf_learn(e->zone, e->pool, ngx_rf_command_find(&argv[0]), argc, argv,
-                 &r, -1, e->zone->sh->seq, sent);
+                 &r, -1, e->zone->sh->seq, sent, 0);
 }
 
 
