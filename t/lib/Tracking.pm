@@ -27,6 +27,10 @@ use JSON::PP ();
 
 our $PROMISE = 0.010;
 
+# of each worker, if not said otherwise
+
+our $CONNECTIONS = $ENV{TRACKING_CONNECTIONS} || 1;
+
 my $json = JSON::PP->new->allow_nonref->canonical;
 
 
@@ -48,7 +52,8 @@ sub new {
         redis_fallback_commands allcommands;
     }
 END
-        store  => { cache => 'tracking', %{ $opt{store} || {} } });
+        store  => { cache => 'tracking', connections => $CONNECTIONS,
+                    %{ $opt{store} || {} } });
 
     return $self;
 }

@@ -66,7 +66,8 @@ sub crowds {
     my ($cache) = @_;
 
     my $t = Tracking->new(workers => 1,
-        store  => { cache => $cache, timeout => '20s', restore => 'off' },
+        store  => { cache => $cache, timeout => '20s', restore => 'off',
+                    connections => 1 },
         server => 'location = /seen { return 200 $connections_active; }');
     my $redis = $t->redis;
     my ($pid) = $t->pids;
