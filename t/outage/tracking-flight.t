@@ -147,6 +147,7 @@ sub crowds {
     my @behind = come($t, 20, '/kv/split');
     release($t);
     all_are("$name: behind a write", 200, 'PUT', answers(@behind));
+    answers(@write);
 
     is($t->store->status->{outages}, 0, "$name: without an outage");
     $t->ended;
