@@ -392,6 +392,10 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
             return NGX_AGAIN;
         }
 
+        if (op->lock && ngx_rf_flight_wait(w)) {
+            return NGX_AGAIN;
+        }
+
         return ngx_rf_work_remote(w);
 
     case NGX_RF_NEED_FILE:

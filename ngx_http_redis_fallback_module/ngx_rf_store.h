@@ -102,6 +102,8 @@ struct ngx_rf_op_s {
     ngx_uint_t                nparts;   /* a transaction: instead of argc and */
     ngx_rf_op_part_t         *parts;    /* argv, which the store fills */
     ngx_uint_t                outage;   /* NGX_RF_OUTAGE_* */
+    ngx_uint_t                lock;     /* a read that another worker sends to
+                                           Redis is waited for */
     uint32_t                  order;    /* operations of the same number that
                                            Redis is asked to execute are
                                            executed in the order in which they

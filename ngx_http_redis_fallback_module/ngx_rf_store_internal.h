@@ -49,6 +49,10 @@ struct ngx_rf_work_s {
 
     ngx_queue_t            flight;      /* store->flights, of one that leads */
     ngx_queue_t            followers;   /* their "queue" */
+    uint32_t               hash;        /* of its key */
+    ngx_atomic_uint_t      lock;        /* what it has put into sh->locks */
+    ngx_msec_t             patience;    /* until when it waits for another
+                                           worker's lock; 0: it did not yet */
 
     ngx_rf_disk_job_t     *job;
 
@@ -97,6 +101,9 @@ void ngx_rf_work_uncalled(ngx_rf_work_t *w);
  * changed, what comes from now on is another read.
  */
 ngx_uint_t ngx_rf_flight_join(ngx_rf_work_t *w);
+/* for one that leads, with op->lock: 1 if another worker has sent a read of the
+ * key to Redis, which this one waits for, for some time */
+ngx_uint_t ngx_rf_flight_wait(ngx_rf_work_t *w);
 void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_queue_t *followers);
 void ngx_rf_flight_resume(ngx_queue_t *followers);
 void ngx_rf_flight_left(ngx_rf_work_t *w);

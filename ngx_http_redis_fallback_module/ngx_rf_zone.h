@@ -39,6 +39,9 @@
  * more bits */
 #define NGX_RF_ZONE_LINK        56
 
+/* reads that workers have sent to Redis and others may wait for, by hash */
+#define NGX_RF_ZONE_LOCKS       1024
+
 /* lists of what is to be journaled: each worker takes from its own, so that it
  * finds what its own requests wait for */
 #define NGX_RF_ZONE_LOGS        16
@@ -402,6 +405,9 @@ typedef struct {
     ngx_atomic_t          untracked;    /* 1: that Redis does not track is in
                                            the log */
     ngx_rf_link_t         links[NGX_MAX_PROCESSES];
+    ngx_atomic_t          locks[NGX_RF_ZONE_LOCKS];
+                                        /* pid << 32 | ngx_current_msec of its
+                                           read; 0: none */
 
     ngx_rf_stat_t         stat;
 } ngx_rf_zone_sh_t;

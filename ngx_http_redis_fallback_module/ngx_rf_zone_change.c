@@ -683,13 +683,20 @@ ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->expire = expire;
 
     if (expire) {
-        /* where the key is 32 bits wide, seconds: they only sort */
-
-        e->expires.key = (ngx_rbtree_key_t)
-                         (sizeof(ngx_rbtree_key_t) < 8 ? expire / 1000
-                                                       : expire);
-        ngx_rbtree_insert(&sh->expires, &e->expires);
+        ngx_rf_zone_link_expire(sh, e);
     }
+}
+
+
+void
+ngx_rf_zone_link_expire(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    /* where the key is 32 bits wide, seconds: they only sort */
+
+    e->expires.key = (ngx_rbtree_key_t)
+                     (sizeof(ngx_rbtree_key_t) < 8 ? e->expire / 1000
+                                                   : e->expire);
+    ngx_rbtree_insert(&sh->expires, &e->expires);
 }
 
 

@@ -427,6 +427,16 @@ good('commands', $a, 'redis_fallback_set $x PING;
 good('a variable that nginx knows', $a,
      'location /a/ { redis_fallback_set $limit_rate GET a; }');
 
+# redis_fallback_lock
+
+bad('lock, no flag', 'invalid value "yes" in "redis_fallback_lock" directive, '
+    . 'it must be "on" or "off"', "$a redis_fallback_lock yes;");
+bad('lock twice', '"redis_fallback_lock" directive is duplicate',
+    "$a redis_fallback_lock on; redis_fallback_lock on;");
+good("lock $_", "$a redis_fallback_lock $_;",
+     "redis_fallback_lock on; location / { redis_fallback_lock $_; }")
+    for qw(on off);
+
 # redis_fallback_outage
 
 my $outage = 'in "redis_fallback_outage" directive: it must be';
