@@ -149,6 +149,20 @@ sub crowds {
     all_are("$name: behind a write", 200, 'PUT', answers(@behind));
     answers(@write);
 
+    # who writes and reads does not join one that was sent before
+
+    hold($t);
+    @before = come($t, 5, '/kv/split');
+    my $both = RF::Conn->new($t->nginx->port, timeout => 5);
+    $both->write(RF::HTTP::format_request('POST', '/api/pipeline',
+                     body => '[["SET","split","mine"],["GET","split"]]'),
+                 now() + 5);
+    @behind = come($t, 5, '/kv/split');
+    release($t);
+    is(RF::HTTP::read_response($both, 'POST', now() + slow(15))->{body},
+       '[{"result":"OK"},{"result":"mine"}]', "$name: a pipeline");
+    answers(@before, @behind);
+
     is($t->store->status->{outages}, 0, "$name: without an outage");
     $t->ended;
 }
