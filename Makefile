@@ -58,7 +58,7 @@ UNIT      = $(OUT)/ngx_rf_unit_module.so
 TOOL      = $(OUT)/redis-fallback-files
 TOOL_SRC  = $(sort $(wildcard tools/*.c tools/*.h))
 TOOL_ROOMS = codec codec_decode codec_text file file_parts file_prepare \
-            file_walk journal journal_read
+            file_walk journal journal_handover journal_read
 TOOL_OBJS = $(TOOL_ROOMS:%=$(SRC)/objs/addon/$(DIR)/ngx_rf_%.o)
 TOOL_INCS = -Itools -I$(DIR) -I$(SRC)/src/core -I$(SRC)/src/event \
             -I$(SRC)/src/event/modules -I$(SRC)/src/os/unix -I$(SRC)/objs
@@ -87,7 +87,8 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
 
 .PHONY: all build module tool help deps run test tests test-unit test-client \
         test-tool test-nginx test-outage test-upstash check layers format \
-        matrix bench soak chaos differential power-cut clean FORCE
+        matrix bench bench-deps budget budget-update soak chaos differential \
+        power-cut clean FORCE
 
 all: build
 
@@ -133,7 +134,11 @@ help:
 	@echo 'make layers       who includes whom'
 	@echo 'make format       what a compiler does not see'
 	@echo 'make matrix       all supported nginx, hiredis and compilers'
-	@echo 'make bench        CPU time per request, bench/'
+	@echo 'make bench        CPU time per request, bench/; parts or paths:'
+	@echo '                  BENCH="tail redis_get"; SHORT=1: a minute each'
+	@echo 'make bench-deps   what it compares with, into build/bench-deps'
+	@echo 'make budget       fails where a request needs 3 % more instructions'
+	@echo '                  than bench/budget says; make budget-update'
 	@echo 'make soak         10 minutes of load and outages; SOAK=seconds'
 	@echo 'make chaos        all fails at random, and what Redis holds in the'
 	@echo '                  end is compared with what was acknowledged;'
@@ -259,7 +264,8 @@ format:
 matrix:
 	@scripts/matrix
 
-# BENCH: some paths of either; none: all
+# BENCH: some parts or paths of either; none: all.  SHORT=1: one round of a
+# second each, for which no document is written
 
 BENCH_TYPES = hget hset lpush sadd zadd pipeline files lock
 
@@ -267,10 +273,24 @@ bench: build
 	@export RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN); \
 	 run="$(strip $(filter-out $(BENCH_TYPES),$(BENCH)))"; \
 	 types="$(strip $(filter $(BENCH_TYPES),$(BENCH)))"; failed=0; \
-	 [ -n "$$types$$run" ] && [ -z "$$run" ] || bench/run $$run || failed=1; \
+	 short="$(if $(SHORT),--short)"; \
+	 [ -z "$$short" ] || export BENCH_SECONDS=$${BENCH_SECONDS:-1} \
+	     BENCH_ROUNDS=$${BENCH_ROUNDS:-1}; \
+	 [ -n "$$types$$run" ] && [ -z "$$run" ] \
+	     || bench/run $$short $$run || failed=1; \
 	 [ -n "$$types$$run" ] && [ -z "$$types" ] || bench/types $$types \
 	     || failed=1; \
 	 exit $$failed
+
+bench-deps:
+	@scripts/deps --bench
+
+budget budget-update: build
+	@[ $(BUILD) = release ] \
+	    || { echo 'the budget is for BUILD=release' >&2; exit 1; }
+	@scripts/deps --budget
+	@RF_MODULE=$(abspath $(MODULE)) NGX_BIN=$(NGX_BIN) \
+	    bench/callgrind $(if $(filter %update,$@),update,budget)
 
 soak: build
 	@scripts/deps --check

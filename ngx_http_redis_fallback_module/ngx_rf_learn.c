@@ -18,6 +18,7 @@
 static void ngx_rf_learn_reply(ngx_rf_learn_t *ln);
 static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
 static void ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key);
+static void ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key);
 static void ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key,
     uint64_t version);
 static void ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key,
@@ -359,6 +360,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 
         if (ln->id != NGX_RF_CMD_GET) {
             ngx_rf_zone_forget_key_locked(zone, key);
+            ngx_rf_learn_told(ln, key);
         }
 
         return;
@@ -372,6 +374,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 
     if (blob == NULL) {
         ngx_rf_zone_forget_key_locked(zone, key);
+        ngx_rf_learn_told(ln, key);
         return;
     }
 
@@ -388,6 +391,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
     ngx_rf_zone_set_locked(zone, e, NGX_RF_STRING, blob);
     ngx_rf_zone_expire_locked(zone, e, expire);
     ngx_rf_learn_mark(ln, e, 1);
+    ngx_rf_learn_told(ln, key);
 }
 
 
@@ -448,9 +452,45 @@ ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key)
     changed = ngx_rf_learn_changed(ln, key, e);
 
     ngx_rf_zone_forget_key_locked(ln->zone, key);
+    ngx_rf_learn_told(ln, key);
 
     if (!changed) {
         ngx_rf_learn_note(ln, key, ln->zone->sh->seq);
+    }
+}
+
+
+/* what another instance has on disk may be older than that */
+
+static void
+ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key)
+{
+    switch (ln->id) {
+
+    case NGX_RF_CMD_DEL:
+    case NGX_RF_CMD_UNLINK:
+    case NGX_RF_CMD_SET:
+    case NGX_RF_CMD_SETNX:
+    case NGX_RF_CMD_SETEX:
+    case NGX_RF_CMD_PSETEX:
+    case NGX_RF_CMD_GETSET:
+    case NGX_RF_CMD_GETDEL:
+    case NGX_RF_CMD_MSET:
+    case NGX_RF_CMD_MSETNX:
+        ngx_rf_zone_told_locked(ln->zone, key, 1, ln->sent);
+        return;
+
+    case NGX_RF_CMD_INCR:
+    case NGX_RF_CMD_INCRBY:
+    case NGX_RF_CMD_INCRBYFLOAT:
+    case NGX_RF_CMD_DECR:
+    case NGX_RF_CMD_DECRBY:
+    case NGX_RF_CMD_APPEND:
+        ngx_rf_zone_told_locked(ln->zone, key, 0, ln->sent);
+        return;
+
+    default:
+        return;
     }
 }
 
@@ -785,6 +825,7 @@ ngx_rf_learn_append(ngx_rf_learn_t *ln)
 
     ngx_rf_zone_set_locked(ln->zone, e, NGX_RF_STRING, blob);
     ngx_rf_learn_mark(ln, e, 1);
+    ngx_rf_learn_told(ln, &ln->argv[1]);
 }
 
 

@@ -145,6 +145,10 @@ ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
 
 
+/* ngx_rf_store_handover.c: at a worker's exit: what is pending stays in the
+ * zone, for other workers, or for the master to hand over */
+ngx_uint_t ngx_rf_store_hands_over(ngx_rf_store_t *store);
+
 /* ngx_rf_store_recall.c: in the master, when the path is ours */
 
 void ngx_rf_store_recall(ngx_rf_store_t *store);

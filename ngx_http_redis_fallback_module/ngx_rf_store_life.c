@@ -581,6 +581,10 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
         return;
     }
 
+    if (ngx_rf_store_hands_over(store)) {
+        return;
+    }
+
     left = ngx_rf_flush_exit(&store->flush);
 
     if (left) {

@@ -138,7 +138,9 @@ struct ngx_rf_entry_s {
                                            perhaps there is one */
     uint64_t              log_version;  /* what the journal has, durably */
     int64_t               expire;       /* ms; 0: never */
-    int64_t               changed;      /* last local change, ms */
+    int64_t               changed;      /* last local change, or the last write
+                                           that Redis acknowledged to have set
+                                           the whole value, ms */
     int64_t               seen;         /* last seen in Redis, ms; 0: never */
     uint64_t              id;           /* see ngx_rf_record_t */
     uint64_t              voucher;      /* see ngx_rf_zone_voucher(); 0: none */
@@ -192,6 +194,8 @@ struct ngx_rf_entry_s {
                                            acknowledged another write to it */
     uint8_t               derived:1;    /* REPLACE: made from what memory knew
                                            before, not in spite of it */
+    uint8_t               whole:1;      /* CLEAN: the change at "changed" left
+                                           nothing of what was before */
 
     uint8_t               doubted:1;    /* Redis said that it was changed, and
                                            it was not read since */
@@ -396,6 +400,8 @@ typedef struct {
     ngx_atomic_t          superseded;   /* 1: a newer zone has taken over;
                                            2: it is about to, no batch of
                                            files begins */
+    ngx_atomic_t          dropped;      /* 1: the configuration has no such
+                                           store any more */
     ngx_atomic_t          connected[NGX_MAX_PROCESSES];
                                         /* by ngx_process_slot: the worker that
                                            is connected to Redis; it may have
@@ -609,6 +615,13 @@ void ngx_rf_zone_late_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ((e) != NULL && (e)->type != NGX_RF_NONE && !(e)->complete               \
      && (e)->seen != 0)
 
+/* Redis has acknowledged a write, sent at "now", that set the key's value or
+ * (with "whole") replaced whatever it was: what is older is not to come over
+ * it.  A key without an entry gets one, if the path is another's, whose records
+ * may be older */
+void ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    ngx_uint_t whole, int64_t now);
+
 /* marks a clean entry as just seen in Redis: version, run, seen, LRU */
 void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
@@ -739,6 +752,34 @@ ngx_int_t ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     ngx_uint_t foreign, int64_t now);
 ngx_uint_t ngx_rf_zone_changed_here(ngx_rf_zone_t *zone, ngx_str_t *key);
 ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec);
+
+/* the key has a file, of which nothing is needed; NGX_RF_NEED_ROOM */
+ngx_int_t ngx_rf_zone_filed(ngx_rf_zone_t *zone, ngx_str_t *key);
+
+/*
+ * A record read from a file that load() has declined, of a key that was changed
+ * here before the path was ours: as adopt().  NGX_DECLINED: it is not such a
+ * key; NGX_BUSY: also where it has changed since "seq".
+ */
+ngx_int_t ngx_rf_zone_adopt_file(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    uint64_t seq);
+
+/*
+ * What an instance that never had the path leaves to whoever has it.
+ * hand_take(): when nobody else uses the zone any more, the next of what is
+ * pending, as malloc()ed records, at most n or about "bytes" of values; NULL:
+ * that was all.  *left counts those that cannot be handed over.
+ * hand_in(): one of another instance's is merged with what is known here.
+ * NGX_OK: it is pending, and rec->version the version that is to be durable
+ * before the record may go, and before anything is replayed; NGX_DECLINED: what
+ * Redis has been told here is newer; NGX_BUSY: not now, Redis may have a part
+ * of what was changed here, or ("filed") its file is to be read first;
+ * NGX_RF_NEED_ROOM, NGX_ERROR.  The same record again changes nothing.
+ */
+ngx_rf_record_t *ngx_rf_zone_hand_take(ngx_rf_zone_t *zone, ngx_uint_t n,
+    size_t bytes, ngx_uint_t *left);
+ngx_int_t ngx_rf_zone_hand_in(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    int64_t now);
 
 
 /*

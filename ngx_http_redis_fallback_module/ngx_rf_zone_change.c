@@ -806,6 +806,8 @@ ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     if (e->pending != NGX_RF_CLEAN) {
         e->pending = NGX_RF_CLEAN;
+        e->whole = 0;
+        e->changed = 0;
         zone->sh->npending--;
 
         ngx_rf_zone_drop_changes(zone, e);

@@ -170,8 +170,24 @@ ngx_int_t ngx_rf_zone_claim_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 /* what becomes of a clean entry that the disk has nothing of any more */
 void ngx_rf_zone_rid(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
+/* Redis was told by this store, after the record was made, what the record
+ * would undo */
+ngx_uint_t ngx_rf_zone_beats(ngx_rf_entry_t *e, ngx_rf_record_t *rec);
+
 /* no longer pending; its file, if any, is to go */
 void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+
+/* ngx_rf_zone_recall.c */
+
+/* the record instead of what is pending in the entry, or in a new one ("e"
+ * NULL); as a whole, also where the process is killed.  NULL: no room, all is
+ * as it was */
+ngx_rf_entry_t *ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec, ngx_uint_t journaled);
+/* into what is pending in the entry; codes of ngx_rf_zone_adopt() */
+ngx_int_t ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
 
 
 /* ngx_rf_zone_salvage.c */

@@ -898,6 +898,8 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
 
     copy->run = e->run;
     copy->doubted = e->doubted;
+    copy->changed = e->changed;
+    copy->whole = e->whole;
 
     /* walked from the most recently used: each goes behind the ones before */
 

@@ -1,7 +1,7 @@
 package Bench;
 
-# What bench/run, bench/types and bench/callgrind share: the paths of plain keys,
-# the configuration with them, the servers, and the CPU time of a process.
+# What all of bench/ shares: cores, wrk, CPU time and what it was spent for, the
+# document.  The paths of plain keys are in Bench/Paths.pm and Bench/Peers.pm.
 
 use strict;
 use warnings;
@@ -13,63 +13,24 @@ our $KEYS = 1000;
 
 my $alone;
 
-# "4 KB": a line of nginx.conf, and so the text of "return", ends at 4,096
+# "4 KB": a line of nginx.conf, and so the text of "return", ends at 4,096;
+# "256 KB" is made up of 64 such texts
 
-our @SIZES = split ' ', $ENV{BENCH_SIZES} || '100 4000';
-
-# proof: the store, and which of its counters must have moved by how many for
-# each request, or else something other than the title was measured.
-# goal: CPU time relative to the floor.  budget: instructions, relative to the
-# floor's, 100 bytes; bench/callgrind check holds to it.
-
-our @PATHS = (
-    { id => 'memory_get', title => 'memory hit (`cache 1h`)',
-      method => 'GET', prefix => '/mem/%SIZE%/k',
-      proof => ['mem', 'reads', 'memory', 1], goal => 1.25,
-      budget => 1.42 },
-
-    { id => 'redis_get', title => 'Redis GET, TCP (`cache off`)',
-      method => 'GET', prefix => '/live/%SIZE%/k',
-      proof => ['live', 'reads', 'redis', 1], goal => 1.6,
-      budget => 1.72 },
-
-    { id => 'redis_set', title => 'Redis SET, TCP',
-      method => 'PUT', prefix => '/live/%SIZE%/k', body => 1,
-      proof => ['live', 'writes', 'redis', 1],
-      budget => 1.65 },
-
-    { id => 'fallback_get', title => 'fallback GET',
-      method => 'GET', prefix => '/down/%SIZE%/k',
-      proof => ['down', 'reads', 'memory', 1],
-      budget => 1.42 },
-
-    { id => 'fallback_set', title => 'fallback SET',
-      method => 'PUT', prefix => '/down/%SIZE%/k', body => 1,
-      proof => ['down', 'writes', 'local', 1], goal => 1.5,
-      budget => 2.00 },
-
-    { id => 'fallback_set_off', title => 'fallback SET, `path off`',
-      method => 'PUT', prefix => '/bare/%SIZE%/k', body => 1,
-      proof => ['bare', 'writes', 'local', 1],
-      budget => 1.58 },
-
-    { id => 'set3_memory', title => '3 `redis_fallback_set`, memory',
-      method => 'GET', prefix => '/set3mem/%SIZE%?n=',
-      proof => ['mem', 'reads', 'memory', 3],
-      budget => 2.20 },
-
-    { id => 'set3_redis', title => '3 `redis_fallback_set`, Redis',
-      method => 'GET', prefix => '/set3live/%SIZE%?n=',
-      proof => ['live', 'reads', 'redis', 3],
-      budget => 3.00 },
-);
+our @SIZES = split ' ', $ENV{BENCH_SIZES} || '100 4000 256000';
 
 
-sub floor_path {
-    return { id => 'floor', title => '`return 200`', method => 'GET',
-             prefix => '/floor/%SIZE%/k' };
+# of a size: large values fill no memory that a thousand of them would
+
+sub keys_of { return $_[0] > 65536 ? 100 : $KEYS }
+
+
+sub size_name {
+    my ($size) = @_;
+
+    return "$size B" if $size < 1000;
+    return $size / 1000 . ' KB' if $size % 1000 == 0 && $size != 256000;
+    return $size == 256000 ? '256 KB' : "$size B";
 }
-
 
 sub prefix {
     my ($path, $size) = @_;
@@ -77,71 +38,6 @@ sub prefix {
     (my $prefix = $path->{prefix}) =~ s/%SIZE%/$size/;
 
     return $prefix;
-}
-
-
-# in the http block; "down" and "bare" never see a Redis
-
-sub http_conf {
-    my ($redis_port, $down_port) = @_;
-
-    return <<END;
-    keepalive_requests 1000000000;
-
-    redis_fallback_store mem {
-        zone    64m;
-        server  127.0.0.1:$redis_port;
-        path    %%DIR%%/mem;
-        cache   1h;
-    }
-
-    redis_fallback_store live {
-        zone    64m;
-        server  127.0.0.1:$redis_port;
-        path    %%DIR%%/live;
-        cache   off;
-    }
-
-    redis_fallback_store down {
-        zone    64m;
-        server  127.0.0.1:$down_port;
-        path    %%DIR%%/down;
-    }
-
-    redis_fallback_store bare {
-        zone    64m;
-        server  127.0.0.1:$down_port;
-        path    off;
-    }
-END
-}
-
-
-sub server_conf {
-    my $conf = '';
-
-    for my $store (qw(mem live down bare)) {
-        $conf .= "location /$store/ { redis_fallback_pass $store; }\n";
-    }
-
-    for my $size (@SIZES) {
-        my $text = 'v' x $size;
-        $conf .= "location /floor/$size/ { return 200 $text; }\n";
-
-        for my $store (qw(mem live)) {
-            $conf .= <<END;
-location = /set3$store/$size {
-    redis_fallback $store;
-    redis_fallback_set \$a$store$size GET "$size/k\$arg_n";
-    redis_fallback_set \$b$store$size GET "$size/a\$arg_n";
-    redis_fallback_set \$c$store$size GET "$size/b\$arg_n";
-    return 200 \$a$store$size;
-}
-END
-        }
-    }
-
-    return $conf;
 }
 
 
@@ -163,14 +59,19 @@ sub cpu {
 }
 
 
-# The cores of nginx and of the others; undef where there is but one.
+# The cores of nginx and of the others, as lists for taskset; undef where there
+# is but one.  Two workers and wrk have to share where there are only two.
 
 sub cores {
-    my @cores = split ' ', $ENV{BENCH_CORES} || '';
+    my ($workers) = @_;
+
+    my $many = ($workers || 1) > 1;
+    my @cores = split ' ', $ENV{$many ? 'BENCH_CORES_2' : 'BENCH_CORES'} || '';
     return @cores if @cores == 2;
 
     my $n = () = RF::slurp('/proc/cpuinfo') =~ /^processor\s*:/mg;
-    return (0, 1) if $n > 1;
+    return $many ? ($n > 3 ? ('0,1', '2,3') : ('0,1', '0,1')) : (0, 1)
+        if $n > 1;
 
     print "one core only: figures are of little worth\n" unless $alone++;
 
@@ -180,34 +81,40 @@ sub cores {
 
 # this process, and what it starts
 
-sub pin_others { pin($$, (cores())[1]) }
+sub pin_others { pin($$, (cores(@_))[1]) }
 
 
 sub start_nginx {
     my (%opt) = @_;
 
-    pin($$, (cores())[0]);
-    my $nginx = RF::Nginx->new(workers => 1, log_level => 'notice',
-                               main => 'worker_rlimit_nofile 8192;', %opt);
-    pin_others();
+    my $workers = $opt{workers} || 1;
+
+    pin($$, (cores($workers))[0]);
+    my $nginx = RF::Nginx->new(workers => 1, log_level => 'notice', %opt,
+                               main => 'worker_rlimit_nofile 8192;'
+                                       . ($opt{main} || ''));
+    pin_others($workers);
 
     return $nginx;
 }
 
 
-# a floor, and right after it the path
+# A floor, and right after it the path.  "server", which may be undef, is
+# somebody with a pid, whose CPU time is taken, too.  Options: those of wrk(), and
+# the nginx that has the floor, where it is another one.
 
 sub compare {
-    my ($nginx, $redis, $floor_path, $path, $size, $seconds) = @_;
+    my ($nginx, $server, $floor_path, $path, $size, $seconds, %opt) = @_;
 
-    my $floor = one_run($nginx, $redis, $floor_path, $size, $seconds);
+    my $floor = one_run(delete $opt{floor} || $nginx, $server, $floor_path,
+                        $size, $seconds, %opt);
     return $floor if $floor->{error};
 
-    my $run = one_run($nginx, $redis, $path, $size, $seconds);
+    my $run = one_run($nginx, $server, $path, $size, $seconds, %opt);
     return $run if $run->{error};
 
+    $run->{"floor_$_"} = $floor->{$_} for qw(rps p50 p99 p999);
     $run->{floor} = $floor->{us};
-    $run->{floor_rps} = $floor->{rps};
     $run->{x} = $run->{us} / $floor->{us};
     $run->{loop_x} = $run->{loop} / $floor->{us};
 
@@ -215,62 +122,117 @@ sub compare {
 }
 
 
-# CPU time of a path, per request; "redis" may be undef
+# CPU time of a path, per request
 
 sub one_run {
-    my ($nginx, $redis, $path, $size, $seconds) = @_;
+    my ($nginx, $server, $path, $size, $seconds, %opt) = @_;
 
-    my ($worker) = $nginx->workers;
-    settle($worker, 20)
-        || print "the worker does not come to rest before $path->{id}\n";
+    my @workers = $nginx->workers;
 
-    my $count = counter($nginx, $path);
-    my $all = cpu($worker);
-    my $loop = cpu($worker, 1);
-    my $server = $redis ? cpu($redis->pid) : 0;
+    for my $worker (@workers) {
+        settle($worker, 20)
+            || print "a worker does not come to rest before $path->{id}\n";
+    }
 
-    my $wrk = wrk($nginx->port, $path, $size, seconds => $seconds);
+    my $count = counter($nginx, $server, $path);
+    my $quiet = $path->{quiet} ? cpu($path->{quiet}->()) : 0;
+    my $all = cpus(0, @workers);
+    my $loop = cpus(1, @workers);
+    my $other = $server ? cpu($server->pid) : 0;
 
-    $all = cpu($worker) - $all;
-    $loop = cpu($worker, 1) - $loop;
-    $server = cpu($redis->pid) - $server if $redis;
+    my $wrk = wrk($nginx->port, $path, $size, seconds => $seconds, %opt,
+                  threads => scalar @workers);
+
+    $all = cpus(0, @workers) - $all;
+    $loop = cpus(1, @workers) - $loop;
+    $other = cpu($server->pid) - $other if $server;
 
     return $wrk if $wrk->{error};
 
-    if (($nginx->workers)[0] != $worker) {
-        return { error => 'the worker died' };
-    }
+    return { error => 'a worker died' }
+        if join(' ', $nginx->workers) ne join ' ', @workers;
+
+    my $n = $wrk->{requests};
 
     if ($path->{proof}) {
-        my $moved = (counter($nginx, $path) - $count) / $wrk->{requests};
-        my $expected = $path->{proof}[3];
+        my $moved = (counter($nginx, $server, $path) - $count) / $n;
+        my $expected = $path->{proof}[-1];
 
-        if ($moved < $expected * 0.99 || $moved > $expected * 1.01) {
+        # wrk does not count what is under way in the end
+
+        my $most = 0.01 + 2 * ($opt{connections} || 64) / $n;
+
+        if (abs($moved / $expected - 1) > $most) {
             return { error => sprintf 'counter %s moved by %.3f a request',
                               join('.', @{ $path->{proof} }[0 .. 2]), $moved };
         }
     }
 
+    if ($path->{quiet}) {
+        my $us = (cpu($path->{quiet}->()) - $quiet) / $n / 1000;
+
+        return { error => sprintf 'what is behind it spent %.2f us a request',
+                          $us } if $us > 0.5;
+    }
+
     return {
-        us    => $all / $wrk->{requests} / 1000,
-        loop  => $loop / $wrk->{requests} / 1000,
-        redis => $server / $wrk->{requests} / 1000,
-        rps   => $wrk->{requests} / $wrk->{us} * 1e6,
+        us    => $all / $n / 1000,
+        loop  => $loop / $n / 1000,
+        server => $other / $n / 1000,
+        rps   => $n / $wrk->{us} * 1e6,
         share => ($all - $loop) / $wrk->{us} / 1000,    # threads, of a core
         max   => $wrk->{max} / 1000,
+        map { $_ => $wrk->{$_} } qw(p50 p99 p999),      # us
     };
 }
 
 
+sub cpus {
+    my ($first, @pids) = @_;
+
+    my $sum = 0;
+    $sum += cpu($_, $first) for @pids;
+
+    return $sum;
+}
+
+
+# of the store's status, or what the server itself counts
+
 sub counter {
-    my ($nginx, $path) = @_;
+    my ($nginx, $server, $path) = @_;
 
     return 0 unless $path->{proof};
 
     my ($store, $group, $name) = @{ $path->{proof} };
+
+    return $server->count if $store eq 'server';
+
     my $status = $nginx->status($store) || die "no status page\n";
 
     return $status->{$group}{$name};
+}
+
+
+# what others do with this machine: percent of all cores, over a second in which
+# this process does nothing
+
+sub busy {
+    my @stat;
+
+    for (1, 2) {
+        my ($line) = RF::slurp('/proc/stat') =~ /^cpu +(.*)/;
+        push @stat, [ split ' ', $line ];
+        Time::HiRes::sleep(1) if $_ == 1;
+    }
+
+    # user nice system idle iowait irq softirq steal
+
+    my @spent = map { $stat[1][$_] - $stat[0][$_] } 0 .. 7;
+    my $sum = 0;
+    $sum += $_ for @spent;
+
+    return $sum ? 100 * (1 - ($spent[3] + $spent[4]) / $sum) : 0;
 }
 
 
@@ -293,6 +255,26 @@ sub settle {
 }
 
 
+# until its threads, the first aside, have done nothing for so many seconds
+
+sub still {
+    my ($pid, $seconds, $most) = @_;
+
+    my $end = RF::now() + $most;
+    my ($since, $last) = (RF::now(), -1);
+
+    while (RF::now() < $end) {
+        my $spent = cpu($pid) - cpu($pid, 1);
+
+        ($since, $last) = (RF::now(), $spent) if $spent - $last > 1_000_000;
+        return 1 if RF::now() - $since > $seconds;
+        Time::HiRes::sleep(0.1);
+    }
+
+    return 0;
+}
+
+
 sub pin {
     my ($pid, $core) = @_;
 
@@ -307,14 +289,19 @@ sub pin {
 sub wrk {
     my ($port, $path, $size, %opt) = @_;
 
-    my @argv = ('wrk', '-t1', '-c' . ($opt{connections} || 64),
+    my $threads = $opt{threads} || 1;
+    my $connections = $opt{connections} || 64;
+
+    $threads = $connections if $threads > $connections;
+
+    my @argv = ('wrk', "-t$threads", "-c$connections",
                 "-d$opt{seconds}", '--timeout', '10', '-s',
                 "$RF::ROOT/bench/wrk.lua", "http://127.0.0.1:$port", '--',
                 $opt{method} || $path->{method},
                 $opt{prefix} || prefix($path, $size),
-                $opt{keys} || $path->{keys} || $KEYS,
+                $opt{keys} || $path->{keys} || keys_of($size),
                 $path->{body} || $opt{body} ? $size : 0,
-                $path->{order} || 'turn', $path->{text} || ());
+                $opt{order} || $path->{order} || 'turn', $path->{text} || ());
 
     open my $pipe, '-|', @argv or die "wrk: $!\n";
     my $out = do { local $/; <$pipe> };
@@ -324,9 +311,16 @@ sub wrk {
         unless $out =~ /^BENCH (.*)/m;
 
     my %figures = map { split /=/ } split ' ', $1;
+
+    # where each answer is to be a 404 none may be anything else
+
+    my $others = $path->{status} ? $figures{requests} - $figures{status} : 0;
+    delete $figures{status} if $path->{status};
+
     my @errors = map { "$_ $figures{$_}" } grep { $figures{$_} }
                  qw(connect read write status timeout);
 
+    push @errors, "$others are no $path->{status}" if $others;
     $figures{error} = 'errors: ' . join(', ', @errors) if @errors;
     $figures{error} = 'no request was answered' unless $figures{requests};
 
@@ -334,28 +328,27 @@ sub wrk {
 }
 
 
-# The values that reads find: in Redis, and in each store's memory.  Those of
-# "down" are what its SETs write, too.
+# requests at a steady rate, by bench/load.c: its figures, or { error => text }
 
-sub fill {
-    my ($nginx, $size, %opt) = @_;
+sub load {
+    my ($port, $path, $size, %opt) = @_;
 
-    my $conn = $nginx->conn;
+    my @argv = (compile('load'), $port, int $opt{rate}, $opt{seconds}, 64,
+                $path->{method}, prefix($path, $size), keys_of($size),
+                $path->{body} ? $size : 0);
 
-    for my $store (qw(mem live down bare)) {
+    open my $pipe, '-|', @argv or die "$argv[0]: $!\n";
+    my $out = do { local $/; <$pipe> };
+    close $pipe;
 
-        for my $letter ($store eq 'mem' || $store eq 'live'
-                        ? qw(k a b) : 'k')
-        {
-            for my $n (1 .. $opt{keys} || $KEYS) {
-                my $uri = sprintf '/%s/%s/%s%04d', $store, $size, $letter, $n;
-                my $res = $nginx->put($uri, 'v' x $size, conn => $conn);
-                $res->{status} == 204
-                    or die "PUT $uri: $res->{status} "
-                           . ($res->{error} || '') . "\n";
-            }
-        }
-    }
+    return { error => "load failed: $out" } unless $out =~ /^LOAD (.*)/m;
+
+    my %figures = map { split /=/ } split ' ', $1;
+
+    $figures{error} = "$figures{errors} errors" if $figures{errors};
+    $figures{error} = 'no request was answered' unless $figures{requests};
+
+    return \%figures;
 }
 
 
@@ -396,6 +389,27 @@ sub need {
 }
 
 
+# build/bench/NAME, made of bench/NAME.c where that is newer
+
+sub compile {
+    my ($name, @flags) = @_;
+
+    my $dir = "$RF::ROOT/build/bench";
+    my $file = "$dir/$name";
+    (my $source = "$RF::ROOT/bench/$name.c") =~ s/\.so\.c$/.c/;
+
+    mkdir $_ for "$RF::ROOT/build", $dir;
+    return $file if -f $file && -M $file < -M $source;
+
+    system('gcc', '-O2', '-Wall', '-Wextra', '-Werror', @flags, '-o',
+           "$file.$$", $source, '-lm') == 0
+        or die "$source does not compile\n";
+    rename "$file.$$", $file or die "$file: $!\n";
+
+    return $file;
+}
+
+
 sub bad_log {
     my ($nginx) = @_;
 
@@ -408,13 +422,20 @@ sub bad_log {
 }
 
 
-# the section of a program in docs/performance.md, or BENCH_DOC
+# docs/performance.md, or BENCH_DOC; empty: none
+
+sub doc {
+    return defined $ENV{BENCH_DOC} ? $ENV{BENCH_DOC}
+                                   : "$RF::ROOT/docs/performance.md";
+}
+
+
+# the section of a program, or of a part of it, there
 
 sub write_doc {
     my ($program, $text) = @_;
 
-    my $doc = defined $ENV{BENCH_DOC} ? $ENV{BENCH_DOC}
-                                      : "$RF::ROOT/docs/performance.md";
+    my $doc = doc();
     return if $doc eq '';
 
     my ($begin, $end) = map { "<!-- $program $_ -->" } qw(begins ends);

@@ -220,8 +220,9 @@ sub delay {
 }
 
 
-# What is wrong in any worker, or those of {only}, 10 ms from $acked on, as lines of text; those
-# that the machine may be to blame for are not among them, and counted.
+# What is wrong in any worker, or those of {only}, 10 ms from $acked on, as
+# lines of text; those that the machine may be to blame for are not among them,
+# and counted.
 
 sub stale {
     my ($self, $acked, $delay, @reads) = @_;

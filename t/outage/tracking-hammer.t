@@ -55,8 +55,8 @@ sub ends {
 }
 
 
-# Counts up: with "by" the names of who does, or nginx' workers by turns.  A
-# line is the number, when it was acknowledged, and delay() then.
+# Counts up: a client, and with connections to nginx' workers any of them, too.
+# A line is the number, when it was acknowledged, and delay() then.
 
 sub writer {
     my ($t, $conns, $pause) = @_;

@@ -264,7 +264,7 @@ sub coarse {
 
         local $t->{only} = [ grep { $_ != $first } @pids ];
         before($redis)->();
-        wait_for(sub { ($t->ask($first, 'GET', 'k')->{tier} // '') eq 'memory' });
+        vouched($t, $first, 'k');
         my $delay = $t->delay;
         kill 'STOP', $first;
         change($redis);

@@ -76,7 +76,10 @@ sub refused {
     ok($t->tracks, "$what: Redis vouches when it may");
     $t->visible("$what, allowed", [ [ GET => 'k' ], [ GET => 'l' ] ],
                 sub { $redis->cmd('SET', 'k', 'new') },
-                sub { $redis->cmd('SET', 'k', 'old'), $redis->cmd('DEL', 'l') });
+                sub {
+                    $redis->cmd('SET', 'k', 'old');
+                    $redis->cmd('DEL', 'l');
+                });
 
     # and no more, while it is in use
 
