@@ -18,7 +18,7 @@ sub hold { $_[0]->redis->pause }
 sub release { $_[0]->redis->resume }
 
 
-sub come {
+sub arrive {
     my ($t, $n, $uri, $method) = @_;
 
     my @conns;
@@ -29,6 +29,15 @@ sub come {
                          $method ? (body => $method) : ()), now() + 5);
         push @conns, $conn;
     }
+
+    return @conns;
+}
+
+
+sub come {
+    my ($t, $n, @what) = @_;
+
+    my @conns = arrive($t, $n, @what);
 
     # each is a connection, and this one
 
@@ -212,7 +221,7 @@ sub killed {
     $redis->cmd('SET', 'slow', 'y');
     $redis->pause;
     my $start = now();
-    my @late = come($t, $crowd, '/kv/slow');
+    my @late = arrive($t, $crowd, '/kv/slow');
     all_are("$name: no answer", 200, 'x', answers(@late));
     cmp_ok(now() - $start, '<', slow(3), "$name: in time");
     $redis->resume;
