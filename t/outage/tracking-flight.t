@@ -160,13 +160,14 @@ sub crowds {
 
     # who writes and reads does not join one that was sent before
 
+    $redis->cmd('SET', 'joined', 'old');
     hold($t);
-    @before = come($t, 5, '/kv/split');
+    @before = come($t, 5, '/kv/joined');
     my $both = RF::Conn->new($t->nginx->port, timeout => 5);
     $both->write(RF::HTTP::format_request('POST', '/api/pipeline',
-                     body => '[["SET","split","mine"],["GET","split"]]'),
+                     body => '[["SET","joined","mine"],["GET","joined"]]'),
                  now() + 5);
-    @behind = come($t, 5, '/kv/split');
+    @behind = come($t, 5, '/kv/joined');
     release($t);
     is(RF::HTTP::read_response($both, 'POST', now() + slow(15))->{body},
        '[{"result":"OK"},{"result":"mine"}]', "$name: a pipeline");
