@@ -27,6 +27,10 @@ use JSON::PP ();
 
 our $PROMISE = 0.010;
 
+# of each worker, if not said otherwise
+
+our $CONNECTIONS = $ENV{TRACKING_CONNECTIONS} || 1;
+
 my $json = JSON::PP->new->allow_nonref->canonical;
 
 
@@ -48,7 +52,8 @@ sub new {
         redis_fallback_commands allcommands;
     }
 END
-        store  => { cache => 'tracking', %{ $opt{store} || {} } });
+        store  => { cache => 'tracking', connections => $CONNECTIONS,
+                    %{ $opt{store} || {} } });
 
     return $self;
 }
@@ -215,8 +220,9 @@ sub delay {
 }
 
 
-# What is wrong in any worker, or those of {only}, 10 ms from $acked on, as lines of text; those
-# that the machine may be to blame for are not among them, and counted.
+# What is wrong in any worker, or those of {only}, 10 ms from $acked on, as
+# lines of text; those that the machine may be to blame for are not among them,
+# and counted.
 
 sub stale {
     my ($self, $acked, $delay, @reads) = @_;

@@ -18,7 +18,7 @@ sub hold { $_[0]->redis->pause }
 sub release { $_[0]->redis->resume }
 
 
-sub come {
+sub arrive {
     my ($t, $n, $uri, $method) = @_;
 
     my @conns;
@@ -29,6 +29,15 @@ sub come {
                          $method ? (body => $method) : ()), now() + 5);
         push @conns, $conn;
     }
+
+    return @conns;
+}
+
+
+sub come {
+    my ($t, $n, @what) = @_;
+
+    my @conns = arrive($t, $n, @what);
 
     # each is a connection, and this one
 
@@ -66,7 +75,8 @@ sub crowds {
     my ($cache) = @_;
 
     my $t = Tracking->new(workers => 1,
-        store  => { cache => $cache, timeout => '20s', restore => 'off' },
+        store  => { cache => $cache, timeout => '20s', restore => 'off',
+                    connections => 1 },
         server => 'location = /seen { return 200 $connections_active; }');
     my $redis = $t->redis;
     my ($pid) = $t->pids;
@@ -146,6 +156,22 @@ sub crowds {
     my @behind = come($t, 20, '/kv/split');
     release($t);
     all_are("$name: behind a write", 200, 'PUT', answers(@behind));
+    answers(@write);
+
+    # who writes and reads does not join one that was sent before
+
+    $redis->cmd('SET', 'joined', 'old');
+    hold($t);
+    @before = come($t, 5, '/kv/joined');
+    my $both = RF::Conn->new($t->nginx->port, timeout => 5);
+    $both->write(RF::HTTP::format_request('POST', '/api/pipeline',
+                     body => '[["SET","joined","mine"],["GET","joined"]]'),
+                 now() + 5);
+    @behind = come($t, 5, '/kv/joined');
+    release($t);
+    is(RF::HTTP::read_response($both, 'POST', now() + slow(15))->{body},
+       '[{"result":"OK"},{"result":"mine"}]', "$name: a pipeline");
+    answers(@before, @behind);
 
     is($t->store->status->{outages}, 0, "$name: without an outage");
     $t->ended;
@@ -196,7 +222,7 @@ sub killed {
     $redis->cmd('SET', 'slow', 'y');
     $redis->pause;
     my $start = now();
-    my @late = come($t, $crowd, '/kv/slow');
+    my @late = arrive($t, $crowd, '/kv/slow');
     all_are("$name: no answer", 200, 'x', answers(@late));
     cmp_ok(now() - $start, '<', slow(3), "$name: in time");
     $redis->resume;

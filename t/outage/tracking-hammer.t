@@ -1,7 +1,7 @@
 # A counter that somebody counts up, and readers in all workers: none reads what
 # is older than 10 ms, and none reads an older value after a newer one.
 #
-# TRACKING_SECONDS: of each part, 6 by default.
+# TRACKING_SECONDS: of each part, 5 by default.
 
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use lib 't/lib';
 use RF;
 use Tracking;
 
-my $seconds = $ENV{TRACKING_SECONDS} || 6;
+my $seconds = $ENV{TRACKING_SECONDS} || 5;
 my $dir = RF::tempdir('hammer');
 
 
@@ -55,8 +55,8 @@ sub ends {
 }
 
 
-# Counts up: with "by" the names of who does, or nginx' workers by turns.  A
-# line is the number, when it was acknowledged, and delay() then.
+# Counts up: a client, and with connections to nginx' workers any of them, too.
+# A line is the number, when it was acknowledged, and delay() then.
 
 sub writer {
     my ($t, $conns, $pause) = @_;
@@ -173,7 +173,8 @@ sub hammer {
     my ($name, %opt) = @_;
 
     my $t = Tracking->new(store => { restore => 'off', timeout => '5s',
-                                     connect_timeout => '5s' });
+                                     connect_timeout => '5s',
+                                     %{ $opt{store} || {} } });
     my $redis = $t->redis;
 
     ok($t->tracks, "$name: Redis vouches");
@@ -239,5 +240,8 @@ sub killer {
 hammer('a client writes');
 hammer('a client and workers write', by => 1);
 hammer('quick writes', by => 1, pause => 0.001);
+hammer('four connections', by => 1, store => { connections => 4 });
 hammer('links are killed', killer => \&killer);
+hammer('of four connections, too', killer => \&killer,
+       store => { connections => 4 });
 done_testing;

@@ -53,7 +53,7 @@ sub refused {
         "user default on nopass ~* &* +\@all\n"
         . "user nginx on >secret ~* &* +\@all @rules\n");
     my $t = Tracking->new(redis => $redis,
-        store => { user => 'nginx', password => 'secret' });
+        store => { user => 'nginx', password => 'secret', connections => 1 });
 
     acts_as_off($t, $what);
     ok(wait_for(sub { warnings_of($t) }), "$what: it is said");
@@ -76,7 +76,10 @@ sub refused {
     ok($t->tracks, "$what: Redis vouches when it may");
     $t->visible("$what, allowed", [ [ GET => 'k' ], [ GET => 'l' ] ],
                 sub { $redis->cmd('SET', 'k', 'new') },
-                sub { $redis->cmd('SET', 'k', 'old'), $redis->cmd('DEL', 'l') });
+                sub {
+                    $redis->cmd('SET', 'k', 'old');
+                    $redis->cmd('DEL', 'l');
+                });
 
     # and no more, while it is in use
 
@@ -99,7 +102,7 @@ sub refused {
 sub without {
     my ($cache) = @_;
 
-    my $t = Tracking->new(store => { cache => $cache });
+    my $t = Tracking->new(store => { cache => $cache, connections => 1 });
     my $redis = $t->redis;
     my $name = "cache $cache";
 
@@ -142,7 +145,8 @@ sub without {
 sub addressed {
     my ($redis, $server) = @_;
 
-    my $t = Tracking->new(redis => $redis, store => { server => $server });
+    my $t = Tracking->new(redis => $redis,
+        store => { server => $server, connections => 1 });
     my $name = $server =~ /^unix/ ? 'a unix socket' : 'a name';
 
     ok($t->tracks, "$name: Redis vouches");
