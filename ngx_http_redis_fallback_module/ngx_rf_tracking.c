@@ -194,8 +194,8 @@ ngx_rf_tracking_create(ngx_rf_zone_t *zone, ngx_rf_redis_conf_t *conf,
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    /* with "timer_resolution" nobody's clock says when a turn began: each worker
-     * believes only itself then */
+    /* with "timer_resolution" nobody's clock says when a turn began: each
+     * worker believes only itself then */
 
     t->shared = (ccf->worker_processes > 1 && ccf->timer_resolution == 0);
 
