@@ -27,6 +27,9 @@
 /* ms that an exit goes on with files of what is in the journal */
 #define NGX_RF_FLUSH_EXIT       1000
 
+/* what an exit tries, in turn with files, while the journal takes nothing */
+#define NGX_RF_FLUSH_EXIT_TRIES 3
+
 /* ms between two tries when some names cannot be written and others can */
 #define NGX_RF_FLUSH_PAUSE      20
 
@@ -278,7 +281,7 @@ ngx_rf_flush_one_file(ngx_err_t err)
 ngx_uint_t
 ngx_rf_flush_exit(ngx_rf_flush_t *flush)
 {
-    ngx_uint_t            left, failed, wrote, removed;
+    ngx_uint_t            left, failed, wrote, removed, tries;
     ngx_msec_t            end;
     ngx_rf_record_t      *list;
     ngx_rf_zone_sh_t     *sh;
@@ -290,8 +293,16 @@ ngx_rf_flush_exit(ngx_rf_flush_t *flush)
         return sh->npending;
     }
 
+    /* a worker that was killed a moment ago had some of it, and the leader
+     * that would have noticed is on its way out, too */
+
+    if (sh->nlogging || sh->nwriting) {
+        ngx_rf_zone_reclaim(flush->zone);
+    }
+
     left = ngx_rf_flush_log_exit(flush);
 
+    tries = 0;
     ngx_time_update();
     end = ngx_current_msec + NGX_RF_FLUSH_EXIT;
 
@@ -301,9 +312,18 @@ ngx_rf_flush_exit(ngx_rf_flush_t *flush)
 
         list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
                                       NGX_RF_FLUSH_BYTES);
+        if (list == NULL && left && sh->nunlogged
+            && tries++ < NGX_RF_FLUSH_EXIT_TRIES)
+        {
+            /* they are for the journal again, which another worker has found
+             * well */
+            left = ngx_rf_flush_log_exit(flush);
+            continue;
+        }
+
         if (list == NULL) {
             /* what the journal did not take, they did */
-            left = 0;
+            left = sh->nunlogged ? left : 0;
             break;
         }
 

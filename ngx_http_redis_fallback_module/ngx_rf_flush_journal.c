@@ -351,11 +351,14 @@ ngx_uint_t
 ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
 {
     ngx_int_t                rc;
-    ngx_uint_t               i, n;
+    ngx_uint_t               i, n, before;
     ngx_rf_record_t         *list, *rec;
+    ngx_rf_zone_sh_t        *sh;
     ngx_rf_zone_log_t        log;
     ngx_rf_file_error_t      error;
     ngx_rf_journal_batch_t   batch;
+
+    sh = flush->zone->sh;
 
     if (flush->gather.posted) {
         ngx_delete_posted_event(&flush->gather);
@@ -363,14 +366,25 @@ ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
 
     /* as much as there is now: what others change meanwhile is theirs */
 
-    n = flush->zone->sh->nunlogged;
+    n = sh->nunlogged;
 
     for (i = 0; n && i < NGX_RF_FLUSH_LOOKS; /* void */ ) {
+
+        before = sh->nunlogged;
 
         list = ngx_rf_zone_log_take(flush->zone, NGX_RF_FLUSH_LOG_RECORDS,
                                     NGX_RF_FLUSH_LOG_BYTES, 1, &log);
         if (list == NULL) {
-            i++;
+
+            if (sh->nunlogged < before) {
+                /* they needed nothing but a look: there may be any number of
+                 * those in front of one that needs more */
+                n -= ngx_min(n, before - sh->nunlogged);
+
+            } else {
+                i++;
+            }
+
             continue;
         }
 
@@ -386,7 +400,7 @@ ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
         ngx_rf_flush_log_result(flush, list, rc, &batch, &error);
 
         if (rc != NGX_OK) {
-            return flush->zone->sh->nunlogged;
+            return sh->nunlogged;
         }
     }
 

@@ -110,7 +110,8 @@ typedef struct {
     ngx_uint_t            n;            /* records in a slice, at least 1 */
     unsigned              acks:1;
     unsigned              files:1;      /* says of each record whether its key
-                                           has a file ("filed") */
+                                           has a file ("filed"), and gives
+                                           that file's instead if it is newer */
     unsigned              single:1;     /* only the segment "number", garbage or
                                            not; base, seq and next stay 0 */
     uint64_t              number;       /* else of the segment that the slice
@@ -146,6 +147,7 @@ typedef struct {
     u_char               *last;         /* end of its last whole batch */
     unsigned              listed:1;
     unsigned              broken:1;     /* this segment is damaged */
+    struct ngx_rf_journal_seen_s  *seen;        /* files */
 } ngx_rf_journal_read_t;
 
 /*
@@ -157,6 +159,13 @@ typedef struct {
 ngx_int_t ngx_rf_journal_read_thread(ngx_rf_file_conf_t *conf,
     ngx_rf_journal_read_t *rd, ngx_uint_t keep);
 void ngx_rf_journal_read_end(ngx_rf_journal_read_t *rd);
+
+/*
+ * What "files" does, for a rest of rd->records: where files have come since
+ * they were read.  NGX_ERROR: the directory cannot be read, or no memory.
+ */
+ngx_int_t ngx_rf_journal_files_thread(ngx_rf_file_conf_t *conf,
+    ngx_rf_journal_read_t *rd, ngx_rf_record_t **list);
 
 
 /*

@@ -66,5 +66,9 @@ ngx_int_t ngx_rf_journal_slice(ngx_rf_file_conf_t *conf,
 ngx_int_t ngx_rf_journal_list(ngx_fd_t dir, uint64_t **numbers,
     ngx_uint_t *n);
 
+/* one more error of the slice, if there is room for it */
+void ngx_rf_journal_error(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd,
+    ngx_err_t err, const char *what, const char *name);
+
 
 #endif /* _NGX_RF_JOURNAL_PARTS_H_INCLUDED_ */

@@ -40,15 +40,10 @@ static u_char *ngx_rf_journal_start(ngx_rf_journal_line_t *line, u_char *text,
     u_char *end);
 static ngx_int_t ngx_rf_journal_take(ngx_rf_journal_read_t *rd,
     ngx_rf_journal_line_t *line, ngx_rf_record_t **rec);
-static ngx_uint_t ngx_rf_journal_has_file(ngx_rf_file_root_t *root,
-    ngx_str_t *key);
 static ngx_int_t ngx_rf_journal_parse(u_char *p, u_char *last,
     ngx_rf_journal_line_t *line);
 static uint64_t ngx_rf_journal_field(ngx_rf_journal_line_t *line,
     const char *name, int base);
-static void ngx_rf_journal_error(ngx_rf_file_conf_t *conf,
-    ngx_rf_journal_read_t *rd, ngx_err_t err, const char *what,
-    const char *name);
 static void ngx_rf_journal_free_records(ngx_rf_journal_read_t *rd);
 
 
@@ -109,6 +104,9 @@ ngx_rf_journal_read_end(ngx_rf_journal_read_t *rd)
 
     free(rd->text);
     rd->text = NULL;
+
+    free(rd->seen);
+    rd->seen = NULL;
 }
 
 
@@ -511,24 +509,17 @@ ngx_rf_journal_start(ngx_rf_journal_line_t *line, u_char *text, u_char *end)
 ngx_int_t
 ngx_rf_journal_slice(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd)
 {
+    u_char                 *pos;
     ngx_int_t               rc;
-    ngx_rf_record_t        *rec, **next;
-    ngx_rf_file_root_t      root;
-    ngx_rf_file_error_t     error;
+    ngx_uint_t              n;
+    ngx_rf_record_t        *rec, **next, **first;
     ngx_rf_journal_line_t   line;
 
     for (next = &rd->records; *next; next = &(*next)->next) { /* void */ }
 
-    root.base = NGX_INVALID_FILE;
-    error.what = NULL;
-
-    if (rd->files
-        && ngx_rf_file_root_open(&root, conf, 0, &error) != NGX_OK)
-    {
-        ngx_rf_journal_error(conf, rd, error.err, error.what, "");
-        return NGX_ERROR;
-    }
-
+    first = next;
+    pos = rd->pos;
+    n = rd->nrecords;
     rc = NGX_OK;
 
     while (rc == NGX_OK && rd->pos < rd->last && rd->nrecords < rd->n) {
@@ -540,8 +531,6 @@ ngx_rf_journal_slice(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd)
             rc = ngx_rf_journal_take(rd, &line, &rec);
 
             if (rec) {
-                rec->filed = rd->files
-                             && ngx_rf_journal_has_file(&root, &rec->key);
                 *next = rec;
                 next = &rec->next;
                 rd->nrecords++;
@@ -553,8 +542,20 @@ ngx_rf_journal_slice(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd)
         }
     }
 
-    if (root.base != NGX_INVALID_FILE) {
-        ngx_rf_file_root_close(&root);
+    if (rd->files && ngx_rf_journal_files_thread(conf, rd, first) != NGX_OK) {
+
+        /* the same lines again, the next time */
+
+        rd->pos = pos;
+        rd->nrecords = n;
+
+        while (*first) {
+            rec = *first;
+            *first = rec->next;
+            ngx_rf_codec_free(rec);
+        }
+
+        return NGX_ERROR;
     }
 
     return rc;
@@ -587,34 +588,6 @@ ngx_rf_journal_take(ngx_rf_journal_read_t *rd, ngx_rf_journal_line_t *line,
     rd->unknown += (rc == NGX_DECLINED);
 
     return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_rf_journal_has_file(ngx_rf_file_root_t *root, ngx_str_t *key)
-{
-    u_char       hex[NGX_RF_FILE_HEX + 1], *from;
-    u_char       path[NGX_RF_FILE_HEX + NGX_RF_FILE_LEVELS
-                      + NGX_RF_FILE_NAME + 1], *p;
-    ngx_uint_t   i;
-    struct stat  st;
-
-    ngx_rf_file_digest(key, hex);
-
-    p = path;
-    from = hex;
-
-    for (i = 0; i < NGX_RF_FILE_LEVELS; i++) {
-        if (root->conf->levels[i]) {
-            p = ngx_cpymem(p, from, root->conf->levels[i]);
-            *p++ = '/';
-            from += root->conf->levels[i];
-        }
-    }
-
-    ngx_rf_file_name(hex, (char *) p);
-
-    return fstatat(root->db, (char *) path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 
@@ -677,7 +650,7 @@ ngx_rf_journal_field(ngx_rf_journal_line_t *line, const char *name, int base)
 }
 
 
-static void
+void
 ngx_rf_journal_error(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd,
     ngx_err_t err, const char *what, const char *name)
 {

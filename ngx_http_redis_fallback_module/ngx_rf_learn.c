@@ -63,7 +63,11 @@ ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     ln.pttl = pttl;
     ln.seq = seq;
     ln.sent = sent;
-    ln.voucher = (command->flags & NGX_RF_CMD_WRITE) ? 0 : voucher;
+
+    if (!(command->flags & NGX_RF_CMD_WRITE)) {
+        ln.named = (voucher == NGX_RF_ZONE_NAMED);
+        ln.voucher = ln.named ? 0 : voucher;
+    }
 
     ngx_rf_learn_reply(&ln);
 }
@@ -334,6 +338,10 @@ ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e, ngx_uint_t complete)
     e->complete = complete;
 
     ngx_rf_zone_vouch_locked(ln->zone, e, complete ? ln->voucher : 0);
+
+    if (ln->named) {
+        e->doubted = 1;
+    }
 
     ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version
                                                        | ln->zone->link;

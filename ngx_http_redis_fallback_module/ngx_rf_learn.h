@@ -29,7 +29,7 @@
  * PTTL sent along, see below, or -3.  "sent" is the wall-clock ms when it was
  * sent: expiries are counted from there, so that nothing outlives its TTL.
  * "voucher" is ngx_rf_tracking_vouch()'s for argv[1], or 0: a read's entry
- * gets it.
+ * gets it, or counts as doubted.
  * "pool" is for what is needed meanwhile.
  * A read never touches pending entries.  Out of memory just forgets.
  */

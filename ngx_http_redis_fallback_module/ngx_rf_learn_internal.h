@@ -30,6 +30,7 @@ typedef struct {
     ngx_rf_item_t            *items;    /* of a whole collection, sorted */
     ngx_uint_t                nitems;
 
+    unsigned                  named:1;  /* the reply is old already */
     unsigned                  known:1;  /* it asked for all elements that memory
                                            knows */
 } ngx_rf_learn_t;

@@ -25,7 +25,7 @@
 static ngx_int_t ngx_rf_store_recall_pass(ngx_rf_store_t *store,
     ngx_rf_journal_read_t *rd);
 static ngx_int_t ngx_rf_store_recall_one(ngx_rf_store_t *store,
-    ngx_rf_record_t *rec);
+    ngx_rf_journal_read_t *rd, ngx_rf_record_t *rec);
 static ngx_int_t ngx_rf_store_recall_room(ngx_rf_store_t *store);
 
 
@@ -105,7 +105,7 @@ ngx_rf_store_recall_pass(ngx_rf_store_t *store, ngx_rf_journal_read_t *rd)
 
         for (rec = rd->records; rec && rc != NGX_ERROR; rec = rec->next) {
 
-            if (ngx_rf_store_recall_one(store, rec) != NGX_OK) {
+            if (ngx_rf_store_recall_one(store, rd, rec) != NGX_OK) {
                 rc = NGX_ERROR;
             }
         }
@@ -119,7 +119,8 @@ ngx_rf_store_recall_pass(ngx_rf_store_t *store, ngx_rf_journal_read_t *rd)
 
 
 static ngx_int_t
-ngx_rf_store_recall_one(ngx_rf_store_t *store, ngx_rf_record_t *rec)
+ngx_rf_store_recall_one(ngx_rf_store_t *store, ngx_rf_journal_read_t *rd,
+    ngx_rf_record_t *rec)
 {
     ngx_int_t  rc;
 
@@ -138,6 +139,16 @@ ngx_rf_store_recall_one(ngx_rf_store_t *store, ngx_rf_record_t *rec)
                           "redis_fallback store \"%V\": no room for what the "
                           "journal has of key \"%V\", it stays there",
                           &store->conf.name, &rec->key);
+            return NGX_ERROR;
+        }
+
+        /* there are files now, which older lines of their keys may follow */
+
+        rd->files = 1;
+
+        if (ngx_rf_journal_files_thread(&store->conf.file, rd, &rec->next)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }

@@ -298,7 +298,7 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,
                  reply, pttl, w->seq, w->sent, voucher);
 
-    if (w->call.ncommands == 3 && voucher) {
+    if (w->call.ncommands == 3 && voucher && voucher != NGX_RF_ZONE_NAMED) {
         ngx_rf_learn_known(&op->store->zone, op->pool, w->commands[2].argc,
                            w->commands[2].argv, w->commands[2].reply, pttl,
                            w->seq, w->sent, voucher);

@@ -774,7 +774,7 @@ ngx_rf_tracking_vouch(ngx_rf_tracking_t *t, ngx_rf_tracking_mark_t *mark,
         n = ngx_rf_zone_hash(t->zone->sh, key) % NGX_RF_TRACKING_NEWS;
 
         if (t->named[n] > mark->news) {
-            return 0;
+            return NGX_RF_ZONE_NAMED;
         }
     }
 

@@ -54,7 +54,8 @@ void ngx_rf_tracking_alive(ngx_rf_tracking_t *t);
 /* a read is sent over that link */
 void ngx_rf_tracking_mark(ngx_rf_tracking_t *t, ngx_uint_t link,
     ngx_rf_tracking_mark_t *mark);
-/* its reply is here: the voucher for the key's entry, or 0 */
+/* its reply is here: the voucher for the key's entry, NGX_RF_ZONE_NAMED if it
+ * was changed meanwhile, or 0 */
 uint64_t ngx_rf_tracking_vouch(ngx_rf_tracking_t *t,
     ngx_rf_tracking_mark_t *mark, ngx_str_t *key);
 

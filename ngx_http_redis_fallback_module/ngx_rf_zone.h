@@ -283,6 +283,9 @@ typedef struct {
 #define ngx_rf_zone_voucher_slot(v)     ((ngx_uint_t) ((v) >> 54))
 #define ngx_rf_zone_voucher_epoch(v)    ((ngx_uint_t) ((v) >> 32 & 0x3fffff))
 
+/* in place of one: the key was changed after it was read, or at that time */
+#define NGX_RF_ZONE_NAMED               1
+
 #if (NGX_MAX_PROCESSES > 1024)
 #error "a voucher has 10 bits for the slot"
 #endif

@@ -251,17 +251,19 @@ sub round {
 
     my $model = before($t, "r$n");
     my $end = now() + $time;
-    my $empty_at = $emptied ? now() + $time * (0.2 + rand 0.5) : $end + 1;
+    my $empty_at = $emptied ? now() + $time * (0.2 + rand 0.5) : undef;
 
     start_client($t, $_) for 1 .. $clients;
 
     while (now() < $end) {
-        $faults->step($empty_at < $end ? $empty_at : $end);
+        $faults->step(defined $empty_at ? $empty_at : $end);
 
-        if (now() >= $empty_at) {
+        # a step may take longer than it should, and end after the round's end
+
+        if (defined $empty_at && now() >= $empty_at) {
             $faults->heal;
             $faults->begin('redis emptied');
-            $empty_at = $end + 1;
+            undef $empty_at;
         }
     }
 

@@ -1103,7 +1103,10 @@ use warnings;
 use JSON::PP ();
 use Test::More;
 
-my %workers_seen;               # pid => 1, in case a master is killed
+# pid => when it was started, in case a master is killed: the number may be
+# another process's by then, even another test's nginx
+
+my %workers_seen;
 
 
 sub new {
@@ -1291,8 +1294,11 @@ sub stop {
 
     # workers of an earlier configuration end on their own
 
-    RF::wait_for(sub { !grep { running_nginx($_) } keys %{ $self->{seen} } },
+    my $seen = $self->{seen} || {};
+
+    RF::wait_for(sub { !grep { running_nginx($_, $seen->{$_}) } keys %$seen },
                  $seconds || 15) if $ok;
+    $self->{seen} = {};
 
     return $ok;
 }
@@ -1328,23 +1334,38 @@ sub workers {
 
     my @pids = grep { RF::slurp("/proc/$_/cmdline") =~ /worker process/ }
                     RF::children($self->{pid});
-    $workers_seen{$_} = $self->{seen}{$_} = 1 for @pids;
+    $workers_seen{$_} = $self->{seen}{$_} = started($_) for @pids;
 
     return @pids;
 }
 
 
-sub running_nginx {
+# jiffies since the boot, the 22nd field
+
+sub started {
     my ($pid) = @_;
+
+    my ($fields) = RF::slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) (.*)/s;
+
+    return defined $fields ? (split ' ', $fields)[19] : 0;
+}
+
+
+# "started": and it is the one that was started then
+
+sub running_nginx {
+    my ($pid, $started) = @_;
 
     my $stat = RF::slurp("/proc/$pid/stat");
 
-    return $stat =~ /^\d+ \(nginx\) [^Z]/;
+    return $stat =~ /^\d+ \(nginx\) [^Z]/
+           && (!defined $started || $started == started($pid));
 }
 
 
 sub kill_orphans {
-    CORE::kill('KILL', $_) for grep { running_nginx($_) } keys %workers_seen;
+    CORE::kill('KILL', $_)
+        for grep { running_nginx($_, $workers_seen{$_}) } keys %workers_seen;
 }
 
 

@@ -1,0 +1,261 @@
+# While the journal takes nothing (a full disk, or journal_size), files take
+# what is pending, and a file may be newer than what the journal has of its key.
+# At the next start the journal's was believed, and the file was not looked at:
+# what was acknowledged since was lost.
+#
+# And what an exit cannot write any more is told in the log.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use RF;
+use Outage;
+use Shim;
+
+my $missing = Shim->missing;
+plan skip_all => $missing if $missing;
+
+
+sub store {
+    my (%opt) = @_;
+
+    my $workers = delete $opt{workers} || 1;
+    my $redis = RF::Redis->new(start => 0);
+    my $t = Outage->new(workers => $workers, redis => $redis, start => 0,
+                        store => { path           => '%%DIR%%/data/app',
+                                   write_interval => '50ms', %opt });
+    mkdir $t->nginx->dir . '/data';
+
+    $t->{shim} = Shim->new(dir => $t->nginx->dir . '/data');
+    $t->nginx->{shim} = $t->{shim};
+    $t->nginx->start;
+
+    return ($t, $redis);
+}
+
+
+sub path { return $_[0]->nginx->dir . '/data/app' }
+
+
+# what the journal has of each key, and what files have: key => data, undef for
+# a tombstone
+
+sub told {
+    my (@texts) = @_;
+
+    my %told;
+
+    for my $record (map { JSON::PP::decode_json($_) } @texts) {
+        my $old = $told{ $record->{key} };
+        $told{ $record->{key} } = $record
+            unless $old && $old->{version} gt $record->{version};
+    }
+
+    return { map { $_ => $told{$_}{data} } keys %told };
+}
+
+
+sub journal {
+    return told(map { $_->[1] } grep { $_->[0] eq 'R' }
+                Journal::lines(path($_[0]), 0));
+}
+
+
+sub in_files { return told(map { RF::slurp($_) } record_files(path($_[0]))) }
+
+
+sub same {
+    my ($has, $expect) = @_;
+
+    return !grep { !exists $has->{$_}
+                   || ($has->{$_} // '-') ne ($expect->{$_} // '-') }
+           keys %$expect;
+}
+
+
+sub wrong {
+    my ($t, $expect) = @_;
+
+    return join ' ', grep { my $res = $t->get($_);
+                            defined $expect->{$_}
+                            ? $res->{body} ne $expect->{$_}
+                            : $res->{status} != 404 } sort keys %$expect;
+}
+
+
+sub ends {
+    my ($t, $how) = @_;
+
+    return $how eq 'KILL' ? $t->nginx->kill || 1 : $t->nginx->stop($how);
+}
+
+
+# a test: the next run knows it, and so does Redis
+
+sub kept {
+    my ($t, $expect, $name) = @_;
+
+    $t->nginx->start;
+    is(wrong($t, $expect), '', "$name: the next run has the last of each key");
+    $t->redis->start;
+    ok($t->wait_normal(20), "$name: normal");
+    holds($t->redis, $expect, $name);
+    ok(wait_for(sub { !record_files(path($t)) }), "$name: the files are gone");
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs;
+}
+
+
+# the journal has the old values, files the new ones
+
+sub newer {
+    my ($how, $workers) = @_;
+
+    my $name = "SIG$how, $workers workers";
+    my ($t) = store(workers => $workers);
+    my (%old, %new);
+
+    for my $i (1 .. 20) {
+        $t->put("key$i", "old $i");
+        $old{"key$i"} = "old $i";
+    }
+
+    $t->run('APPEND', 'list', 'a') for 1 .. 3;
+    $old{list} = 'aaa';
+    ok(wait_for(sub { same(journal($t), \%old) }), "$name: in the journal");
+
+    $t->{shim}->fault('write', err => 'ENOSPC', match => '/journal/');
+
+    for my $i (1 .. 20) {
+        $i % 4 ? $t->put("key$i", "new $i") : $t->delete("key$i");
+        $new{"key$i"} = $i % 4 ? "new $i" : undef;
+    }
+
+    $t->run('APPEND', 'list', 'b');
+    $new{list} = 'aaab';
+
+    ok(wait_for(sub { same(in_files($t), \%new) }, 10),
+       "$name: the newer ones in files");
+    ok(same(journal($t), \%old), "$name: of which the journal knows nothing");
+
+    ok(ends($t, $how), "$name: ends");
+    unlike($t->nginx->log, qr/are not on disk at exit/,
+           "$name: nothing is said to be lost");
+
+    $t->{shim}->clear;
+    kept($t, \%new, $name);
+}
+
+
+# the journal is full: what is acknowledged by a file alone is durable
+
+sub full {
+    my ($how) = @_;
+
+    my $name = "a full journal, SIG$how";
+    my ($t) = store(durability => 'disk', journal_size => '1m');
+    my %expect;
+
+    for my $i (1 .. 40) {
+        $t->put("key$i", "old $i");
+        $expect{"key$i"} = "old $i";
+    }
+
+    # more than it may have, and all of it needed
+
+    for my $i (1 .. 60) {
+        my $value = "$i" . 'x' x 40000;
+        my $res = $t->put("large$i", $value);
+        $expect{"large$i"} = $value;
+        fail("$name: large$i: $res->{status}") if $res->{status} != 204;
+        last if $t->nginx->log =~ /and takes no more/;
+    }
+
+    like($t->nginx->log, qr/and takes no more/, "$name: it is full");
+
+    for my $i (1 .. 40) {
+        $t->put("key$i", "new $i")->{status} == 204
+            or fail("$name: key$i is not taken");
+        $expect{"key$i"} = "new $i";
+    }
+
+    my $journal = journal($t);
+    my $older = grep { ($journal->{"key$_"} // '') eq "old $_" } 1 .. 40;
+    note("$name: the journal has $older older records");
+
+    ok(ends($t, $how), "$name: ends");
+    kept($t, \%expect, $name);
+}
+
+
+# The disk is full, and well again; QUIT comes at any moment of that.  Each
+# write is acknowledged by memory alone.
+
+sub moments {
+    my ($workers, $full, $well) = @_;
+
+    my $name = "$workers workers, $full writes with a full disk, $well more";
+    my ($t) = store(workers => $workers, write_interval => '500ms');
+    my (%expect, $n);
+
+    my $write = sub {
+        my $key = 'key' . ++$n % 17;
+        my $res = $t->run('APPEND', $key, "$n.");
+        fail("$name: $key: $res->{status}") if $res->{status} != 200;
+        $expect{$key} .= "$n.";
+    };
+
+    $write->() for 1 .. 40;
+    ok(wait_for(sub { same(journal($t), \%expect) }), "$name: in the journal");
+
+    my $fault = $t->{shim}->fault('write', err => 'ENOSPC');
+
+    $write->() for 1 .. 3;
+    ok(wait_for(sub { $t->nginx->log =~ /could not write pending/ }),
+       "$name: the disk is full");
+    $write->() for 1 .. $full;
+    $t->{shim}->clear;
+    $write->() for 1 .. $well;
+
+    ok($t->nginx->stop, "$name: stops");
+    unlike($t->nginx->log, qr/are not on disk at exit/, "$name: all is told");
+    kept($t, \%expect, $name);
+}
+
+
+# and it is full to the end
+
+sub lost {
+    my ($workers) = @_;
+
+    my $name = "$workers workers, full to the end";
+    my ($t) = store(workers => $workers);
+    my %expect = map { ("key$_" => "old $_") } 1 .. 20;
+
+    $t->put($_, $expect{$_}) for sort keys %expect;
+    ok(wait_for(sub { same(journal($t), \%expect) }), "$name: in the journal");
+
+    $t->{shim}->fault('write|open_write|rename|mkdir', err => 'ENOSPC');
+    $t->put("key$_", "new $_") for 1 .. 7;
+    ok($t->nginx->stop, "$name: stops");
+
+    my @told = $t->nginx->log =~ /(\d+) pending keys are not on disk at exit/g;
+    ok((grep { $_ == 7 } @told), "$name: the log says how many are lost")
+        or diag("@told");
+
+    $t->{shim}->clear;
+    kept($t, \%expect, $name);
+}
+
+
+newer('QUIT', 1);
+newer('TERM', 2);
+newer('KILL', 2);
+full('KILL');
+full('QUIT');
+moments(@$_) for [ 1, 0, 0 ], [ 2, 0, 200 ], [ 2, 400, 0 ], [ 1, 400, 300 ],
+                 [ 2, 400, 300 ], [ 2, 1500, 20 ];
+lost($_) for 1, 2;
+
+done_testing;
