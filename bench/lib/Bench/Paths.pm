@@ -42,7 +42,7 @@ our @PATHS = (
       proof => ['sock', 'reads', 'redis', 1] },
 
     { id => 'redis_set', title => 'Redis SET, TCP',
-      method => 'PUT', prefix => '/live/%SIZE%/k', body => 1,
+      method => 'PUT', prefix => '/live/%SIZE%/s', body => 1,
       server => 'redis', proof => ['live', 'writes', 'redis', 1],
       goal => { 100 => 1.35 }, in => [qw(workers keys tail)] },
 
@@ -206,15 +206,16 @@ sub to_backend {
 }
 
 
-# The values that reads find: in Redis, and in each store's memory.  Those of
-# "down" are what its SETs write, too.
+# The values that reads find: in Redis, and in each store's memory; last those
+# that memory is to know better than Redis, so that nobody changes them then.
+# Those of "down" are what its SETs write, too.
 
 sub fill {
     my ($nginx, $size, %opt) = @_;
 
     my $keys = $opt{keys} || Bench::keys_of($size);
 
-    for my $store (@{ $opt{stores} || [qw(mem live down bare)] }) {
+    for my $store (@{ $opt{stores} || [qw(live down bare mem)] }) {
         my @letters = ($store eq 'mem' || $store eq 'live') && $size <= 4000
                       && !$opt{single} ? qw(k a b) : 'k';
 
