@@ -23,6 +23,7 @@ static ngx_int_t ngx_http_redis_fallback_init_process(ngx_cycle_t *cycle);
 static void ngx_http_redis_fallback_exit_process(ngx_cycle_t *cycle);
 static ngx_http_rf_main_conf_t *ngx_http_redis_fallback_conf(
     ngx_cycle_t *cycle);
+static void ngx_http_redis_fallback_exit_master(ngx_cycle_t *cycle);
 static ngx_rf_recovery_t *ngx_http_redis_fallback_recovery(
     ngx_rf_store_t *store, ngx_cycle_t *cycle);
 static ngx_rf_store_t *ngx_http_redis_fallback_find(
@@ -55,7 +56,7 @@ ngx_module_t  ngx_http_redis_fallback_module = {
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     ngx_http_redis_fallback_exit_process,  /* exit process */
-    NULL,                                  /* exit master */
+    ngx_http_redis_fallback_exit_master,   /* exit master */
     NGX_MODULE_V1_PADDING
 };
 
@@ -94,6 +95,19 @@ ngx_http_redis_fallback_init_module(ngx_cycle_t *cycle)
 
         if (ngx_rf_store_init(stores[i].store, cycle, old) != NGX_OK) {
             return NGX_ERROR;
+        }
+    }
+
+    if (before == NULL) {
+        return NGX_OK;
+    }
+
+    stores = before->stores.elts;
+
+    for (i = 0; i < before->stores.nelts; i++) {
+
+        if (ngx_http_redis_fallback_find(mcf, &stores[i].name) == NULL) {
+            ngx_rf_store_dropped(stores[i].store);
         }
     }
 
@@ -167,6 +181,27 @@ ngx_http_redis_fallback_exit_process(ngx_cycle_t *cycle)
         }
 
         ngx_rf_store_stop(stores[i].store, cycle);
+    }
+}
+
+
+static void
+ngx_http_redis_fallback_exit_master(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                i;
+    ngx_http_rf_store_t      *stores;
+    ngx_http_rf_main_conf_t  *mcf;
+
+    mcf = ngx_http_redis_fallback_conf(cycle);
+
+    if (mcf == NULL) {
+        return;
+    }
+
+    stores = mcf->stores.elts;
+
+    for (i = 0; i < mcf->stores.nelts; i++) {
+        ngx_rf_store_exit(stores[i].store, cycle);
     }
 }
 

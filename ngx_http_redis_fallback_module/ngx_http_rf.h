@@ -83,6 +83,7 @@ typedef struct {
     ngx_http_complex_value_t   *key;
     ngx_http_complex_value_t   *ttl;
     ngx_uint_t                  outage;     /* NGX_RF_OUTAGE_* */
+    ngx_flag_t                  lock;
     ngx_uint_t                  unknown;    /* http status */
     ngx_array_t                *sets;       /* ngx_http_rf_set_t */
     ngx_array_t                *execs;      /* ngx_http_rf_args_t */

@@ -439,6 +439,7 @@ ngx_http_rf_api_prepare(ngx_http_request_t *r, ngx_http_rf_api_t *api)
     for (i = 0; i < api->nops; i++) {
         op[i].store = conf->content_store;
         op[i].outage = conf->outage;
+        op[i].lock = conf->lock;
     }
 
     if (api->kind == NGX_HTTP_RF_API_TRANSACTION) {

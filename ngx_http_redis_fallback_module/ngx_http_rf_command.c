@@ -45,6 +45,7 @@ ngx_http_rf_command_handler(ngx_http_request_t *r)
 
     op->store = conf->content_store;
     op->outage = conf->outage;
+    op->lock = conf->lock;
     op->argc = conf->command->argc;
 
     if (ngx_http_rf_request_args(r, op->argc, conf->command->argv, &op->argv)

@@ -17,7 +17,7 @@
 
 static ngx_int_t ngx_http_rf_command_log_handler(ngx_http_request_t *r);
 static void ngx_http_rf_command_exec(ngx_http_request_t *r,
-    ngx_http_rf_loc_conf_t *conf);
+    ngx_http_rf_loc_conf_t *conf, uint32_t *order);
 static ngx_rf_op_t *ngx_http_rf_command_copy(ngx_uint_t argc,
     ngx_str_t *argv);
 static void ngx_http_rf_command_done(ngx_rf_op_t *op);
@@ -47,6 +47,7 @@ ngx_http_rf_command_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_rf_command_log_handler(ngx_http_request_t *r)
 {
+    uint32_t                   order;
     ngx_http_rf_loc_conf_t    *conf, *server;
     ngx_http_core_srv_conf_t  *cscf;
 
@@ -59,12 +60,14 @@ ngx_http_rf_command_log_handler(ngx_http_request_t *r)
     server = cscf->ctx->loc_conf[ngx_http_redis_fallback_module.ctx_index];
     conf = ngx_http_get_module_loc_conf(r, ngx_http_redis_fallback_module);
 
+    order = 0;
+
     if (server->execs) {
-        ngx_http_rf_command_exec(r, server);
+        ngx_http_rf_command_exec(r, server, &order);
     }
 
     if (conf != server && conf->execs) {
-        ngx_http_rf_command_exec(r, conf);
+        ngx_http_rf_command_exec(r, conf, &order);
     }
 
     return NGX_OK;
@@ -72,7 +75,8 @@ ngx_http_rf_command_log_handler(ngx_http_request_t *r)
 
 
 static void
-ngx_http_rf_command_exec(ngx_http_request_t *r, ngx_http_rf_loc_conf_t *conf)
+ngx_http_rf_command_exec(ngx_http_request_t *r, ngx_http_rf_loc_conf_t *conf,
+    uint32_t *order)
 {
     ngx_str_t           *argv;
     ngx_uint_t           i;
@@ -99,7 +103,11 @@ ngx_http_rf_command_exec(ngx_http_request_t *r, ngx_http_rf_loc_conf_t *conf)
         op->log = ngx_cycle->log;
         op->handler = ngx_http_rf_command_done;
 
+        op->order = *order;
+
         op->rc = ngx_rf_store_submit(op);
+
+        *order = op->order;
 
         if (op->rc != NGX_AGAIN) {
             ngx_http_rf_command_done(op);

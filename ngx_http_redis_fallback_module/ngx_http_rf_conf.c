@@ -4,10 +4,11 @@
  * these in, and after it the locations are merged.  Errors found that late name
  * the line of the directive that caused them.
  *
- * Inherited are: redis_fallback, _key, _ttl, _commands, _outage.  Not inherited
- * are the content handlers, redis_fallback_set and redis_fallback_exec, except
- * that "if" and limit_except are parts of their location: they take its content
- * handler, its commands to be executed, and its name for the key's default.
+ * Inherited are: redis_fallback, _key, _ttl, _commands, _outage, _lock.  Not
+ * inherited are the content handlers, redis_fallback_set and
+ * redis_fallback_exec, except that "if" and limit_except are parts of their
+ * location: they take its content handler, its commands to be executed, and its
+ * name for the key's default.
  */
 
 #include <ngx_config.h>
@@ -111,6 +112,13 @@ ngx_command_t  ngx_http_rf_conf_commands[] = {
       ngx_http_rf_conf_rules,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("redis_fallback_lock"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_rf_loc_conf_t, lock),
       NULL },
 
     { ngx_string("redis_fallback_outage"),
@@ -231,6 +239,7 @@ ngx_http_rf_conf_create_loc(ngx_conf_t *cf)
      */
 
     conf->outage = NGX_CONF_UNSET_UINT;
+    conf->lock = NGX_CONF_UNSET;
     conf->unknown = NGX_CONF_UNSET_UINT;
 
     return conf;
@@ -264,6 +273,7 @@ ngx_http_rf_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
         conf->rules = prev->rules;
     }
 
+    ngx_conf_merge_value(conf->lock, prev->lock, 0);
     ngx_conf_merge_uint_value(conf->outage, prev->outage,
                               NGX_RF_OUTAGE_LOCAL);
     ngx_conf_merge_uint_value(conf->unknown, prev->unknown,

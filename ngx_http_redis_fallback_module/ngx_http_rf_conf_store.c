@@ -152,6 +152,7 @@ ngx_http_rf_conf_store_defaults(ngx_http_rf_store_block_t *block,
     store->redis.connect_timeout = 500;
     store->redis.timeout = 1000;
     store->redis.max_retries = 3;
+    store->redis.connections = 1;
     store->check_interval = 60000;
     store->write_interval = 3000;
     store->write_queue = 1000;

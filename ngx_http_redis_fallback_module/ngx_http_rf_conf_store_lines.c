@@ -20,6 +20,9 @@
  * 32-bit millisecond counter can hold */
 #define NGX_HTTP_RF_STORE_TIME_MAX    2147483647
 
+/* more would be for a Redis that is slow, not for replies that are */
+#define NGX_HTTP_RF_STORE_CONNECTIONS_MAX  16
+
 /* of a line in password_file */
 #define NGX_HTTP_RF_STORE_SECRET_MAX  4096
 
@@ -39,6 +42,8 @@ static char *ngx_http_rf_conf_store_password_file(ngx_conf_t *cf,
 static char *ngx_http_rf_conf_store_read_secret(ngx_conf_t *cf,
     ngx_str_t *name, ngx_str_t *secret);
 static char *ngx_http_rf_conf_store_number(ngx_conf_t *cf,
+    ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line);
+static char *ngx_http_rf_conf_store_connections(ngx_conf_t *cf,
     ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line);
 static char *ngx_http_rf_conf_store_time(ngx_conf_t *cf,
     ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line);
@@ -101,6 +106,9 @@ const ngx_http_rf_store_line_t  ngx_http_rf_conf_store_lines[] = {
 
     { ngx_string("max_retries"), 1, ngx_http_rf_conf_store_number,
       ngx_http_rf_store_at(redis.max_retries), 1, NULL },
+
+    { ngx_string("connections"), 1, ngx_http_rf_conf_store_connections, 0, 0,
+      NULL },
 
     { ngx_string("check_interval"), 1, ngx_http_rf_conf_store_time,
       ngx_http_rf_store_at(check_interval), 0, NULL },
@@ -408,6 +416,27 @@ ngx_http_rf_conf_store_number(ngx_conf_t *cf, ngx_http_rf_store_block_t *block,
     }
 
     *(ngx_uint_t *) ((u_char *) &block->store + line->offset) = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_rf_conf_store_connections(ngx_conf_t *cf,
+    ngx_http_rf_store_block_t *block, const ngx_http_rf_store_line_t *line)
+{
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n < 1 || n > NGX_HTTP_RF_STORE_CONNECTIONS_MAX) {
+        return ngx_http_rf_conf_store_invalid(cf, &value[1],
+                                         "it must be a number from 1 to 16");
+    }
+
+    block->store.redis.connections = n;
 
     return NGX_CONF_OK;
 }

@@ -112,6 +112,7 @@ ngx_http_rf_kv_prepare(ngx_http_request_t *r, const char *command)
 
     kv->op.store = conf->content_store;
     kv->op.outage = conf->outage;
+    kv->op.lock = conf->lock;
     kv->op.argv = kv->argv;
     kv->op.argc = 2;
 

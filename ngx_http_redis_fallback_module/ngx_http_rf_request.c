@@ -98,6 +98,7 @@ ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
     ctx->ops = ops;
     ctx->nops = n;
     ctx->next = 0;
+    ctx->order = 0;
     ctx->deadline = 0;
     ctx->resume = resume;
 
@@ -116,8 +117,9 @@ ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
 }
 
 
-/* commands that Redis was asked to execute are executed in order; those behind
- * one that waits for something else are held back, or they would overtake it */
+/* commands that Redis was asked to execute are executed in order: the first
+ * one's connection is that of all; those behind one that waits for something
+ * else are held back, or they would overtake it */
 
 static void
 ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
@@ -135,9 +137,12 @@ ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
         op->log = r->connection->log;
         op->handler = ngx_http_rf_request_done;
         op->data = ctx;
+        op->order = ctx->order;
         op->deadline = ctx->deadline;
 
         rc = ngx_rf_store_submit(op);
+
+        ctx->order = op->order;
 
         if (rc == NGX_AGAIN) {
 

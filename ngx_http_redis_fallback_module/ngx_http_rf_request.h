@@ -29,6 +29,7 @@ typedef struct {
     ngx_rf_op_t                *ops;        /* submitted together */
     ngx_uint_t                  nops;
     ngx_uint_t                  next;       /* to be submitted */
+    uint32_t                    order;      /* of all of them */
     ngx_msec_t                  deadline;   /* of those, once one has failed;
                                                0: each has its own */
     ngx_uint_t                  left;       /* of them not answered yet */
@@ -55,8 +56,8 @@ ngx_http_rf_ctx_t *ngx_http_rf_request_ctx(ngx_http_request_t *r);
 ngx_http_rf_ctx_t *ngx_http_rf_request_make(ngx_http_request_t *r);
 
 /*
- * Submits n operations, in order; store, argc, argv and outage of each are
- * set, the rest is zeroed; they and their argv stay in the request's pool.
+ * Submits n operations, in order; store, argc, argv, outage and lock of each
+ * are set, the rest is zeroed; they and their argv stay in the request's pool.
  * NGX_OK: all are answered, see rc of each; NGX_AGAIN: resume() will be called
  * when they are; NGX_ERROR: no memory.
  */

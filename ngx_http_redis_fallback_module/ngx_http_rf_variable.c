@@ -334,6 +334,7 @@ ngx_http_rf_variable_submit(ngx_http_request_t *r, ngx_http_rf_ctx_t *ctx,
     for (n = 0; n < max; n++) {
         ops[n].store = conf->store;
         ops[n].outage = conf->outage;
+        ops[n].lock = conf->lock;
 
         ops[n].argc = sets[n].argc;
 

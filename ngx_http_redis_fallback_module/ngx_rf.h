@@ -210,6 +210,10 @@ typedef struct {
 
 typedef struct ngx_rf_record_s  ngx_rf_record_t;
 
+/* of changes that were handed over under an id, and have come behind a
+ * replacement: another one, as it undoes what was sent of them */
+#define ngx_rf_record_id_behind(id)  ((id) ^ 1)
+
 struct ngx_rf_record_s {
     ngx_rf_record_t      *next;
 

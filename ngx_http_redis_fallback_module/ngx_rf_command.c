@@ -576,6 +576,27 @@ ngx_rf_command_check(ngx_pool_t *pool, ngx_uint_t argc, ngx_str_t *argv,
 
 
 ngx_uint_t
+ngx_rf_command_by_element(ngx_rf_command_e id)
+{
+    switch (id) {
+
+    case NGX_RF_CMD_HGET:
+    case NGX_RF_CMD_HMGET:
+    case NGX_RF_CMD_HEXISTS:
+    case NGX_RF_CMD_HSTRLEN:
+    case NGX_RF_CMD_SISMEMBER:
+    case NGX_RF_CMD_SMISMEMBER:
+    case NGX_RF_CMD_ZSCORE:
+    case NGX_RF_CMD_ZMSCORE:
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+ngx_uint_t
 ngx_rf_command_is_key(const ngx_rf_command_t *command, ngx_uint_t argc,
     ngx_uint_t i)
 {

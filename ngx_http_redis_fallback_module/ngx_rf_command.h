@@ -22,6 +22,9 @@ const ngx_rf_command_t *ngx_rf_command_find(ngx_str_t *name);
 ngx_int_t ngx_rf_command_check(ngx_pool_t *pool, ngx_uint_t argc,
     ngx_str_t *argv, const ngx_rf_command_t **command, ngx_str_t *err);
 
+/* whether it reads elements of a collection that it names: from argv[2] on */
+ngx_uint_t ngx_rf_command_by_element(ngx_rf_command_e id);
+
 /* whether argv[i] is a key, by first, last and step */
 ngx_uint_t ngx_rf_command_is_key(const ngx_rf_command_t *command,
     ngx_uint_t argc, ngx_uint_t i);

@@ -500,7 +500,9 @@ ngx_rf_conn_read(ngx_rf_conn_t *conn)
             return;
         }
 
-        if (conn->ready && ngx_rf_conn_inflight(conn) == 0) {
+        if (conn->ready && ngx_rf_conn_inflight(conn) == 0
+            && conn->peer->push == NULL)
+        {
             ngx_rf_conn_break(conn, 0, ngx_rf_conn_unasked);
             return;
         }
@@ -537,8 +539,15 @@ ngx_rf_conn_parse(ngx_rf_conn_t *conn)
         err = NULL;
         reply = NULL;
 
-        pool = conn->ready ? ngx_rf_pipeline_pool(&conn->pipeline)
-                           : conn->handshake->pool;
+        if (!conn->ready) {
+            pool = conn->handshake->pool;
+
+        } else if (conn->peer->push) {
+            pool = conn->peer->pool;
+
+        } else {
+            pool = ngx_rf_pipeline_pool(&conn->pipeline);
+        }
 
         rc = ngx_rf_resp_next(conn->reader, pool, &reply, &err);
 
@@ -561,6 +570,10 @@ ngx_rf_conn_call_reply(ngx_rf_conn_t *conn, ngx_rf_reply_t *reply)
 {
     ngx_int_t       rc;
     ngx_rf_call_t  *call;
+
+    if (conn->peer->push && conn->peer->push(conn->peer->data, reply)) {
+        return;
+    }
 
     rc = ngx_rf_pipeline_reply(&conn->pipeline, reply, &call);
 

@@ -35,6 +35,7 @@ typedef struct {
     ngx_msec_t            connect_timeout;
     ngx_msec_t            timeout;
     ngx_uint_t            max_retries;  /* tries, at least 1 */
+    ngx_uint_t            connections;  /* at most, at least 1 */
 } ngx_rf_redis_conf_t;
 
 
@@ -73,6 +74,11 @@ typedef struct {
     void                (*ready)(void *data, ngx_rf_redis_info_t *info);
     /* the connection is gone, and its memory when this returns */
     void                (*closed)(void *data, ngx_rf_conn_end_t *end);
+    /* a reply that may not have been asked for: 1 if it was taken.  NULL: there
+     * are none, one is an error.  With push() all replies are in "pool", which
+     * lives until closed() */
+    ngx_uint_t          (*push)(void *data, ngx_rf_reply_t *reply);
+    ngx_pool_t           *pool;
     void                 *data;
 } ngx_rf_conn_peer_t;
 

@@ -75,6 +75,8 @@ static void ngx_rf_disk_mark_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_log_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_base_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_log_read_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_hand_read_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_hand_done_thread(ngx_rf_disk_task_t *task);
 
 
 ngx_rf_disk_t *
@@ -260,6 +262,46 @@ ngx_rf_disk_log_read(ngx_rf_disk_t *disk, ngx_rf_journal_read_t *read,
     }
 
     task->job.read = read;
+
+    return ngx_rf_disk_post(task);
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_hand_read(ngx_rf_disk_t *disk, ngx_rf_journal_hand_t *hand,
+    ngx_rf_disk_pt handler, void *data)
+{
+    ngx_rf_disk_task_t  *task;
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_hand_read_thread, NULL, handler,
+                            data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.hand = hand;
+
+    return ngx_rf_disk_post(task);
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_hand_done(ngx_rf_disk_t *disk, const char *name,
+    ngx_rf_record_t *rest, ngx_rf_disk_pt handler, void *data)
+{
+    ngx_str_t            text;
+    ngx_rf_disk_task_t  *task;
+
+    text.data = (u_char *) name;
+    text.len = ngx_strlen(name) + 1;
+
+    task = ngx_rf_disk_task(disk, ngx_rf_disk_hand_done_thread, &text, handler,
+                            data);
+    if (task == NULL) {
+        return NULL;
+    }
+
+    task->job.records = rest;
 
     return ngx_rf_disk_post(task);
 }
@@ -552,6 +594,24 @@ static void
 ngx_rf_disk_log_read_thread(ngx_rf_disk_task_t *task)
 {
     task->job.rc = ngx_rf_journal_read_thread(task->conf, task->job.read, 0);
+}
+
+
+static void
+ngx_rf_disk_hand_read_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_journal_hand_read_thread(task->conf, task->job.hand,
+                                                   0);
+}
+
+
+static void
+ngx_rf_disk_hand_done_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_journal_hand_done_thread(task->conf,
+                                             (char *) task->job.text.data,
+                                             task->job.records,
+                                             &task->job.error);
 }
 
 

@@ -48,11 +48,13 @@ struct ngx_rf_disk_job_s {
     ngx_uint_t            removed;      /* write: files that are gone */
     ngx_rf_file_walk_t   *walk;
     ngx_rf_journal_read_t  *read;       /* the caller's */
+    ngx_rf_journal_hand_t  *hand;       /* the caller's */
     ngx_rf_journal_batch_t  batch;      /* log, base: results; its records are
                                            "records" */
     ngx_msec_t            began;        /* ngx_current_msec of the start */
     uint64_t              mark;
-    ngx_str_t             text;         /* read: the key; quarantine: reason */
+    ngx_str_t             text;         /* read: the key; quarantine: reason;
+                                           hand_done: name, with NUL */
 };
 
 
@@ -91,6 +93,15 @@ ngx_rf_disk_job_t *ngx_rf_disk_base(ngx_rf_disk_t *disk,
     ngx_rf_journal_batch_t *batch, ngx_rf_disk_pt handler, void *data);
 ngx_rf_disk_job_t *ngx_rf_disk_log_read(ngx_rf_disk_t *disk,
     ngx_rf_journal_read_t *read, ngx_rf_disk_pt handler, void *data);
+
+/*
+ * What another instance has left: hand_read() fills "hand", which is the job's
+ * until it is home; hand_done() takes the records that are to stay.
+ */
+ngx_rf_disk_job_t *ngx_rf_disk_hand_read(ngx_rf_disk_t *disk,
+    ngx_rf_journal_hand_t *hand, ngx_rf_disk_pt handler, void *data);
+ngx_rf_disk_job_t *ngx_rf_disk_hand_done(ngx_rf_disk_t *disk, const char *name,
+    ngx_rf_record_t *rest, ngx_rf_disk_pt handler, void *data);
 
 /* closes the segment if it is of another generation; nothing in flight */
 void ngx_rf_disk_log_close(ngx_rf_disk_t *disk, ngx_uint_t generation);

@@ -236,14 +236,20 @@ ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf, ngx_fd_t base, uid_t uid,
 
     rc = NGX_OK;
 
-    for (i = 0; rc == NGX_OK && i < 4; i++) {
+    for (i = 0; rc == NGX_OK && i < 5; i++) {
 
         name = (i == 0) ? "quarantine" : (i == 1) ? db
-                        : (i == 2) ? "tmp" : "journal";
+                        : (i == 2) ? "tmp" : (i == 3) ? "journal"
+                                                      : "handover";
         at = (i >= 2) ? root.db : base;
         other = 0;
 
-        fd = ngx_rf_file_dir_open(at, name, 1, NULL);
+        fd = ngx_rf_file_dir_open(at, name, i != 4, NULL);
+
+        if (i == 4 && fd == NGX_INVALID_FILE) {
+            /* most have none; where it cannot be opened a reader will tell */
+            break;
+        }
 
         if (fd == NGX_INVALID_FILE
             || ngx_rf_file_own(fd, uid, gid, &other) != NGX_OK)
@@ -259,8 +265,8 @@ ngx_rf_file_prepare_below(ngx_rf_file_conf_t *conf, ngx_fd_t base, uid_t uid,
             ngx_rf_file_prepare_spare(&root, uid, gid);
         }
 
-        if (i == 3 && other) {
-            /* segments have names as of hex digits, too */
+        if (i >= 3 && other) {
+            /* what is in them has names as of hex digits, too */
             ngx_rf_file_own_tree(fd, 0, uid, gid);
         }
 

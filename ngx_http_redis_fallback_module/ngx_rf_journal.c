@@ -22,16 +22,6 @@
 #define NGX_RF_JOURNAL_BLOCK    4096
 
 
-typedef struct {
-    u_char               *data;
-    size_t                len;
-    size_t                size;
-    ngx_uint_t            failed;       /* no memory */
-} ngx_rf_journal_text_t;
-
-
-static ngx_int_t ngx_rf_journal_make(ngx_rf_journal_batch_t *batch,
-    ngx_rf_journal_text_t *text);
 static void ngx_rf_journal_line(ngx_rf_journal_text_t *text, u_char kind,
     const u_char *json, size_t len);
 static ngx_int_t ngx_rf_journal_begin(ngx_rf_journal_t *journal,
@@ -89,7 +79,7 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
     error->what = NULL;
     batch->bytes = 0;
 
-    if (ngx_rf_journal_make(batch, &text) != NGX_OK) {
+    if (ngx_rf_journal_make(batch->records, &text) != NGX_OK) {
         ngx_rf_file_fail(error, conf, NGX_ENOMEM, "malloc()", "%ui/journal",
                          conf->database);
         return NGX_ERROR;
@@ -141,8 +131,8 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
 }
 
 
-static ngx_int_t
-ngx_rf_journal_make(ngx_rf_journal_batch_t *batch, ngx_rf_journal_text_t *text)
+ngx_int_t
+ngx_rf_journal_make(ngx_rf_record_t *records, ngx_rf_journal_text_t *text)
 {
     size_t            len;
     u_char           *json, end[64];
@@ -154,7 +144,7 @@ ngx_rf_journal_make(ngx_rf_journal_batch_t *batch, ngx_rf_journal_text_t *text)
 
     n = 0;
 
-    for (rec = batch->records; rec; rec = rec->next) {
+    for (rec = records; rec; rec = rec->next) {
 
         rc = rec->remove ? ngx_rf_codec_encode_ack(rec, &json, &len)
                          : ngx_rf_codec_encode(rec, &json, &len);

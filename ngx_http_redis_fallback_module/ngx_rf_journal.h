@@ -159,4 +159,43 @@ ngx_int_t ngx_rf_journal_read_thread(ngx_rf_file_conf_t *conf,
 void ngx_rf_journal_read_end(ngx_rf_journal_read_t *rd);
 
 
+/*
+ * What an instance that does not have the path leaves to the one that has it:
+ * {path}/{db}/handover/{16 and 8 hex digits}.log, one batch of the lines above,
+ * without a head.  Files appear whole, and in the order of their names.
+ *
+ * hand_write(): the records, durable; "seq" is of the time, and makes the name.
+ * hand_read(): the first file whose name is above hand->after ("": any), all of
+ * it.  NGX_OK; NGX_DONE: there is none; NGX_ERROR: cannot be read, now.  Of one
+ * that is damaged what is whole is used, and it is linked into quarantine/ as
+ * handover-NAME, unless "keep"; what is no file goes there.
+ * hand_done(): the file has only these records from now on, or is removed;
+ * durable on return.
+ */
+
+#define NGX_RF_JOURNAL_HAND     30      /* a name, and NUL */
+
+typedef struct {
+    /* set by the caller */
+    char                  after[NGX_RF_JOURNAL_HAND];
+    unsigned              files:1;      /* as of ngx_rf_journal_read_t; a record
+                                           that its key's file has taken in
+                                           already is left out */
+
+    char                  name[NGX_RF_JOURNAL_HAND];
+    ngx_rf_record_t      *records;      /* the caller's */
+    ngx_uint_t            nrecords;
+    ngx_uint_t            unknown;      /* see ngx_rf_journal_read_t */
+    ngx_uint_t            damaged;      /* 1: "error" says which */
+    ngx_rf_file_error_t   error;
+} ngx_rf_journal_hand_t;
+
+ngx_int_t ngx_rf_journal_hand_write_thread(ngx_rf_file_conf_t *conf,
+    uint64_t seq, ngx_rf_record_t *records, ngx_rf_file_error_t *error);
+ngx_int_t ngx_rf_journal_hand_read_thread(ngx_rf_file_conf_t *conf,
+    ngx_rf_journal_hand_t *hand, ngx_uint_t keep);
+ngx_int_t ngx_rf_journal_hand_done_thread(ngx_rf_file_conf_t *conf,
+    const char *name, ngx_rf_record_t *records, ngx_rf_file_error_t *error);
+
+
 #endif /* _NGX_RF_JOURNAL_H_INCLUDED_ */

@@ -22,6 +22,19 @@
 #define NGX_RF_JOURNAL_NAME     21
 
 
+#define NGX_RF_JOURNAL_HAND_DIR "handover"
+
+
+/* lines, malloc()ed: what frees them is ngx_rf_codec_drop(data, size) */
+
+typedef struct {
+    u_char               *data;
+    size_t                len;
+    size_t                size;
+    ngx_uint_t            failed;       /* no memory */
+} ngx_rf_journal_text_t;
+
+
 typedef struct {
     ngx_rf_file_root_t    root;
     ngx_fd_t              dir;
@@ -34,6 +47,20 @@ ngx_int_t ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd,
 void ngx_rf_journal_dir_close(ngx_rf_journal_dir_t *jd);
 
 void ngx_rf_journal_name(uint64_t number, char *name);
+
+/* a batch; NGX_ERROR: no memory, nothing is to be freed */
+ngx_int_t ngx_rf_journal_make(ngx_rf_record_t *records,
+    ngx_rf_journal_text_t *text);
+
+/* a file without the zeros at its end, malloc()ed; NULL: errno */
+u_char *ngx_rf_journal_content(ngx_fd_t dir, const char *name, size_t *len);
+/* the end of the last batch that is whole; rd->broken: there is damage before
+ * that */
+u_char *ngx_rf_journal_check(ngx_rf_journal_read_t *rd, u_char *text,
+    size_t len);
+/* the next rd->n records of rd->pos to rd->last; NGX_ERROR: no memory */
+ngx_int_t ngx_rf_journal_slice(ngx_rf_file_conf_t *conf,
+    ngx_rf_journal_read_t *rd);
 
 /* the numbers of all segments in order, malloc()ed; NGX_ERROR with errno */
 ngx_int_t ngx_rf_journal_list(ngx_fd_t dir, uint64_t **numbers,

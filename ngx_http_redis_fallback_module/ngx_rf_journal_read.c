@@ -36,14 +36,8 @@ static ngx_int_t ngx_rf_journal_next(ngx_rf_file_conf_t *conf,
     ngx_rf_journal_read_t *rd, ngx_uint_t keep);
 static ngx_int_t ngx_rf_journal_load(ngx_rf_journal_dir_t *jd,
     ngx_rf_journal_read_t *rd, ngx_uint_t keep);
-static u_char *ngx_rf_journal_content(ngx_fd_t dir, const char *name,
-    size_t *len);
-static u_char *ngx_rf_journal_check(ngx_rf_journal_read_t *rd, u_char *text,
-    size_t len);
 static u_char *ngx_rf_journal_start(ngx_rf_journal_line_t *line, u_char *text,
     u_char *end);
-static ngx_int_t ngx_rf_journal_slice(ngx_rf_file_conf_t *conf,
-    ngx_rf_journal_read_t *rd);
 static ngx_int_t ngx_rf_journal_take(ngx_rf_journal_read_t *rd,
     ngx_rf_journal_line_t *line, ngx_rf_record_t **rec);
 static ngx_uint_t ngx_rf_journal_has_file(ngx_rf_file_root_t *root,
@@ -375,9 +369,7 @@ ngx_rf_journal_load(ngx_rf_journal_dir_t *jd, ngx_rf_journal_read_t *rd,
 }
 
 
-/* NULL: errno */
-
-static u_char *
+u_char *
 ngx_rf_journal_content(ngx_fd_t dir, const char *name, size_t *len)
 {
     u_char      *text;
@@ -439,12 +431,10 @@ ngx_rf_journal_content(ngx_fd_t dir, const char *name, size_t *len)
 }
 
 
-/*
- * The end of the last batch that is whole.  Something that is not, before that,
- * is damage: after a failure nothing is appended any more.
- */
+/* something that is not whole, before the last batch that is, is damage: after
+ * a failure nothing is appended any more */
 
-static u_char *
+u_char *
 ngx_rf_journal_check(ngx_rf_journal_read_t *rd, u_char *text, size_t len)
 {
     u_char                *p, *last, *end, *batch, *start;
@@ -518,7 +508,7 @@ ngx_rf_journal_start(ngx_rf_journal_line_t *line, u_char *text, u_char *end)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_rf_journal_slice(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd)
 {
     ngx_int_t               rc;

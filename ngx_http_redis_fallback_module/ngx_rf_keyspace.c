@@ -172,6 +172,14 @@ ngx_rf_keyspace_ttl(ngx_rf_local_t *l)
 
     ms = e->expire;
 
+    if (l->scope == NGX_RF_SCOPE_FRESH
+        && (l->command->id == NGX_RF_CMD_EXPIRETIME
+            || l->command->id == NGX_RF_CMD_PEXPIRETIME))
+    {
+        /* memory counts from when it asked: up to a round trip too early */
+        return NGX_RF_NEED_REDIS;
+    }
+
     if (l->command->id == NGX_RF_CMD_TTL || l->command->id == NGX_RF_CMD_PTTL) {
         ms = ngx_max(ms - l->now, 0);
     }

@@ -5,6 +5,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_learn_internal.h"
 #include "ngx_rf_local.h"
@@ -14,8 +15,10 @@
 #define NGX_RF_LEARN_SWEEP      2
 
 
+static void ngx_rf_learn_reply(ngx_rf_learn_t *ln);
 static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
 static void ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key);
+static void ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key);
 static void ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key,
     uint64_t version);
 static void ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key,
@@ -43,22 +46,12 @@ static void ngx_rf_learn_persist(ngx_rf_learn_t *ln);
 void
 ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     const ngx_rf_command_t *command, ngx_uint_t argc, ngx_str_t *argv,
-    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent)
+    ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq, int64_t sent,
+    uint64_t voucher)
 {
-    ngx_rf_learn_t   ln;
-    ngx_rf_learn_pt  handler;
+    ngx_rf_learn_t  ln;
 
-    handler = ngx_rf_learn_handler(command->id);
-
-    if (handler == NULL) {
-        handler = ngx_rf_learn_coll_handler(command->id);
-    }
-
-    if (reply->type == NGX_RF_REPLY_ERROR
-        || (handler == NULL && !(command->flags & NGX_RF_CMD_WRITE)))
-    {
-        return;
-    }
+    ngx_memzero(&ln, sizeof(ngx_rf_learn_t));
 
     ln.zone = zone;
     ln.pool = pool;
@@ -70,24 +63,72 @@ ngx_rf_learn(ngx_rf_zone_t *zone, ngx_pool_t *pool,
     ln.pttl = pttl;
     ln.seq = seq;
     ln.sent = sent;
+    ln.voucher = (command->flags & NGX_RF_CMD_WRITE) ? 0 : voucher;
 
-    if (ngx_rf_learn_prepare(&ln) != NGX_OK) {
+    ngx_rf_learn_reply(&ln);
+}
+
+
+void
+ngx_rf_learn_known(ngx_rf_zone_t *zone, ngx_pool_t *pool, ngx_uint_t argc,
+    ngx_str_t *argv, ngx_rf_reply_t *reply, int64_t pttl, uint64_t seq,
+    int64_t sent, uint64_t voucher)
+{
+    ngx_rf_learn_t  ln;
+
+    ngx_memzero(&ln, sizeof(ngx_rf_learn_t));
+
+    ln.zone = zone;
+    ln.pool = pool;
+    ln.command = ngx_rf_command_find(&argv[0]);
+    ln.id = ln.command->id;
+    ln.argc = argc;
+    ln.argv = argv;
+    ln.reply = reply;
+    ln.pttl = pttl;
+    ln.seq = seq;
+    ln.sent = sent;
+    ln.voucher = voucher;
+    ln.known = 1;
+
+    ngx_rf_learn_reply(&ln);
+}
+
+
+static void
+ngx_rf_learn_reply(ngx_rf_learn_t *ln)
+{
+    ngx_rf_learn_pt  handler;
+
+    handler = ngx_rf_learn_handler(ln->id);
+
+    if (handler == NULL) {
+        handler = ngx_rf_learn_coll_handler(ln->id);
+    }
+
+    if (ln->reply->type == NGX_RF_REPLY_ERROR
+        || (handler == NULL && !(ln->command->flags & NGX_RF_CMD_WRITE)))
+    {
+        return;
+    }
+
+    if (ngx_rf_learn_prepare(ln) != NGX_OK) {
         /* no memory, or more than memory is for */
         handler = ngx_rf_learn_forget;
     }
 
-    ngx_rf_zone_lock(zone);
+    ngx_rf_zone_lock(ln->zone);
 
-    ngx_rf_zone_sweep_locked(zone, ngx_rf_now(), NGX_RF_LEARN_SWEEP);
+    ngx_rf_zone_sweep_locked(ln->zone, ngx_rf_now(), NGX_RF_LEARN_SWEEP);
 
     if (handler) {
-        handler(&ln);
+        handler(ln);
 
     } else {
-        ngx_rf_learn_forget_keys(&ln);
+        ngx_rf_learn_forget_keys(ln);
     }
 
-    ngx_rf_zone_unlock(zone);
+    ngx_rf_zone_unlock(ln->zone);
 }
 
 
@@ -271,7 +312,8 @@ ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t *e)
                 : ln->zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS];
 
     if (version > ln->seq
-        && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] == version)
+        && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED]
+           == (version | ln->zone->link))
     {
         return 0;
     }
@@ -287,7 +329,10 @@ ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e, ngx_uint_t complete)
 
     e->complete = complete;
 
-    ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version;
+    ngx_rf_zone_vouch_locked(ln->zone, e, complete ? ln->voucher : 0);
+
+    ln->zone->learned[e->hash % NGX_RF_ZONE_LEARNED] = e->version
+                                                       | ln->zone->link;
 }
 
 
@@ -315,6 +360,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 
         if (ln->id != NGX_RF_CMD_GET) {
             ngx_rf_zone_forget_key_locked(zone, key);
+            ngx_rf_learn_told(ln, key);
         }
 
         return;
@@ -328,6 +374,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 
     if (blob == NULL) {
         ngx_rf_zone_forget_key_locked(zone, key);
+        ngx_rf_learn_told(ln, key);
         return;
     }
 
@@ -344,6 +391,39 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
     ngx_rf_zone_set_locked(zone, e, NGX_RF_STRING, blob);
     ngx_rf_zone_expire_locked(zone, e, expire);
     ngx_rf_learn_mark(ln, e, 1);
+    ngx_rf_learn_told(ln, key);
+}
+
+
+/* a miss is worth less than any value */
+
+void
+ngx_rf_learn_absent(ngx_rf_learn_t *ln)
+{
+    ngx_str_t       *key;
+    ngx_rf_entry_t  *e;
+
+    key = &ln->argv[1];
+
+    if (ngx_rf_learn_entry(ln, key, &e) != NGX_OK
+        || ngx_rf_learn_changed(ln, key, e))
+    {
+        return;
+    }
+
+    if (e == NULL) {
+        e = ngx_rf_zone_insert_locked(ln->zone, key, NULL, 0);
+
+        if (e == NULL) {
+            ngx_rf_zone_forget_key_locked(ln->zone, key);
+            return;
+        }
+    }
+
+    ngx_rf_zone_set_locked(ln->zone, e, NGX_RF_NONE, NULL);
+    ngx_rf_zone_expire_locked(ln->zone, e, 0);
+    ngx_rf_learn_mark(ln, e, 1);
+    ngx_rf_zone_last_locked(ln->zone, e);
 }
 
 
@@ -372,9 +452,45 @@ ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key)
     changed = ngx_rf_learn_changed(ln, key, e);
 
     ngx_rf_zone_forget_key_locked(ln->zone, key);
+    ngx_rf_learn_told(ln, key);
 
     if (!changed) {
         ngx_rf_learn_note(ln, key, ln->zone->sh->seq);
+    }
+}
+
+
+/* what another instance has on disk may be older than that */
+
+static void
+ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key)
+{
+    switch (ln->id) {
+
+    case NGX_RF_CMD_DEL:
+    case NGX_RF_CMD_UNLINK:
+    case NGX_RF_CMD_SET:
+    case NGX_RF_CMD_SETNX:
+    case NGX_RF_CMD_SETEX:
+    case NGX_RF_CMD_PSETEX:
+    case NGX_RF_CMD_GETSET:
+    case NGX_RF_CMD_GETDEL:
+    case NGX_RF_CMD_MSET:
+    case NGX_RF_CMD_MSETNX:
+        ngx_rf_zone_told_locked(ln->zone, key, 1, ln->sent);
+        return;
+
+    case NGX_RF_CMD_INCR:
+    case NGX_RF_CMD_INCRBY:
+    case NGX_RF_CMD_INCRBYFLOAT:
+    case NGX_RF_CMD_DECR:
+    case NGX_RF_CMD_DECRBY:
+    case NGX_RF_CMD_APPEND:
+        ngx_rf_zone_told_locked(ln->zone, key, 0, ln->sent);
+        return;
+
+    default:
+        return;
     }
 }
 
@@ -386,13 +502,18 @@ ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key, uint64_t version)
 
     hash = ngx_rf_zone_hash(ln->zone->sh, key);
 
-    ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] = version;
+    ln->zone->learned[hash % NGX_RF_ZONE_LEARNED] = version | ln->zone->link;
 }
 
 
 static void
 ngx_rf_learn_get(ngx_rf_learn_t *ln)
 {
+    if (ln->reply->type == NGX_RF_REPLY_NIL && ln->voucher) {
+        ngx_rf_learn_absent(ln);
+        return;
+    }
+
     if (ln->reply->type == NGX_RF_REPLY_STRING && ln->pttl >= -1) {
         ngx_rf_learn_put(ln, &ln->argv[1], &ln->reply->str,
                          ln->pttl == -1 ? 0 : ln->sent + ln->pttl);
@@ -704,6 +825,7 @@ ngx_rf_learn_append(ngx_rf_learn_t *ln)
 
     ngx_rf_zone_set_locked(ln->zone, e, NGX_RF_STRING, blob);
     ngx_rf_learn_mark(ln, e, 1);
+    ngx_rf_learn_told(ln, &ln->argv[1]);
 }
 
 

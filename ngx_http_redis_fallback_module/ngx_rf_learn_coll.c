@@ -320,6 +320,11 @@ ngx_rf_learn_whole(ngx_rf_learn_t *ln)
         return;
     }
 
+    if (ln->nitems == 0 && ln->voucher) {
+        ngx_rf_learn_absent(ln);
+        return;
+    }
+
     if (ln->nitems == 0 || ln->pttl < -1 || ln->pttl == 0) {
         ngx_rf_learn_forget(ln);
         return;
@@ -414,7 +419,7 @@ static void
 ngx_rf_learn_some(ngx_rf_learn_t *ln)
 {
     ngx_str_t       *key;
-    ngx_uint_t       complete, write;
+    ngx_uint_t       complete, write, fresh;
     ngx_rf_coll_t    c;
     ngx_rf_entry_t  *e;
     ngx_rf_local_t   l;
@@ -461,7 +466,8 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
         return;
     }
 
-    complete = ngx_rf_local_exists(e) && e->complete;
+    fresh = !ngx_rf_local_exists(e);
+    complete = !fresh && e->complete;
 
     if (ngx_rf_zone_begin_locked(ln->zone, 1) != NGX_OK) {
         ngx_rf_learn_forget(ln);
@@ -486,7 +492,12 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
 
     ngx_rf_zone_commit_locked(ln->zone);
 
-    ngx_rf_learn_seen(ln, key, complete);
+    if (write) {
+        ngx_rf_learn_seen(ln, key, complete);
+
+    } else {
+        ngx_rf_learn_read(ln, key, fresh);
+    }
 }
 
 
@@ -932,15 +943,5 @@ ngx_rf_learn_seen(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t complete)
                                                : ln->sent + ln->pttl);
     }
 
-    if (complete || (ln->command->flags & NGX_RF_CMD_WRITE)) {
-        ngx_rf_learn_mark(ln, e, complete);
-        return;
-    }
-
-    /* an element that was read is no news about the others: what was asked for
-     * at the same time may be learned, too */
-
-    e->run = ln->zone->sh->run;
-    e->seen = ln->sent;
-    e->complete = 0;
+    ngx_rf_learn_mark(ln, e, complete);
 }

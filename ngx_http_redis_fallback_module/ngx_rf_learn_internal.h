@@ -25,9 +25,13 @@ typedef struct {
     int64_t                   pttl;
     uint64_t                  seq;
     int64_t                   sent;
+    uint64_t                  voucher;
 
     ngx_rf_item_t            *items;    /* of a whole collection, sorted */
     ngx_uint_t                nitems;
+
+    unsigned                  known:1;  /* it asked for all elements that memory
+                                           knows */
 } ngx_rf_learn_t;
 
 typedef void (*ngx_rf_learn_pt)(ngx_rf_learn_t *ln);
@@ -40,8 +44,8 @@ ngx_int_t ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key,
 
 /*
  * Whether somebody else has changed the key since the command was sent.  What
- * this process has learned since is no such change: replies come in the order
- * of their commands, so this one is the later.
+ * this process has learned since over the same link is no such change: replies
+ * come in the order of their commands there, so this one is the later.
  */
 ngx_uint_t ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_rf_entry_t *e);
@@ -52,6 +56,9 @@ ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
 /* the entry is as Redis has it now, or with "complete" 0 a part of it */
 void ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e,
     ngx_uint_t complete);
+
+/* a read says that there is no argv[1], and Redis vouches for that */
+void ngx_rf_learn_absent(ngx_rf_learn_t *ln);
 
 /* argv[1], or all keys of the command */
 void ngx_rf_learn_forget(ngx_rf_learn_t *ln);
@@ -71,6 +78,11 @@ void ngx_rf_learn_late_expire(ngx_rf_learn_t *ln, int64_t expire);
 void ngx_rf_learn_late_some(ngx_rf_learn_t *ln);
 void ngx_rf_learn_late_push(ngx_rf_learn_t *ln);
 void ngx_rf_learn_late_forget(ngx_rf_learn_t *ln, ngx_str_t *key);
+
+
+/* ngx_rf_learn_part.c: elements were read, and put into the key's entry, which
+ * has nothing else if it is "fresh" */
+void ngx_rf_learn_read(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t fresh);
 
 
 /* ngx_rf_learn_coll.c */

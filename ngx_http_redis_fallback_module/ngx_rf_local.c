@@ -7,6 +7,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_command.h"
 #include "ngx_rf_local.h"
 #include "ngx_rf_local_op.h"
 
@@ -54,6 +55,7 @@ static ngx_int_t ngx_rf_local_scope(ngx_rf_local_t *l, ngx_uint_t *pending);
 static ngx_int_t ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i,
     ngx_uint_t *pending);
 static ngx_uint_t ngx_rf_local_fresh(ngx_rf_local_t *l, ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_local_missing(ngx_rf_reply_t *reply);
 static ngx_uint_t ngx_rf_local_keys(ngx_rf_local_t *l, ngx_uint_t *first,
     ngx_uint_t *step);
 static ngx_int_t ngx_rf_local_server(ngx_rf_local_t *l);
@@ -406,7 +408,29 @@ ngx_rf_local_run(ngx_rf_local_t *l, ngx_rf_local_pt handler)
 
     rc = handler ? handler(l) : NGX_RF_NEED_REDIS;
 
+    if (rc == NGX_OK && l->partial && ngx_rf_local_missing(l->reply)) {
+        return NGX_RF_NEED_REDIS;
+    }
+
     return ngx_rf_local_redis(l, rc, pending);
+}
+
+
+/* an element that is not known may be there */
+
+static ngx_uint_t
+ngx_rf_local_missing(ngx_rf_reply_t *reply)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < reply->nelts; i++) {
+        if (ngx_rf_local_missing(&reply->elts[i])) {
+            return 1;
+        }
+    }
+
+    return reply->type == NGX_RF_REPLY_NIL
+           || (reply->type == NGX_RF_REPLY_INTEGER && reply->integer == 0);
 }
 
 
@@ -705,6 +729,7 @@ ngx_rf_local_scope(ngx_rf_local_t *l, ngx_uint_t *pending)
     ngx_uint_t  i, n, nkeys, step, npending, is;
 
     *pending = 0;
+    l->partial = 0;
 
     nkeys = ngx_rf_local_keys(l, &i, &step);
 
@@ -797,10 +822,21 @@ ngx_rf_local_scope_key(ngx_rf_local_t *l, ngx_uint_t i, ngx_uint_t *pending)
 static ngx_uint_t
 ngx_rf_local_fresh(ngx_rf_local_t *l, ngx_rf_entry_t *e)
 {
-    return e != NULL
-           && e->complete
-           && e->run == l->zone->sh->run
-           && l->now - e->seen <= l->max_age;
+    if (e == NULL || e->run != l->zone->sh->run) {
+        return 0;
+    }
+
+    if (!e->complete) {
+        l->partial = 1;
+
+        return l->vouched
+               && e->type != NGX_RF_NONE
+               && ngx_rf_command_by_element(l->command->id)
+               && ngx_rf_zone_vouched_locked(l->zone, e);
+    }
+
+    return l->vouched ? ngx_rf_zone_vouched_locked(l->zone, e)
+                      : l->now - e->seen <= l->max_age && !e->touched;
 }
 
 

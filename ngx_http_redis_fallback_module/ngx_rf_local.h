@@ -27,8 +27,9 @@ typedef enum {
                                restoring, see zone); none: NEED_REDIS; some:
                                NEED_WAIT */
     NGX_RF_SCOPE_FRESH      /* normal: reads only, if every key is complete and
-                               was seen in Redis not longer than max_age ago;
-                               else NEED_REDIS */
+                               was seen in Redis not longer than max_age ago,
+                               or with "vouched" Redis vouches for it; else
+                               NEED_REDIS */
 } ngx_rf_scope_e;
 
 
@@ -64,6 +65,8 @@ typedef struct {
                                            at under the lock): NEED_RETRY,
                                            nothing done */
     ngx_atomic_uint_t         guard_value;
+    unsigned                  vouched:1;
+
     u_char                   *read;     /* argc bytes, 1: file of argv[i] read,
                                            or NULL */
 
@@ -76,6 +79,8 @@ typedef struct {
                                            collection it goes below that */
 
     /* private */
+    unsigned                  partial:1; /* SCOPE_FRESH, of a key that is known
+                                            in part */
     unsigned                  breathes:1; /* the lock may be given away */
     unsigned                  pinned:1;
     unsigned                  lost:1;     /* the zone was made anew then */

@@ -44,6 +44,8 @@ struct ngx_rf_call_s {
     ngx_pool_t           *pool;
     ngx_rf_call_pt        handler;
     void                 *data;
+    uint32_t              order;        /* calls of the same number are executed
+                                           in the order of their submission */
     unsigned              repeat:1;     /* may be sent again after it was sent
                                            and the connection broke */
     unsigned              once:1;       /* one try only: probes, replay */
@@ -53,6 +55,7 @@ struct ngx_rf_call_s {
     ngx_msec_t            deadline;
     ngx_uint_t            tries;
     ngx_uint_t            nreplies;
+    ngx_uint_t            link;         /* follows from "order" */
     ngx_uint_t            slot;         /* while it is in flight */
     unsigned              inflight:1;
     unsigned              sent:1;

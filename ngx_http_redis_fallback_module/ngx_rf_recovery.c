@@ -1,7 +1,8 @@
 /*
  * The leader's work, see ngx_rf_recovery.h.
  *
- *   tick       lease -> path's lock -> dead writers -> journal -> files
+ *   tick       lease -> path's lock -> dead writers -> journal -> files ->
+ *              what others have left
  *              FALLBACK: probe when due          RECOVERING: next step
  *   probe      -> connections that were given up are ended -> RECOVERING
  *   next       probed? -> slice of pending keys -> walk the files -> mark ->
@@ -118,6 +119,7 @@ ngx_rf_recovery_stop(ngx_rf_recovery_t *r)
     }
 
     ngx_rf_recovery_recall_stop(r);
+    ngx_rf_recovery_hand_stop(r);
     ngx_rf_recovery_learn_drop(r);
 
     if (r->slice == NULL) {
@@ -164,6 +166,7 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
     if (ngx_rf_recovery_lead(r)) {
         ngx_rf_recovery_chores(r);
         ngx_rf_recovery_disk(r);
+        ngx_rf_recovery_hand(r);
 
         mode = ngx_rf_mode_get(r->conf.zone, &epoch);
 
@@ -217,6 +220,8 @@ ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
         r->conf.flush->turn_left = 0;
         r->walking = 0;
 
+        ngx_rf_recovery_hand_stop(r);
+        r->handed = 0;
 
         if (r->slice == NULL) {
             ngx_rf_zone_replay_reset(r->conf.zone);
@@ -437,6 +442,14 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
         }
 
         r->next_files = ngx_current_msec + r->conf.write_interval;
+
+        if (mode == NGX_RF_NORMAL) {
+            /* stale ones, of which a batch for the journal may have had some
+             * when the last pass began */
+            r->next_files = ngx_current_msec
+                            + ngx_min(r->conf.write_interval,
+                                      NGX_RF_RECOVERY_RETRY);
+        }
     }
 
     (void) ngx_rf_flush_start(r->conf.flush);

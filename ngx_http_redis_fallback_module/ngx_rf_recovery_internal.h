@@ -4,7 +4,8 @@
  * ngx_rf_recovery_replay.c takes the steps from RECOVERING to NORMAL,
  * ngx_rf_recovery_slice.c sends records, ngx_rf_recovery_learn.c reads back
  * what became of them, ngx_rf_recovery_walk.c reads files,
- * ngx_rf_recovery_recall.c the journal.
+ * ngx_rf_recovery_recall.c the journal, ngx_rf_recovery_handover.c what other
+ * instances have left.
  */
 
 #ifndef _NGX_RF_RECOVERY_INTERNAL_H_INCLUDED_
@@ -26,6 +27,8 @@ typedef struct ngx_rf_slice_s   ngx_rf_slice_t;
 typedef struct ngx_rf_marker_s  ngx_rf_marker_t;
 typedef struct ngx_rf_wanted_s  ngx_rf_wanted_t;
 typedef struct ngx_rf_held_s    ngx_rf_held_t;
+
+typedef void (*ngx_rf_recovery_pt)(ngx_rf_recovery_t *r);
 
 struct ngx_rf_recovery_s {
     ngx_rf_recovery_conf_t    conf;
@@ -70,6 +73,18 @@ struct ngx_rf_recovery_s {
                                             /* by CRC-32: keys that both have
                                                changed */
 
+    ngx_rf_recovery_pt        hand_step;    /* of what another has left; NULL:
+                                               the next look is due at */
+    ngx_msec_t                next_hand;
+    ngx_event_t               hand_event;
+    ngx_rf_journal_hand_t     hand;         /* of the job while there is one */
+    ngx_rf_disk_job_t        *hand_job;
+    ngx_rf_record_t          *hand_list;    /* to be taken in */
+    ngx_rf_record_t          *hand_wait;    /* and to be durable */
+    ngx_rf_record_t          *hand_rest;    /* and for another time */
+    ngx_uint_t                hand_taken;
+    ngx_msec_t                hand_logged;
+
     ngx_rf_marker_t          *markers;
     ngx_uint_t                nmarkers;
 
@@ -90,6 +105,10 @@ struct ngx_rf_recovery_s {
     unsigned                  merging:1;    /* and was another instance's */
     unsigned                  adopting:1;   /* as were the files */
     unsigned                  adopted:1;    /* which are read, too */
+    unsigned                  handed:1;     /* all that others had left was
+                                               looked at once */
+    unsigned                  hand_left:1;  /* some of it is for later */
+    unsigned                  hand_cut:1;   /* its job is none of ours now */
     unsigned                  stopping:1;
     unsigned                  kill_denied:1; /* has been logged */
 };
@@ -126,6 +145,16 @@ void ngx_rf_recovery_walk(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_recall(ngx_rf_recovery_t *r, ngx_uint_t merge);
 void ngx_rf_recovery_recall_again(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_recall_stop(ngx_rf_recovery_t *r);
+
+/*
+ * What other instances have left to whoever has the path becomes pending here:
+ * at each tick of the leader.  Before all of it was looked at once, and while
+ * some is being taken in, nothing is replayed: ready() says so.
+ * stop(): at exit, and where another has led meanwhile.
+ */
+void ngx_rf_recovery_hand(ngx_rf_recovery_t *r);
+ngx_uint_t ngx_rf_recovery_hand_ready(ngx_rf_recovery_t *r);
+void ngx_rf_recovery_hand_stop(ngx_rf_recovery_t *r);
 
 /* a record has been set aside, or could not be: a job's handler */
 void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);

@@ -298,7 +298,9 @@ ngx_rf_recovery_learn_reply(ngx_rf_recovery_learn_t *ln)
         return;
     }
 
+    ngx_rf_learn_link(ln->r->conf.zone, ln->call.link);
+
     ngx_rf_learn(ln->r->conf.zone, ln->call.pool, command, ln->argc,
                  ln->argv, &reply->elts[0], reply->elts[1].integer, ln->seq,
-                 ln->sent);
+                 ln->sent, 0);
 }

@@ -36,6 +36,7 @@ struct ngx_rf_held_s {
     ngx_rf_held_t            *next;
     uint64_t                  acked;    /* records up to it are done with */
     ngx_rf_record_t          *record;   /* the newest, or NULL */
+    ngx_uint_t                filed;    /* there is a file */
     ngx_str_t                 key;
 };
 
@@ -323,7 +324,6 @@ ngx_rf_recovery_recall_walked(ngx_rf_disk_job_t *job)
 static ngx_int_t
 ngx_rf_recovery_hold(ngx_rf_recovery_t *r, ngx_rf_record_t *rec)
 {
-    ngx_uint_t        filed;
     ngx_rf_held_t    *held, **bucket;
     ngx_rf_record_t  *copy;
 
@@ -353,28 +353,21 @@ ngx_rf_recovery_hold(ngx_rf_recovery_t *r, ngx_rf_record_t *rec)
         *bucket = held;
     }
 
+    held->filed |= rec->filed;
+
     if (rec->remove) {
         held->acked = ngx_max(held->acked, rec->version);
         return NGX_OK;
     }
 
-    filed = rec->filed;
-
-    if (held->record) {
-        filed |= held->record->filed;
-        held->record->filed = filed;
-
-        if (held->record->version >= rec->version) {
-            return NGX_OK;
-        }
+    if (held->record && held->record->version >= rec->version) {
+        return NGX_OK;
     }
 
     copy = ngx_rf_codec_clone(rec);
     if (copy == NULL) {
         return NGX_ERROR;
     }
-
-    copy->filed = filed;
 
     free(held->record);
     held->record = copy;
@@ -398,8 +391,20 @@ ngx_rf_recovery_merge(ngx_rf_recovery_t *r)
         for (held = r->held[i]; held; held = held->next) {
 
             if (held->record == NULL || held->record->version <= held->acked) {
+
+                /* nothing of it is needed, its file is to go */
+
+                if (held->filed
+                    && ngx_rf_zone_filed(r->conf.zone, &held->key) != NGX_OK)
+                {
+                    return NGX_AGAIN;
+                }
+
+                held->filed = 0;
                 continue;
             }
+
+            held->record->filed = held->filed;
 
             rc = ngx_rf_zone_adopt(r->conf.zone, held->record);
 
@@ -414,6 +419,7 @@ ngx_rf_recovery_merge(ngx_rf_recovery_t *r)
 
             free(held->record);
             held->record = NULL;
+            held->filed = 0;
         }
     }
 

@@ -186,6 +186,10 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
         rc = ngx_rf_zone_load(r->conf.zone, rec, r->walk_seq, 0,
                               ngx_rf_now());
 
+        if (rc == NGX_DECLINED) {
+            rc = ngx_rf_zone_adopt_file(r->conf.zone, rec, r->walk_seq);
+        }
+
         if (rc == NGX_BUSY) {
             /* another walk reads it again */
             r->unread++;

@@ -1,14 +1,16 @@
 /*
- * The per-worker client of one Redis: picks the connection, queues calls,
- * retries within a budget.
+ * The per-worker client of one Redis: picks one of its connections, queues
+ * calls, retries within a budget.
  *
  * Guarantees: a call that was accepted gets its handler called exactly once,
  * never from inside ngx_rf_redis_call(), and no later than connect_timeout +
- * timeout after it was accepted; replies reach their calls in order; a
+ * timeout after it was accepted; calls of one "order" go over one connection,
+ * in the order in which they were submitted, and their replies come so; a
  * connection carries calls only after its handshake (AUTH, SELECT, INFO)
- * succeeded; nothing blocks, names included.
+ * succeeded; there are at most conf->connections of them, made one at a time;
+ * nothing blocks, names included.
  *
- * Refuses to know: modes, memory, files, requests.
+ * Refuses to know: keys, modes, memory, files, requests.
  */
 
 #ifndef _NGX_RF_REDIS_H_INCLUDED_
@@ -32,7 +34,8 @@ typedef struct ngx_rf_redis_s  ngx_rf_redis_t;
 
 
 /* up: after each successful handshake, before the first call is sent; calls
- * that are submitted in there go first.  "info" is gone when it returns.
+ * that are submitted in there for the same link go first.  "info" is gone when
+ * it returns.
  * down: a ready connection is gone, for whatever reason: lost with calls in
  * flight, closed by Redis while idle, or reset.  Not called by destroy */
 
@@ -45,7 +48,7 @@ typedef void (*ngx_rf_redis_down_pt)(void *data);
 ngx_rf_redis_t *ngx_rf_redis_create(ngx_rf_redis_conf_t *conf,
     ngx_cycle_t *cycle, void *tp, ngx_rf_redis_up_pt up,
     ngx_rf_redis_down_pt down, void *data);
-/* closes the connection without an [alert]; calls in flight fail, and none is
+/* closes all connections without an [alert]; calls in flight fail, and none is
  * accepted any more.  Not from inside a handler, up or down */
 void ngx_rf_redis_destroy(ngx_rf_redis_t *redis);
 
@@ -60,22 +63,29 @@ void ngx_rf_redis_cut(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
  * "timed out", "LOADING ..."; never NULL, never a secret */
 ngx_str_t *ngx_rf_redis_failure(ngx_rf_redis_t *redis);
 
+/* whether the first link is: that of calls with "order" 0 */
 ngx_uint_t ngx_rf_redis_connected(ngx_rf_redis_t *redis);
+/* how many links are; inside down() without the one that it is about */
+ngx_uint_t ngx_rf_redis_nconnected(ngx_rf_redis_t *redis);
+/* from inside up() or down(): which link it is about, from 0; it is that of
+ * calls which have this number as their "order" */
+ngx_uint_t ngx_rf_redis_link(ngx_rf_redis_t *redis);
 
 /* from inside up(): this is not the Redis that those who wait were sent to;
- * all but the "once" calls fail as UNSENT, so that they are decided again */
+ * all but the "once" calls of this link fail as UNSENT, so that they are
+ * decided again */
 void ngx_rf_redis_bounce(ngx_rf_redis_t *redis);
 
-/* of the Redis that is connected, until down() returns; len 0: none, or it may
- * not be asked */
+/* of the Redis that the first link is connected to, or from inside up() and
+ * down() theirs, until down() returns; len 0: none, or it may not be asked */
 ngx_str_t *ngx_rf_redis_run_id(ngx_rf_redis_t *redis);
 /* from inside down(): the id that Redis knows the connection by, if it was
  * given up with commands in flight, which Redis may still get; 0: none were,
  * or the id is unknown */
 uint64_t ngx_rf_redis_abandoned(ngx_rf_redis_t *redis);
 
-/* closes the connection if nothing is in flight, so that the next call makes
- * (and resolves) a new one */
+/* closes each connection that has nothing in flight, so that the next call
+ * makes (and resolves) a new one */
 void ngx_rf_redis_reset(ngx_rf_redis_t *redis);
 
 

@@ -7,7 +7,7 @@
  * return; whatever resumes an operation later ends in ngx_rf_work_resume(),
  * the only place that calls the handler.
  *
- *   normal      memory if fresh (cache TIME) -> Redis
+ *   normal      memory if fresh (cache TIME) or vouched for -> Redis
  *   fallback    policy -> memory -> file -> memory
  *   recovering  memory if the key is pending -> Redis
  *
@@ -39,6 +39,7 @@
 
 
 static ngx_int_t ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err);
+static uint32_t ngx_rf_work_order(ngx_rf_op_t *op);
 static ngx_int_t ngx_rf_work_quiet(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_normal(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_fallback(ngx_rf_work_t *w);
@@ -53,8 +54,6 @@ static ngx_int_t ngx_rf_work_loaded(ngx_rf_work_t *w, ngx_rf_disk_job_t *job);
 static ngx_int_t ngx_rf_work_room(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_hurry(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_late(ngx_rf_work_t *w);
-static ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
-    ngx_rf_step_pt expired);
 
 
 ngx_int_t
@@ -99,6 +98,10 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
         return ngx_rf_work_answer(w, op->reply, NGX_RF_TIER_NONE);
     }
 
+    if (op->store->conf.redis.connections > 1 && op->order == 0) {
+        op->order = ngx_rf_work_order(op);
+    }
+
     op->rc = ngx_rf_work_route(w);
 
     return op->rc;
@@ -118,6 +121,35 @@ ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err)
 
     return ngx_rf_command_check(op->pool, op->argc, op->argv, &op->command,
                                 err);
+}
+
+
+/*
+ * So commands of one key are executed in the order in which this worker asked
+ * for them, whatever the connections.  Of several keys it is the first that
+ * decides; where the table does not know it, what is a key of EVAL; then the
+ * first argument, and the name.  Never 0.
+ */
+
+static uint32_t
+ngx_rf_work_order(ngx_rf_op_t *op)
+{
+    uint32_t                 hash;
+    ngx_uint_t               i;
+    const ngx_rf_command_t  *command;
+
+    command = op->command;
+
+    i = (command->first > 0) ? (ngx_uint_t) command->first
+                             : (command->flags & NGX_RF_CMD_MOVABLE) ? 3 : 1;
+
+    if (i >= op->argc) {
+        i = (op->argc > 1);
+    }
+
+    hash = ngx_murmur_hash2(op->argv[i].data, op->argv[i].len);
+
+    return hash ? hash : 1;
 }
 
 
@@ -144,8 +176,12 @@ ngx_rf_store_cancel(ngx_rf_op_t *op)
     }
 
     if (w->calling) {
-        w->calling = 0;
+        ngx_rf_work_uncalled(w);
         ngx_rf_redis_cut(op->store->redis, &w->call);
+    }
+
+    if (w->leads) {
+        ngx_rf_flight_left(w);
     }
 
     if (w->job) {
@@ -243,13 +279,20 @@ ngx_rf_work_quiet(ngx_rf_work_t *w)
 static ngx_int_t
 ngx_rf_work_normal(ngx_rf_work_t *w)
 {
-    ngx_uint_t    flags;
-    ngx_rf_op_t  *op;
+    ngx_uint_t       flags;
+    ngx_rf_op_t     *op;
+    ngx_rf_store_t  *store;
 
     op = w->op;
+    store = op->store;
     flags = op->command->flags;
 
-    if (op->store->conf.cache == NGX_RF_CACHE_TIME
+    if (store->tracking) {
+        ngx_rf_tracking_alive(store->tracking);
+    }
+
+    if (store->conf.cache != NGX_RF_CACHE_OFF
+        && store->nanywhere == 0
         && (flags & (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL))
            == (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL)
         && op->command->first > 0)
@@ -321,6 +364,7 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
     l->now = ngx_rf_now();
     l->scope = scope;
     l->max_age = op->store->conf.cache_time;
+    l->vouched = (op->store->tracking != NULL);
     l->files = (scope != NGX_RF_SCOPE_FRESH && sh->files_ready
                 && (sh->spilled || sh->files_scan));
     l->guard = &sh->mode;
@@ -340,6 +384,16 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
             return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
                                     "FALLBACK '%V' needs Redis, which is "
                                     "unreachable");
+        }
+
+        if (scope == NGX_RF_SCOPE_FRESH && op->nparts == 0
+            && ngx_rf_flight_join(w))
+        {
+            return NGX_AGAIN;
+        }
+
+        if (op->lock && ngx_rf_flight_wait(w)) {
+            return NGX_AGAIN;
         }
 
         return ngx_rf_work_remote(w);
@@ -658,7 +712,7 @@ ngx_rf_work_late(ngx_rf_work_t *w)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step, ngx_rf_step_pt expired)
 {
     ngx_rf_store_t  *store;

@@ -22,6 +22,7 @@
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
 #include "ngx_rf_redis.h"
+#include "ngx_rf_tracking.h"
 #include "ngx_rf_zone.h"
 
 
@@ -53,6 +54,9 @@ typedef struct {
     void                 *thread_pool;      /* ngx_thread_pool_t or NULL */
 } ngx_rf_store_conf_t;
 
+
+/* reads that are on their way to Redis, by hash of the key */
+#define NGX_RF_STORE_FLIGHTS    256
 
 /* redis_fallback_outage */
 
@@ -98,6 +102,13 @@ struct ngx_rf_op_s {
     ngx_uint_t                nparts;   /* a transaction: instead of argc and */
     ngx_rf_op_part_t         *parts;    /* argv, which the store fills */
     ngx_uint_t                outage;   /* NGX_RF_OUTAGE_* */
+    ngx_uint_t                lock;     /* a read that another worker sends to
+                                           Redis is waited for */
+    uint32_t                  order;    /* operations of the same number that
+                                           Redis is asked to execute are
+                                           executed in the order in which they
+                                           were submitted; 0: submit() sets it,
+                                           by the first key */
     ngx_msec_t                deadline; /* of waiting, of ngx_current_msec's
                                            clock; 0: submit() sets it */
     ngx_rf_op_pt              handler;
@@ -147,6 +158,11 @@ ngx_int_t ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
     ngx_rf_store_t *old);
 ngx_int_t ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 void ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle);
+/* in the master, when all workers have gone: without the path, what is pending
+ * is left to whoever has it */
+void ngx_rf_store_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle);
+/* the configuration that is committed now has no such store */
+void ngx_rf_store_dropped(ngx_rf_store_t *store);
 
 
 /* what the status page shows; a copy */
@@ -203,6 +219,10 @@ struct ngx_rf_store_s {
 
     /* in a worker */
     ngx_rf_redis_t       *redis;
+    ngx_rf_tracking_t    *tracking;     /* NULL: not wanted */
+    ngx_queue_t           flights[NGX_RF_STORE_FLIGHTS];
+    ngx_uint_t            nanywhere;    /* commands in flight that may change
+                                           any key */
     ngx_rf_disk_t        *disk;         /* NULL: no file tier */
     ngx_rf_flush_t        flush;
     ngx_queue_t           waiting;      /* operations that wait */
@@ -210,7 +230,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            stopping;
 };
 
-#define NGX_RF_STORE_LAYOUT     3
+#define NGX_RF_STORE_LAYOUT     4
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

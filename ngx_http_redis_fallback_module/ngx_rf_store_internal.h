@@ -1,6 +1,7 @@
 /*
  * What the files of the store share: ngx_rf_store.c executes,
- * ngx_rf_store_remote.c asks Redis, ngx_rf_store_multi.c knows what a
+ * ngx_rf_store_remote.c asks Redis, ngx_rf_store_flight.c once for all who ask
+ * the same, ngx_rf_store_multi.c knows what a
  * transaction is made of, ngx_rf_store_answer.c answers, ngx_rf_store_life.c
  * creates, starts, stops, counts, ngx_rf_store_recall.c reads the journal.
  */
@@ -40,10 +41,18 @@ struct ngx_rf_work_s {
     ngx_rf_command_t      *multi;       /* what they are together */
 
     ngx_rf_call_t          call;
-    ngx_rf_call_command_t  commands[2];
+    ngx_rf_call_command_t  commands[3];
     ngx_str_t              pttl[2];
     uint64_t               seq;
     int64_t                sent;
+    ngx_rf_tracking_mark_t mark;
+
+    ngx_queue_t            flight;      /* store->flights, of one that leads */
+    ngx_queue_t            followers;   /* their "queue" */
+    uint32_t               hash;        /* of its key */
+    ngx_atomic_uint_t      lock;        /* what it has put into sh->locks */
+    ngx_msec_t             patience;    /* until when it waits for another
+                                           worker's lock; 0: it did not yet */
 
     ngx_rf_disk_job_t     *job;
 
@@ -57,6 +66,11 @@ struct ngx_rf_work_s {
     unsigned               file:1;      /* a file had the answer */
     unsigned               executed:1;  /* only its file is to come yet */
     unsigned               unsure:1;    /* Redis may have executed it */
+    unsigned               leads:1;     /* others wait for its reply */
+    unsigned               closed:1;    /* it leads, and nobody may join */
+    unsigned               alone:1;     /* it has waited for another's */
+    unsigned               anywhere:1;  /* it is in flight, and nobody knows
+                                           which keys it changes */
 };
 
 
@@ -67,9 +81,33 @@ ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
 /* rc is that of a step; calls the handler unless it is NGX_AGAIN */
 void ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc);
 
+/* "step" is tried again now and then, and after the deadline "expired" */
+ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
+    ngx_rf_step_pt expired);
+
 /* ngx_rf_store_remote.c: a step */
 
 ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
+/* its call has ended */
+void ngx_rf_work_uncalled(ngx_rf_work_t *w);
+
+
+/*
+ * ngx_rf_store_flight.c: one read per key.  join(): 1 if the same read is under
+ * way, and this one waits for what memory learns from it; otherwise it leads.
+ * landed(): memory has learned the leader's reply, or there is none; those who
+ * waited are in *followers, whom resume() lets look again once the leader was
+ * answered.  left(): the leader was cancelled.  close(): the key is about to be
+ * changed, what comes from now on is another read.
+ */
+ngx_uint_t ngx_rf_flight_join(ngx_rf_work_t *w);
+/* for one that leads, with op->lock: 1 if another worker has sent a read of the
+ * key to Redis, which this one waits for, for some time */
+ngx_uint_t ngx_rf_flight_wait(ngx_rf_work_t *w);
+void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_queue_t *followers);
+void ngx_rf_flight_resume(ngx_queue_t *followers);
+void ngx_rf_flight_left(ngx_rf_work_t *w);
+void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash);
 
 
 /* ngx_rf_store_multi.c */
@@ -106,6 +144,10 @@ ngx_int_t ngx_rf_work_no_room(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
 
+
+/* ngx_rf_store_handover.c: at a worker's exit: what is pending stays in the
+ * zone, for other workers, or for the master to hand over */
+ngx_uint_t ngx_rf_store_hands_over(ngx_rf_store_t *store);
 
 /* ngx_rf_store_recall.c: in the master, when the path is ours */
 

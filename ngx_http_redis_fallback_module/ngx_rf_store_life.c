@@ -44,7 +44,9 @@ static ngx_uint_t ngx_rf_store_same_path(ngx_rf_store_t *store,
 static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
 static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
 static void ngx_rf_store_down(void *data);
+static void ngx_rf_store_disconnected(ngx_rf_store_t *store);
 static ngx_uint_t ngx_rf_store_connected(ngx_rf_zone_sh_t *sh);
+static ngx_uint_t ngx_rf_store_tracking(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_store_flushed(void *data);
 static void ngx_rf_store_wait_handler(ngx_event_t *ev);
 
@@ -490,7 +492,13 @@ ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
 ngx_int_t
 ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 {
+    ngx_uint_t  i;
+
     ngx_queue_init(&store->waiting);
+
+    for (i = 0; i < NGX_RF_STORE_FLIGHTS; i++) {
+        ngx_queue_init(&store->flights[i]);
+    }
 
     store->zone.log = cycle->log;
 
@@ -522,6 +530,16 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (store->conf.cache == NGX_RF_CACHE_TRACKING) {
+        store->tracking = ngx_rf_tracking_create(&store->zone,
+                                                 &store->conf.redis,
+                                                 store->redis, cycle,
+                                                 store->conf.thread_pool);
+        if (store->tracking == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     return NGX_OK;
 }
 
@@ -535,8 +553,13 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     store->stopping = 1;
 
+    if (store->tracking) {
+        ngx_rf_tracking_destroy(store->tracking);
+        store->tracking = NULL;
+    }
+
     if (store->redis) {
-        ngx_rf_store_down(store);
+        ngx_rf_store_disconnected(store);
         ngx_rf_redis_destroy(store->redis);
         store->redis = NULL;
     }
@@ -555,6 +578,10 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     if (store->zone.sh->superseded) {
         /* the new zone has it all, and the files are its workers' now */
+        return;
+    }
+
+    if (ngx_rf_store_hands_over(store)) {
         return;
     }
 
@@ -595,7 +622,7 @@ ngx_rf_store_retry_after(ngx_rf_store_t *store)
 }
 
 
-/* a connection has come up: is this still the Redis that memory knows? */
+/* a link has come up: is this still the Redis that memory knows? */
 
 static void
 ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
@@ -607,6 +634,11 @@ ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
     sh = store->zone.sh;
 
     sh->connected[ngx_process_slot] = ngx_pid;
+
+    if (store->tracking) {
+        ngx_rf_tracking_up(store->tracking, ngx_rf_redis_link(store->redis),
+                           info);
+    }
 
     if (info->run_id.len != sizeof(sh->run_id)) {
         return;
@@ -661,6 +693,11 @@ ngx_rf_store_down(void *data)
     uint64_t         client;
     ngx_rf_store_t  *store = data;
 
+    if (store->tracking) {
+        ngx_rf_tracking_down(store->tracking,
+                             ngx_rf_redis_link(store->redis));
+    }
+
     client = ngx_rf_redis_abandoned(store->redis);
 
     if (client) {
@@ -668,6 +705,18 @@ ngx_rf_store_down(void *data)
                             client);
     }
 
+    if (ngx_rf_redis_nconnected(store->redis) == 0) {
+        ngx_rf_store_disconnected(store);
+    }
+}
+
+
+/* a worker counts as connected while one of its links is: they are made when
+ * they are needed, so that some are not says nothing */
+
+static void
+ngx_rf_store_disconnected(ngx_rf_store_t *store)
+{
     (void) ngx_atomic_cmp_set(&store->zone.sh->connected[ngx_process_slot],
                               ngx_pid, 0);
 }
@@ -691,6 +740,35 @@ ngx_rf_store_connected(ngx_rf_zone_sh_t *sh)
     }
 
     return n;
+}
+
+
+/* by all workers that are connected */
+
+static ngx_uint_t
+ngx_rf_store_tracking(ngx_rf_zone_sh_t *sh)
+{
+    ngx_uint_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
+
+        if (sh->connected[i] == 0
+            || (kill((ngx_pid_t) sh->connected[i], 0) == -1
+                && ngx_errno == NGX_ESRCH))
+        {
+            continue;
+        }
+
+        if (sh->links[i].epoch == 0) {
+            return 0;
+        }
+
+        n++;
+    }
+
+    return n != 0;
 }
 
 
@@ -731,7 +809,7 @@ ngx_rf_store_status(ngx_rf_store_t *store, ngx_rf_store_status_t *st)
     st->mode_since = (time_t) sh->mode_since;
     st->outages = stat->outages;
     st->connected = ngx_rf_store_connected(sh);
-    st->tracking = 0;
+    st->tracking = ngx_rf_store_tracking(sh);
     st->size = store->conf.zone_size;
     st->used = ngx_rf_zone_used(&store->zone);
     st->evictions = stat->evictions;

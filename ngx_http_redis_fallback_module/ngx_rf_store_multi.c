@@ -333,7 +333,7 @@ ngx_rf_multi_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
 
         ngx_rf_learn(&op->store->zone, op->pool, part->command, part->argc,
                      &op->argv[part->first], &reply->elts[i], pttl, w->seq,
-                     w->sent);
+                     w->sent, 0);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_local.h"
+#include "ngx_rf_mode.h"
 #include "ngx_rf_redis.h"
 #include "ngx_rf_resp.h"
 #include "ngx_rf_store.h"
@@ -20,6 +21,7 @@
 #define NGX_RF_STORE_GRACE      250
 
 
+static void ngx_rf_work_touch(ngx_rf_work_t *w);
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
@@ -53,6 +55,7 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     call->pool = op->pool;
     call->handler = ngx_rf_work_called;
     call->data = w;
+    call->order = op->order;
 
     w->seq = store->zone.sh->seq;
     w->sent = ngx_rf_now();
@@ -63,7 +66,86 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 
     w->calling = 1;
 
+    if (store->tracking) {
+        ngx_rf_tracking_mark(store->tracking, call->link, &w->mark);
+    }
+
+    if (store->conf.cache != NGX_RF_CACHE_OFF
+        && (op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE)))
+    {
+        ngx_rf_work_touch(w);
+    }
+
     return NGX_AGAIN;
+}
+
+
+/* memory answers no read of it that comes from now on: those that were sent to
+ * Redis come after this one, and so must these.  Nor does it matter then
+ * whether anybody is still there when the reply comes */
+
+static void
+ngx_rf_work_touch(ngx_rf_work_t *w)
+{
+    uint32_t              hash;
+    ngx_str_t            *argv;
+    ngx_uint_t            i, k;
+    ngx_rf_op_t          *op;
+    ngx_rf_store_t       *store;
+    ngx_rf_local_part_t   one, *part;
+
+    op = w->op;
+    store = op->store;
+
+    one.command = op->command;
+    one.argc = op->argc;
+    one.first = 0;
+
+    for (i = 0; i < (op->nparts ? op->nparts : 1); i++) {
+        part = op->nparts ? &w->parts[i] : &one;
+        argv = &op->argv[part->first];
+
+        if (!(part->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))) {
+            continue;
+        }
+
+        if (part->command->first == 0
+            || (part->command->flags & NGX_RF_CMD_MOVABLE))
+        {
+            w->anywhere = 1;
+            continue;
+        }
+
+        for (k = 1; k < part->argc; k++) {
+
+            if (!ngx_rf_command_is_key(part->command, part->argc, k)) {
+                continue;
+            }
+
+            hash = ngx_rf_zone_hash(store->zone.sh, &argv[k]);
+
+            if (store->tracking) {
+                ngx_rf_tracking_touched(store->tracking, hash);
+            }
+
+            ngx_rf_flight_close(store, &argv[k], hash);
+            ngx_rf_zone_touched(&store->zone, &argv[k]);
+        }
+    }
+
+    store->nanywhere += w->anywhere;
+}
+
+
+void
+ngx_rf_work_uncalled(ngx_rf_work_t *w)
+{
+    w->calling = 0;
+
+    if (w->anywhere) {
+        w->anywhere = 0;
+        w->op->store->nanywhere--;
+    }
 }
 
 
@@ -98,6 +180,18 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
         w->commands[1].argv = w->pttl;
         call->ncommands = 2;
     }
+
+    if (call->ncommands == 2 && op->store->tracking
+        && ngx_rf_command_by_element(op->command->id))
+    {
+        w->commands[2].argv = ngx_rf_learn_ask_known(&op->store->zone,
+                                                     op->pool, op->command,
+                                                     op->argc, op->argv,
+                                                     &w->commands[2].argc);
+        if (w->commands[2].argv) {
+            call->ncommands = 3;
+        }
+    }
 }
 
 
@@ -106,12 +200,13 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
     ngx_int_t        rc;
     ngx_str_t       *reason;
+    ngx_queue_t      followers;
     ngx_rf_work_t   *w;
     ngx_rf_reply_t  *reply;
 
     w = call->data;
 
-    w->calling = 0;
+    ngx_rf_work_uncalled(w);
 
     if (w->op->store->stopping) {
         /* the process exits, nobody waits any more */
@@ -124,6 +219,15 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
 
     if (reply) {
         ngx_rf_work_learn(w, reply);
+    }
+
+    ngx_queue_init(&followers);
+
+    if (w->leads) {
+        ngx_rf_flight_landed(w, &followers);
+    }
+
+    if (reply) {
         rc = ngx_rf_work_answer(w, reply, NGX_RF_TIER_REDIS);
 
     } else if (reason) {
@@ -134,6 +238,7 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
     }
 
     ngx_rf_work_resume(w, rc);
+    ngx_rf_flight_resume(&followers);
 }
 
 
@@ -160,27 +265,44 @@ static void
 ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
 {
     int64_t          pttl;
+    uint64_t         voucher;
     ngx_rf_op_t     *op;
     ngx_rf_reply_t  *second;
 
     op = w->op;
+    voucher = 0;
+
+    if (op->store->tracking && (op->command->flags & NGX_RF_CMD_READ)
+        && op->command->first == 1 && op->nparts == 0)
+    {
+        voucher = ngx_rf_tracking_vouch(op->store->tracking, &w->mark,
+                                        &op->argv[1]);
+    }
 
     if (reply->type == NGX_RF_REPLY_ERROR) {
         return;
     }
+
+    ngx_rf_learn_link(&op->store->zone, w->call.link);
 
     if (op->nparts) {
         ngx_rf_multi_learn(w, reply);
         return;
     }
 
-    second = (w->call.ncommands == 2) ? w->commands[1].reply : NULL;
+    second = (w->call.ncommands > 1) ? w->commands[1].reply : NULL;
 
     pttl = (second && second->type == NGX_RF_REPLY_INTEGER) ? second->integer
                                                             : -3;
 
     ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,
-                 reply, pttl, w->seq, w->sent);
+                 reply, pttl, w->seq, w->sent, voucher);
+
+    if (w->call.ncommands == 3 && voucher) {
+        ngx_rf_learn_known(&op->store->zone, op->pool, w->commands[2].argc,
+                           w->commands[2].argv, w->commands[2].reply, pttl,
+                           w->seq, w->sent, voucher);
+    }
 }
 
 
@@ -188,6 +310,7 @@ static ngx_int_t
 ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 {
     ngx_str_t       *reason;
+    ngx_uint_t       epoch;
     ngx_rf_store_t  *store;
 
     store = w->op->store;
@@ -195,6 +318,14 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 
     if (outcome == NGX_RF_CALL_UNSURE) {
         ngx_rf_work_unsure(w);
+
+        /* another connection's outage may have come and gone meanwhile.  This
+         * command may yet be executed, over what is written next, so there has
+         * to be one more: it ends the connection that was given up */
+
+        if (ngx_rf_mode_get(&store->zone, &epoch) == NGX_RF_NORMAL) {
+            w->epoch = epoch;
+        }
     }
 
     if (outcome != NGX_RF_CALL_UNSURE || w->call.repeat) {

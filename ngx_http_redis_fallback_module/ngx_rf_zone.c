@@ -133,10 +133,17 @@ ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets)
 void
 ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
 {
-    ngx_uint_t  i;
-
     sh->buckets = (ngx_rf_entry_t **) (sh + 1);
     ngx_memzero(sh->buckets, sh->nbuckets * sizeof(ngx_rf_entry_t *));
+
+    ngx_rf_zone_reset_lists(sh);
+}
+
+
+void
+ngx_rf_zone_reset_lists(ngx_rf_zone_sh_t *sh)
+{
+    ngx_uint_t  i;
 
     ngx_queue_init(&sh->clean);
     ngx_queue_init(&sh->stale);

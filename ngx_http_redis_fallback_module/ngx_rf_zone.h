@@ -25,11 +25,22 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      6
+#define NGX_RF_ZONE_LAYOUT      7
 
 #define NGX_RF_ZONE_STAMPS      1024
 
 #define NGX_RF_ZONE_LEARNED     256
+
+/* ms that a worker's voucher is good after it has shown to be awake.  A change
+ * is to be seen everywhere 10 ms after it was acknowledged */
+#define NGX_RF_ZONE_LEASE       8
+
+/* versions begin at the clock, in microseconds: for 2,000 years they need no
+ * more bits */
+#define NGX_RF_ZONE_LINK        56
+
+/* reads that workers have sent to Redis and others may wait for, by hash */
+#define NGX_RF_ZONE_LOCKS       1024
 
 /* lists of what is to be journaled: each worker takes from its own, so that it
  * finds what its own requests wait for */
@@ -112,7 +123,7 @@ typedef enum {
 } ngx_rf_disk_e;
 
 
-/* ordered so that the header takes 220 bytes: with a key of up to 36 bytes an
+/* ordered so that the header takes 228 bytes: with a key of up to 28 bytes an
  * entry fits a slab slot of 256 */
 
 struct ngx_rf_entry_s {
@@ -127,9 +138,12 @@ struct ngx_rf_entry_s {
                                            perhaps there is one */
     uint64_t              log_version;  /* what the journal has, durably */
     int64_t               expire;       /* ms; 0: never */
-    int64_t               changed;      /* last local change, ms */
+    int64_t               changed;      /* last local change, or the last write
+                                           that Redis acknowledged to have set
+                                           the whole value, ms */
     int64_t               seen;         /* last seen in Redis, ms; 0: never */
     uint64_t              id;           /* see ngx_rf_record_t */
+    uint64_t              voucher;      /* see ngx_rf_zone_voucher(); 0: none */
 
     ngx_rf_entry_t       *peer;         /* ring of the entries that one
                                            transaction has changed; NULL:
@@ -180,6 +194,13 @@ struct ngx_rf_entry_s {
                                            acknowledged another write to it */
     uint8_t               derived:1;    /* REPLACE: made from what memory knew
                                            before, not in spite of it */
+    uint8_t               whole:1;      /* CLEAN: the change at "changed" left
+                                           nothing of what was before */
+
+    uint8_t               doubted:1;    /* Redis said that it was changed, and
+                                           it was not read since */
+    uint8_t               touched:1;    /* a command that changes it was sent,
+                                           and nothing was learned since */
 
     u_char                key[1];
 };
@@ -241,7 +262,30 @@ typedef struct {
 } ngx_rf_stat_t;
 
 
-#define NGX_RF_ZONE_ABANDONED   64
+/* 16 workers with 16 connections each */
+#define NGX_RF_ZONE_ABANDONED   256
+
+
+/* a worker's connections to a Redis that tracks: what it has read through them
+ * is vouched for while "epoch" is that of the voucher.  By ngx_process_slot */
+
+typedef struct {
+    ngx_atomic_t          epoch;        /* 0: none */
+    ngx_atomic_t          beat;         /* ngx_current_msec up to which it has
+                                           read what Redis said */
+} ngx_rf_link_t;
+
+/* an entry's voucher: 10 bits of the worker's slot, 22 of the epoch, the lower
+ * 32 of the version that it is for */
+
+#define ngx_rf_zone_voucher(slot, epoch)                                     \
+    ((uint64_t) (slot) << 54 | (uint64_t) (epoch) << 32)
+#define ngx_rf_zone_voucher_slot(v)     ((ngx_uint_t) ((v) >> 54))
+#define ngx_rf_zone_voucher_epoch(v)    ((ngx_uint_t) ((v) >> 32 & 0x3fffff))
+
+#if (NGX_MAX_PROCESSES > 1024)
+#error "a voucher has 10 bits for the slot"
+#endif
 
 
 /* in shared memory; what is below "words" is changed without the lock */
@@ -257,7 +301,9 @@ typedef struct {
     uint64_t              mark;         /* files with a version up to this
                                            are garbage: acknowledged */
     uint32_t              run;          /* counts the times Redis came back
-                                           without its data */
+                                           without its data, or was flushed */
+    uint32_t              flushed_run;  /* what was seen before this run is not
+                                           to be written back */
     u_char                run_id[40];   /* of the Redis last seen */
     u_char                path_sha1[20];/* where file_version refers to */
 
@@ -354,10 +400,20 @@ typedef struct {
     ngx_atomic_t          superseded;   /* 1: a newer zone has taken over;
                                            2: it is about to, no batch of
                                            files begins */
+    ngx_atomic_t          dropped;      /* 1: the configuration has no such
+                                           store any more */
     ngx_atomic_t          connected[NGX_MAX_PROCESSES];
                                         /* by ngx_process_slot: the worker that
                                            is connected to Redis; it may have
                                            died since */
+
+    ngx_atomic_t          link_epoch;   /* last given */
+    ngx_atomic_t          untracked;    /* 1: that Redis does not track is in
+                                           the log */
+    ngx_rf_link_t         links[NGX_MAX_PROCESSES];
+    ngx_atomic_t          locks[NGX_RF_ZONE_LOCKS];
+                                        /* pid << 32 | ngx_current_msec of its
+                                           read; 0: none */
 
     ngx_rf_stat_t         stat;
 } ngx_rf_zone_sh_t;
@@ -385,7 +441,10 @@ typedef struct {
     ngx_rf_heap_t         heap;         /* of the trees that change */
     uint64_t              learned[NGX_RF_ZONE_LEARNED];
                                         /* by hash: the version that an entry
-                                           got by what this process learned */
+                                           got by what this process learned,
+                                           and over which link */
+    uint64_t              link;         /* of what is learned now, shifted to
+                                           its place above a version */
 } ngx_rf_zone_t;
 
 
@@ -556,9 +615,34 @@ void ngx_rf_zone_late_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ((e) != NULL && (e)->type != NGX_RF_NONE && !(e)->complete               \
      && (e)->seen != 0)
 
+/* Redis has acknowledged a write, sent at "now", that set the key's value or
+ * (with "whole") replaced whatever it was: what is older is not to come over
+ * it.  A key without an entry gets one, if the path is another's, whose records
+ * may be older */
+void ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+    ngx_uint_t whole, int64_t now);
+
 /* marks a clean entry as just seen in Redis: version, run, seen, LRU */
 void ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
+
+/*
+ * Tracking.  vouch(): of a clean entry that was just marked as seen; 0: nobody
+ * does.  vouched(): whether Redis is known not to have changed it since.
+ * invalidated(): Redis told this worker that the key was changed; flushed():
+ * that all of them were.
+ */
+void ngx_rf_zone_vouch_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    uint64_t voucher);
+ngx_uint_t ngx_rf_zone_vouched_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+void ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key);
+/* a command that changes the key is about to be sent: what memory knows is old
+ * to whoever asks from now on */
+void ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key);
+void ngx_rf_zone_flushed(ngx_rf_zone_t *zone);
+
+/* to the end of the LRU list: first to be evicted */
+void ngx_rf_zone_last_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
 /*
  * While a process has a pin, no node of a tree is freed: it may read on without
@@ -613,7 +697,8 @@ void ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n);
  * back, and counts as pending for readers and writers */
 #define ngx_rf_zone_restoring(sh, e)                                         \
     ((sh)->restore && (e)->pending == NGX_RF_CLEAN && (e)->complete          \
-     && (e)->type != NGX_RF_NONE && (e)->run != (sh)->run)
+     && (e)->type != NGX_RF_NONE && (e)->run != (sh)->run                    \
+     && !(e)->doubted && (e)->run >= (sh)->flushed_run)
 
 
 /*
@@ -667,6 +752,34 @@ ngx_int_t ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     ngx_uint_t foreign, int64_t now);
 ngx_uint_t ngx_rf_zone_changed_here(ngx_rf_zone_t *zone, ngx_str_t *key);
 ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec);
+
+/* the key has a file, of which nothing is needed; NGX_RF_NEED_ROOM */
+ngx_int_t ngx_rf_zone_filed(ngx_rf_zone_t *zone, ngx_str_t *key);
+
+/*
+ * A record read from a file that load() has declined, of a key that was changed
+ * here before the path was ours: as adopt().  NGX_DECLINED: it is not such a
+ * key; NGX_BUSY: also where it has changed since "seq".
+ */
+ngx_int_t ngx_rf_zone_adopt_file(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    uint64_t seq);
+
+/*
+ * What an instance that never had the path leaves to whoever has it.
+ * hand_take(): when nobody else uses the zone any more, the next of what is
+ * pending, as malloc()ed records, at most n or about "bytes" of values; NULL:
+ * that was all.  *left counts those that cannot be handed over.
+ * hand_in(): one of another instance's is merged with what is known here.
+ * NGX_OK: it is pending, and rec->version the version that is to be durable
+ * before the record may go, and before anything is replayed; NGX_DECLINED: what
+ * Redis has been told here is newer; NGX_BUSY: not now, Redis may have a part
+ * of what was changed here, or ("filed") its file is to be read first;
+ * NGX_RF_NEED_ROOM, NGX_ERROR.  The same record again changes nothing.
+ */
+ngx_rf_record_t *ngx_rf_zone_hand_take(ngx_rf_zone_t *zone, ngx_uint_t n,
+    size_t bytes, ngx_uint_t *left);
+ngx_int_t ngx_rf_zone_hand_in(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
+    int64_t now);
 
 
 /*

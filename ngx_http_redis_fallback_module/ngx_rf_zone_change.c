@@ -683,13 +683,20 @@ ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->expire = expire;
 
     if (expire) {
-        /* where the key is 32 bits wide, seconds: they only sort */
-
-        e->expires.key = (ngx_rbtree_key_t)
-                         (sizeof(ngx_rbtree_key_t) < 8 ? expire / 1000
-                                                       : expire);
-        ngx_rbtree_insert(&sh->expires, &e->expires);
+        ngx_rf_zone_link_expire(sh, e);
     }
+}
+
+
+void
+ngx_rf_zone_link_expire(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    /* where the key is 32 bits wide, seconds: they only sort */
+
+    e->expires.key = (ngx_rbtree_key_t)
+                     (sizeof(ngx_rbtree_key_t) < 8 ? e->expire / 1000
+                                                   : e->expire);
+    ngx_rbtree_insert(&sh->expires, &e->expires);
 }
 
 
@@ -799,6 +806,8 @@ ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     if (e->pending != NGX_RF_CLEAN) {
         e->pending = NGX_RF_CLEAN;
+        e->whole = 0;
+        e->changed = 0;
         zone->sh->npending--;
 
         ngx_rf_zone_drop_changes(zone, e);
@@ -944,6 +953,18 @@ ngx_rf_zone_seen_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     e->run = zone->sh->run;
     e->seen = now;
     e->complete = 1;
+    e->doubted = 0;
+    e->touched = 0;
 
     ngx_rf_zone_requeue(zone, e);
+}
+
+
+void
+ngx_rf_zone_last_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->pending == NGX_RF_CLEAN && !e->flying && !ngx_rf_zone_on_disk(e)) {
+        ngx_queue_remove(&e->queue);
+        ngx_queue_insert_tail(&zone->sh->clean, &e->queue);
+    }
 }

@@ -23,11 +23,31 @@
     ((e)->file_version != 0 || (e)->writer != 0 || (e)->logged)
 
 
+/* ngx_rf_zone_slab.c */
+
+/*
+ * map_create(): nothing is marked; NULL: no memory.  mark(): the block of that
+ * size is needed; 0: there can be none, or it is marked already.  lay(): the
+ * pool as if what is marked had been allocated, and nothing else; NGX_ERROR:
+ * that cannot be had, the pool is no good.  A process killed in any of these
+ * leaves the blocks as they are.
+ */
+typedef struct ngx_rf_zone_slab_map_s  ngx_rf_zone_slab_map_t;
+
+ngx_rf_zone_slab_map_t *ngx_rf_zone_slab_map_create(ngx_slab_pool_t *pool);
+void ngx_rf_zone_slab_map_destroy(ngx_rf_zone_slab_map_t *map);
+ngx_uint_t ngx_rf_zone_slab_mark(ngx_rf_zone_slab_map_t *map, void *p,
+    size_t size);
+ngx_int_t ngx_rf_zone_slab_lay(ngx_rf_zone_slab_map_t *map);
+
+
 /* ngx_rf_zone.c */
 
 /* fills a header whose seed, counters and words are set already; "block" is
  * the header with the table behind it */
 void ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh);
+/* all of it but the table */
+void ngx_rf_zone_reset_lists(ngx_rf_zone_sh_t *sh);
 size_t ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets);
 void ngx_rf_zone_log_ctx(ngx_rf_zone_t *zone);
 
@@ -69,6 +89,10 @@ void ngx_rf_zone_unpin(ngx_rf_zone_t *zone, int32_t pin);
 /* for the salvage */
 ngx_uint_t ngx_rf_zone_valid_coll(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 ngx_uint_t ngx_rf_zone_valid_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
+ngx_uint_t ngx_rf_zone_mark_coll(ngx_rf_zone_slab_map_t *map,
+    ngx_rf_content_t *content);
+ngx_uint_t ngx_rf_zone_mark_change(ngx_rf_zone_slab_map_t *map,
+    ngx_rf_zchange_t *c);
 
 
 /* ngx_rf_zone_change.c */
@@ -77,6 +101,8 @@ ngx_uint_t ngx_rf_zone_valid_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c);
 void ngx_rf_zone_undo_fields(ngx_rf_undo_t *u);
 void ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_uint_t fresh);
+/* an entry that expires, into the tree of those */
+void ngx_rf_zone_link_expire(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 /* out of its group */
 void ngx_rf_zone_ungroup(ngx_rf_entry_t *e);
 /* frees what the entry no longer uses and ends its undo */
@@ -144,8 +170,24 @@ ngx_int_t ngx_rf_zone_claim_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 /* what becomes of a clean entry that the disk has nothing of any more */
 void ngx_rf_zone_rid(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 
+/* Redis was told by this store, after the record was made, what the record
+ * would undo */
+ngx_uint_t ngx_rf_zone_beats(ngx_rf_entry_t *e, ngx_rf_record_t *rec);
+
 /* no longer pending; its file, if any, is to go */
 void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+
+/* ngx_rf_zone_recall.c */
+
+/* the record instead of what is pending in the entry, or in a new one ("e"
+ * NULL); as a whole, also where the process is killed.  NULL: no room, all is
+ * as it was */
+ngx_rf_entry_t *ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec, ngx_uint_t journaled);
+/* into what is pending in the entry; codes of ngx_rf_zone_adopt() */
+ngx_int_t ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
 
 
 /* ngx_rf_zone_salvage.c */

@@ -24,6 +24,7 @@ static ngx_uint_t ngx_rf_zone_dead(ngx_pid_t pid);
 void
 ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
+    e->whole = (e->pending == NGX_RF_REPLACE);
     e->pending = NGX_RF_CLEAN;
     e->late = 0;
     zone->sh->npending--;
@@ -469,13 +470,14 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
         goto done;
     }
 
-    if (e != NULL
-        && rec->version && e->version >= rec->version
-        && e->changed && e->changed >= rec->changed)
-    {
-        /* acknowledged since the file was read: only local changes set the
-         * time.  The file is to go */
+    if (ngx_rf_zone_beats(e, rec)) {
 
+        /* the file is to go */
+
+        e->version = ngx_max(e->version, rec->version);
+        sh->seq = ngx_max(sh->seq, e->version);
+
+        e->acked = 0;
         e->file_version = rec->version;
         (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
 
@@ -519,6 +521,27 @@ done:
     ngx_rf_zone_unlock(zone);
 
     return rc;
+}
+
+
+/*
+ * A replacement gives way to any value that is newer, changes only to one that
+ * left nothing of what was before: they add up with others.  Versions are a
+ * clock, too, and finer.
+ */
+
+ngx_uint_t
+ngx_rf_zone_beats(ngx_rf_entry_t *e, ngx_rf_record_t *rec)
+{
+    if (e == NULL || e->pending != NGX_RF_CLEAN || e->changed == 0
+        || rec->version == 0
+        || (rec->pending == NGX_RF_DELTA && !e->whole))
+    {
+        return 0;
+    }
+
+    return e->changed > rec->changed
+           || (e->changed == rec->changed && e->version >= rec->version);
 }
 
 

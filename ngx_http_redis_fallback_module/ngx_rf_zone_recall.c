@@ -24,11 +24,11 @@ static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static ngx_int_t ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec, int64_t now);
-static ngx_rf_entry_t *ngx_rf_zone_take_over(ngx_rf_zone_t *zone,
-    ngx_rf_entry_t *e, ngx_rf_record_t *rec, ngx_uint_t journaled);
-static void ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
-static ngx_int_t ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+static ngx_uint_t ngx_rf_zone_log_load_newer(ngx_rf_entry_t *e,
     ngx_rf_record_t *rec);
+static void ngx_rf_zone_log_load_older(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e, ngx_rf_record_t *rec);
+static void ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_rf_record_t *ngx_rf_zone_merged(ngx_rf_record_t *older,
     ngx_rf_record_t *newer);
 static ngx_uint_t ngx_rf_zone_as_changes(ngx_rf_record_t *rec,
@@ -145,8 +145,14 @@ ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     if (e != NULL
         && (e->flying
             || ((e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e))
-                && e->version >= rec->version)))
+                && e->version >= rec->version
+                && !ngx_rf_zone_log_load_newer(e, rec))))
     {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_rf_zone_beats(e, rec)) {
+        ngx_rf_zone_log_load_older(zone, e, rec);
         return NGX_DECLINED;
     }
 
@@ -177,12 +183,42 @@ ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 }
 
 
-/*
- * The record instead of what is pending in the entry, or in a new one; as a
- * whole, also where the process is killed.  NULL: no room, all is as it was.
- */
+/* of another instance's records an older one gave way to what Redis was told
+ * here, whose version says nothing of this one */
 
-static ngx_rf_entry_t *
+static ngx_uint_t
+ngx_rf_zone_log_load_newer(ngx_rf_entry_t *e, ngx_rf_record_t *rec)
+{
+    return e->pending == NGX_RF_CLEAN && e->changed
+           && e->log_version && e->log_version < rec->version
+           && e->changed < rec->changed;
+}
+
+
+/* Redis was told better: the journal is to say that this is done with */
+
+static void
+ngx_rf_zone_log_load_older(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    e->version = ngx_max(e->version, rec->version);
+
+    if (rec->filed && e->file_version == 0) {
+        e->file_version = 1;
+        (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
+    }
+
+    e->logged = 1;
+    e->acked = 0;
+    e->log_version = ngx_max(e->log_version, rec->version);
+    e->log_odd = zone->sh->generation & 1;
+
+    ngx_rf_zone_requeue(zone, e);
+    ngx_rf_zone_place(zone, e);
+}
+
+
+ngx_rf_entry_t *
 ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, ngx_uint_t journaled)
 {
@@ -282,12 +318,83 @@ ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
 }
 
 
+ngx_int_t
+ngx_rf_zone_filed(ngx_rf_zone_t *zone, ngx_str_t *key)
+{
+    ngx_int_t        rc;
+    ngx_rf_entry_t  *e;
+
+    rc = NGX_OK;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, key);
+
+    if (e == NULL) {
+        zone->urgent = 1;
+        e = ngx_rf_zone_insert_locked(zone, key, NULL, 0);
+        zone->urgent = 0;
+
+        if (e != NULL) {
+            e->version = ++zone->sh->seq;
+
+        } else {
+            rc = NGX_RF_NEED_ROOM;
+        }
+    }
+
+    if (e != NULL && e->file_version == 0) {
+        e->file_version = 1;
+        e->acked = 0;
+        (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
+
+        if (e->pending == NGX_RF_CLEAN && !e->flying) {
+            ngx_rf_zone_requeue(zone, e);
+        }
+
+        ngx_rf_zone_place(zone, e);
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_rf_zone_adopt_file(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq)
+{
+    ngx_int_t        rc;
+    ngx_rf_entry_t  *e;
+
+    ngx_rf_zone_lock(zone);
+
+    e = ngx_rf_zone_lookup_locked(zone, &rec->key);
+
+    if (e == NULL || e->pending == NGX_RF_CLEAN || e->file_version || e->writer)
+    {
+        rc = NGX_DECLINED;
+
+    } else if (ngx_rf_zone_changed_locked(zone, &rec->key, e, seq)) {
+        rc = NGX_BUSY;
+
+    } else {
+        rec->filed = 1;
+        rc = ngx_rf_zone_merge(zone, e, rec);
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return rc;
+}
+
+
 /*
  * The record is another instance's.  What was changed later comes on top; a
  * replacement leaves nothing of what was before.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
 {
@@ -319,6 +426,10 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
         } else if (mine->pending == NGX_RF_REPLACE) {
             both = ngx_rf_zone_merged(mine, rec);
+
+            if (both && rec->id) {
+                both->id = ngx_rf_record_id_behind(rec->id);
+            }
 
         } else {
             /* in this order, so that what was sent of it comes first */

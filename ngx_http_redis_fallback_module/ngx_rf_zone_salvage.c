@@ -4,8 +4,12 @@
  *
  * The salvage trusts nothing but the chains and what they lead to, and checks
  * that too: of lists, tree and slab pool any link may be half done.  It
- * undoes the interrupted command, copies out what Redis or the disk still
- * depend on, lays out the pool again and puts the copies back.
+ * undoes the interrupted command, takes out of the chains what neither Redis
+ * nor the disk depend on, and makes the rest anew around what is left there.
+ *
+ * Guarantees: each store of a salvage may be its last.  What is pending stays
+ * in its chain, and where it is; "busy" stays set until the end, so that the
+ * next one begins anew, and finds at least as much.
  */
 
 #include <ngx_config.h>
@@ -15,7 +19,7 @@
 #include "ngx_rf_zone_internal.h"
 
 
-/* an entry on its way from the old table into the new one */
+/* an entry on its way from the old zone into the new one */
 
 typedef struct ngx_rf_salvage_s  ngx_rf_salvage_t;
 
@@ -32,16 +36,29 @@ struct ngx_rf_salvage_s {
 };
 
 
-static ngx_rf_salvage_t *ngx_rf_zone_collect(ngx_rf_zone_t *zone,
-    ngx_uint_t *lost);
+static void ngx_rf_zone_unreadable(ngx_rf_zone_t *zone, ngx_uint_t *lost);
 static void ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost);
+static void ngx_rf_zone_sort_out(ngx_rf_zone_t *zone, ngx_uint_t *lost);
+static ngx_uint_t ngx_rf_zone_needed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_uint_t *lost);
+static void ngx_rf_zone_only_file(ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_blocks(ngx_rf_zone_t *zone, size_t size);
 static ngx_uint_t ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_valid_content(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_valid_changes(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
 static ngx_rf_salvage_t *ngx_rf_zone_rescue(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
-static void ngx_rf_zone_rebuild(ngx_rf_zone_t *zone);
+static void ngx_rf_zone_rebuild(ngx_rf_zone_t *zone, ngx_uint_t *lost);
+static void ngx_rf_zone_mark_all(ngx_rf_zone_t *zone,
+    ngx_rf_zone_slab_map_t *map, ngx_uint_t *lost);
+static ngx_uint_t ngx_rf_zone_mark_entry(ngx_rf_zone_slab_map_t *map,
+    ngx_rf_entry_t *e);
+static void ngx_rf_zone_link_all(ngx_rf_zone_t *zone);
+static void ngx_rf_zone_link_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static void ngx_rf_zone_give_up(ngx_rf_zone_t *zone);
 static ngx_int_t ngx_rf_zone_put_back(ngx_rf_zone_t *zone,
     ngx_rf_salvage_t *s);
 static void ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from,
@@ -56,14 +73,12 @@ void
 ngx_rf_zone_salvage(ngx_rf_zone_t *zone)
 {
     ngx_pid_t          dead;
-    ngx_uint_t         n, lost;
-    ngx_rf_salvage_t  *list, *s;
+    ngx_uint_t         lost;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
     dead = sh->busy ? (ngx_pid_t) sh->busy : sh->orphaned;
     lost = 0;
-    n = 0;
 
     zone->undoing = 0;
     zone->urgent = 0;
@@ -72,117 +87,42 @@ ngx_rf_zone_salvage(ngx_rf_zone_t *zone)
 
     ngx_rf_zone_heap_init(zone);
 
-    list = ngx_rf_zone_collect(zone, &lost);
+    /* from here on one that finds it half done does it again */
 
     sh->busy = ngx_pid;
+    ngx_memory_barrier();
 
-    ngx_rf_zone_rebuild(zone);
+    ngx_rf_zone_undo_all(zone, &lost);
+    ngx_rf_zone_sort_out(zone, &lost);
+    ngx_rf_zone_rebuild(zone, &lost);
+    ngx_rf_zone_link_all(zone);
 
-    while (list) {
-        s = list;
-        list = s->next;
-
-        if (ngx_rf_zone_put_back(zone, s) != NGX_OK) {
-            lost++;
-
-        } else if (!s->record->remove) {
-            n++;
-        }
-
-        free(s->record);
-        free(s);
-    }
-
-    if (sh->leader == (ngx_atomic_uint_t) dead) {
-
-        /* nobody waits for the replies any more; its claims on files are
-         * for reclaim() */
-
-        while (!ngx_queue_empty(&sh->flying)) {
-            ngx_rf_entry_t  *e;
-
-            e = ngx_queue_data(ngx_queue_head(&sh->flying), ngx_rf_entry_t,
-                               queue);
-            e->flying = 0;
-            ngx_rf_zone_requeue(zone, e);
-        }
-    }
-
-    if (lost && sh->files) {
-        /* what the table lost may be on disk */
-        sh->files_scan = 1;
-        sh->journal_scan = 1;
-    }
+    /* if it was the leader that died, what it had in flight and its claims on
+     * files are for the next one, wherever it was killed */
 
     ngx_log_error(NGX_LOG_ERR, zone->log, 0,
                   "process %P died while changing the zone of store \"%V\", "
                   "rebuilt: %ui pending keys kept, %ui entries unreadable",
-                  dead, &zone->name, n, lost);
+                  dead, &zone->name, sh->npending, lost);
 }
 
 
-static ngx_rf_salvage_t *
-ngx_rf_zone_collect(ngx_rf_zone_t *zone, ngx_uint_t *lost)
+/* said before it leaves its chain: what the table loses may be on disk */
+
+static void
+ngx_rf_zone_unreadable(ngx_rf_zone_t *zone, ngx_uint_t *lost)
 {
-    ngx_uint_t          i, max;
-    ngx_rf_entry_t     *e;
-    ngx_rf_salvage_t   *list, *s;
-    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
-    list = NULL;
 
-    ngx_rf_zone_undo_all(zone, lost);
-
-    max = (zone->shpool->end - zone->shpool->start) / ngx_rf_entry_size(0);
-
-    for (i = 0; i < sh->nbuckets; i++) {
-
-        for (e = sh->buckets[i]; e; e = e->next) {
-
-            if (max-- == 0 || !ngx_rf_zone_valid_entry(zone, e)) {
-                (*lost)++;
-                break;
-            }
-
-            if (e->pending == NGX_RF_CLEAN
-                && (!ngx_rf_zone_on_disk(e)
-                    || (e->file_version == 0 && e->writer == 0
-                        && !ngx_rf_zone_unacked(sh, e))))
-            {
-                continue;
-            }
-
-            if (e->pending != NGX_RF_CLEAN
-                && !ngx_rf_zone_valid_content(zone, e))
-            {
-                (*lost)++;
-                continue;
-            }
-
-            s = ngx_rf_zone_rescue(zone, e);
-
-            if (s == NULL) {
-                (*lost)++;
-                continue;
-            }
-
-            if (!ngx_rf_zone_on_disk(e) && sh->files
-                && (sh->spilled || sh->files_scan))
-            {
-                /* it may be the one that was just loaded from a file, which
-                 * is to go with it: a version that no entry has */
-
-                s->file_version = 1;
-                (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
-            }
-
-            s->next = list;
-            list = s;
-        }
+    if (sh->files) {
+        sh->files_scan = 1;
+        sh->journal_scan = 1;
+        ngx_memory_barrier();
     }
 
-    return list;
+    (*lost)++;
 }
 
 
@@ -204,9 +144,11 @@ ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost)
         || (sh->undo != sh->undo_first
             && !ngx_rf_zone_valid(zone, sh->undo, n * sizeof(ngx_rf_undo_t))))
     {
-        (*lost)++;
-        return;
+        ngx_rf_zone_unreadable(zone, lost);
+        n = 0;
     }
+
+    /* all of it, as often as it takes: it says how it was, not what to do */
 
     while (n--) {
         u = &sh->undo[n];
@@ -216,12 +158,112 @@ ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost)
         }
 
         if (!ngx_rf_zone_valid_entry(zone, u->entry)) {
-            (*lost)++;
+            ngx_rf_zone_unreadable(zone, lost);
             continue;
         }
 
         ngx_rf_zone_undo_fields(u);
     }
+
+    ngx_memory_barrier();
+    sh->nundo = 0;
+    ngx_memory_barrier();
+}
+
+
+/* what is not needed, or cannot be read, leaves its chain */
+
+static void
+ngx_rf_zone_sort_out(ngx_rf_zone_t *zone, ngx_uint_t *lost)
+{
+    ngx_uint_t          i, left;
+    ngx_rf_entry_t     *e, **p;
+    ngx_rf_zone_sh_t   *sh;
+
+    sh = zone->sh;
+    left = ngx_rf_zone_blocks(zone, ngx_rf_entry_size(0));
+
+    for (i = 0; i < sh->nbuckets; i++) {
+
+        for (p = &sh->buckets[i]; (e = *p) != NULL; /* void */) {
+
+            if (left == 0 || !ngx_rf_zone_valid_entry(zone, e)) {
+                ngx_rf_zone_unreadable(zone, lost);
+                *p = NULL;
+                break;
+            }
+
+            left--;
+
+            if (ngx_rf_zone_needed(zone, e, lost)) {
+                p = &e->next;
+
+            } else {
+                *p = e->next;
+            }
+        }
+    }
+
+    ngx_memory_barrier();
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_needed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t *lost)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    if (e->pending == NGX_RF_CLEAN) {
+
+        if (!ngx_rf_zone_on_disk(e)
+            || (e->file_version == 0 && e->writer == 0
+                && !ngx_rf_zone_unacked(sh, e)))
+        {
+            return 0;
+        }
+
+        ngx_rf_zone_only_file(e);
+        return 1;
+    }
+
+    if (!ngx_rf_zone_valid_content(zone, e)) {
+        ngx_rf_zone_unreadable(zone, lost);
+        return 0;
+    }
+
+    if (!ngx_rf_zone_on_disk(e) && sh->files
+        && (sh->spilled || sh->files_scan))
+    {
+        /* it may be the one that was just loaded from a file, which is to go
+         * with it: a version that no entry has */
+
+        e->file_version = 1;
+    }
+
+    return 1;
+}
+
+
+/* clean: what it was for is its file, the value may be half gone */
+
+static void
+ngx_rf_zone_only_file(ngx_rf_entry_t *e)
+{
+    e->type = NGX_RF_NONE;
+    e->value = NULL;
+    e->changes = NULL;
+    e->last_change = NULL;
+    e->nchanges = 0;
+    e->nsent = 0;
+    e->id = 0;
+    e->expire = 0;
+    e->seen = 0;
+    e->base = NGX_RF_BASE_UNKNOWN;
+    e->complete = 0;
+    e->flying = 0;
+    e->late = 0;
 }
 
 
@@ -241,6 +283,15 @@ ngx_rf_zone_valid(ngx_rf_zone_t *zone, void *p, size_t size)
 }
 
 
+/* how many of that size the zone may hold, at most: a bound for walks */
+
+static ngx_uint_t
+ngx_rf_zone_blocks(ngx_rf_zone_t *zone, size_t size)
+{
+    return (zone->shpool->end - zone->shpool->start) / size;
+}
+
+
 static ngx_uint_t
 ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
@@ -255,9 +306,6 @@ ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 static ngx_uint_t
 ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    ngx_uint_t         n;
-    ngx_rf_zchange_t  *c;
-
     if (e->type == NGX_RF_NONE) {
         e->value = NULL;
 
@@ -267,6 +315,15 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
             return 0;
         }
 
+        if (ngx_rf_zone_content(e)->elts.count == 0) {
+
+            /* there are no empty ones */
+
+            e->type = NGX_RF_NONE;
+            ngx_memory_barrier();
+            e->value = NULL;
+        }
+
     } else if (!ngx_rf_zone_valid(zone, e->value, ngx_rf_blob_size(0))
                || !ngx_rf_zone_valid(zone, e->value,
                                      ngx_rf_blob_size(e->value->len)))
@@ -274,19 +331,36 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return 0;
     }
 
-    if (e->pending != NGX_RF_DELTA) {
-        e->changes = NULL;
-        e->nchanges = 0;
-        e->nsent = 0;
-        e->id = 0;
-        return 1;
+    if (e->pending == NGX_RF_DELTA) {
+        return ngx_rf_zone_valid_changes(zone, e);
     }
 
+    e->changes = NULL;
+    e->last_change = NULL;
+    e->nchanges = 0;
+    e->nsent = 0;
+    e->id = 0;
+    e->complete = 1;
+
+    return 1;
+}
+
+
+/* of their list the way forth is sound, that back need not be */
+
+static ngx_uint_t
+ngx_rf_zone_valid_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_uint_t         n, max;
+    ngx_rf_zchange_t  *c, *prev;
+
     n = 0;
+    max = ngx_min(e->nchanges,
+                  ngx_rf_zone_blocks(zone, ngx_rf_zchange_size(0)));
 
     for (c = e->changes; c; c = c->next) {
 
-        if (!ngx_rf_zone_valid_change(zone, c) || ++n > e->nchanges) {
+        if (!ngx_rf_zone_valid_change(zone, c) || ++n > max) {
             return 0;
         }
     }
@@ -298,6 +372,15 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     /* one that said nothing was being dropped */
 
     e->nchanges = n;
+
+    prev = NULL;
+
+    for (c = e->changes; c; c = c->next) {
+        c->prev = prev;
+        prev = c;
+    }
+
+    e->last_change = prev;
 
     return 1;
 }
@@ -349,22 +432,174 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
 
 static void
-ngx_rf_zone_rebuild(ngx_rf_zone_t *zone)
+ngx_rf_zone_rebuild(ngx_rf_zone_t *zone, ngx_uint_t *lost)
+{
+    ngx_rf_zone_sh_t        *sh;
+    ngx_rf_zone_slab_map_t  *map;
+
+    sh = zone->sh;
+    map = ngx_rf_zone_slab_map_create(zone->shpool);
+
+    if (map != NULL) {
+        ngx_rf_zone_mark_all(zone, map, lost);
+    }
+
+    if (map == NULL || ngx_rf_zone_slab_lay(map) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, zone->log, map ? 0 : ngx_errno,
+                      "could not repair the zone of store \"%V\"",
+                      &zone->name);
+
+        ngx_rf_zone_unreadable(zone, lost);
+        ngx_rf_zone_give_up(zone);
+    }
+
+    ngx_rf_zone_slab_map_destroy(map);
+
+    ngx_rf_zone_reset_lists(sh);
+    ngx_rf_zone_log_ctx(zone);
+
+    /* clean entries are gone, and with them what they said of their keys:
+     * what was read before this is not to be learned */
+
+    ngx_rf_zone_remember_all(zone);
+
+    sh->rebuilds++;
+}
+
+
+/* all that there is, the header with the table first.  A block that seems to
+ * be in two entries is the first one's, and the other one leaves its chain */
+
+static void
+ngx_rf_zone_mark_all(ngx_rf_zone_t *zone, ngx_rf_zone_slab_map_t *map,
+    ngx_uint_t *lost)
+{
+    ngx_uint_t          i;
+    ngx_rf_entry_t     *e, **p;
+    ngx_rf_zone_sh_t   *sh;
+
+    sh = zone->sh;
+
+    (void) ngx_rf_zone_slab_mark(map, sh,
+                                 ngx_rf_zone_block_size(zone, sh->nbuckets));
+
+    for (i = 0; i < sh->nbuckets; i++) {
+
+        for (p = &sh->buckets[i]; (e = *p) != NULL; /* void */) {
+
+            if (ngx_rf_zone_mark_entry(map, e)) {
+                p = &e->next;
+
+            } else {
+                ngx_rf_zone_unreadable(zone, lost);
+                *p = e->next;
+            }
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_mark_entry(ngx_rf_zone_slab_map_t *map, ngx_rf_entry_t *e)
+{
+    ngx_rf_zchange_t  *c;
+
+    if (!ngx_rf_zone_slab_mark(map, e, ngx_rf_entry_size(e->key_len))) {
+        return 0;
+    }
+
+    if (ngx_rf_zone_is_coll(e->type)) {
+
+        if (!ngx_rf_zone_mark_coll(map, ngx_rf_zone_content(e))) {
+            return 0;
+        }
+
+    } else if (e->value != NULL
+               && !ngx_rf_zone_slab_mark(map, e->value,
+                                         ngx_rf_blob_size(e->value->len)))
+    {
+        return 0;
+    }
+
+    for (c = e->changes; c; c = c->next) {
+        if (!ngx_rf_zone_mark_change(map, c)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_rf_zone_link_all(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         i, files;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    files = 0;
+
+    for (i = 0; i < sh->nbuckets; i++) {
+        for (e = sh->buckets[i]; e; e = e->next) {
+            ngx_rf_zone_link_entry(zone, e);
+            files += (e->file_version != 0);
+        }
+    }
+
+    /* counted under the lock only */
+
+    sh->stat.files = files;
+}
+
+
+/* nothing that its lists, or counters, say of it holds */
+
+static void
+ngx_rf_zone_link_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+
+    e->peer = NULL;
+    e->undo = 0;
+    e->where = NGX_RF_DISK_NONE;
+    e->by.used = ngx_time();
+
+    sh->entries++;
+    sh->live += (e->type != NGX_RF_NONE);
+    sh->npending += (e->pending != NGX_RF_CLEAN);
+    sh->nwriting += (e->writer != 0);
+
+    if (e->expire) {
+        ngx_rf_zone_link_expire(sh, e);
+    }
+
+    ngx_queue_init(&e->queue);
+
+    ngx_rf_zone_requeue(zone, e);
+    ngx_rf_zone_place(zone, e);
+}
+
+
+/* an empty zone, as at creation: what files hold is what there is */
+
+static void
+ngx_rf_zone_give_up(ngx_rf_zone_t *zone)
 {
     void              *p;
-    ngx_slab_pool_t   *shpool;
     ngx_rf_zone_sh_t  *sh, copy;
 
     sh = zone->sh;
-    shpool = zone->shpool;
-
     copy = *sh;
 
-    ngx_slab_init(shpool);
+    ngx_slab_init(zone->shpool);
 
-    /* the pool's first allocation, as at creation: it lies where it lay */
+    /* the pool's first allocation: it lies where it lay */
 
-    p = ngx_slab_alloc_locked(shpool,
+    p = ngx_slab_alloc_locked(zone->shpool,
                               ngx_rf_zone_block_size(zone, copy.nbuckets));
 
     if (p != sh) {
@@ -381,14 +616,6 @@ ngx_rf_zone_rebuild(ngx_rf_zone_t *zone)
     }
 
     ngx_rf_zone_reset(sh);
-    ngx_rf_zone_log_ctx(zone);
-
-    /* clean entries are gone, and with them what they said of their keys:
-     * what was read before this is not to be learned */
-
-    ngx_rf_zone_remember_all(zone);
-
-    sh->rebuilds++;
 }
 
 
@@ -536,6 +763,7 @@ ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from, ngx_rf_zone_sh_t *to)
     to->seq = ngx_max(from->seq, to->seq);
     to->mark = ngx_max(from->mark, to->mark);
     to->run = from->run;
+    to->flushed_run = from->flushed_run;
     ngx_memcpy(to->run_id, from->run_id, 40);
 
     to->mode = from->mode;
@@ -669,6 +897,9 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
     ngx_rf_zone_seen_locked(to, copy, e->seen);
 
     copy->run = e->run;
+    copy->doubted = e->doubted;
+    copy->changed = e->changed;
+    copy->whole = e->whole;
 
     /* walked from the most recently used: each goes behind the ones before */
 

@@ -22,6 +22,8 @@ static void ngx_rf_zone_node_free(void *ctx, ngx_rf_node_t *node);
 static void ngx_rf_zone_discard(ngx_rf_zone_t *zone, ngx_rf_node_t *node);
 static uint64_t ngx_rf_zone_oldest_pin(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_zone_trash_tree(ngx_rf_zone_t *zone, ngx_rf_tree_t *tree);
+static ngx_uint_t ngx_rf_zone_mark_node(ngx_rf_zone_slab_map_t *map,
+    ngx_rf_node_t *node);
 
 
 void
@@ -445,6 +447,69 @@ ngx_rf_zone_valid_change(ngx_rf_zone_t *zone, ngx_rf_zchange_t *c)
         if (!ngx_rf_tree_check(&delta->tree[i], ngx_rf_zone_valid_block,
                                zone))
         {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* of what is valid: as deep as a tree, at most */
+
+static ngx_uint_t
+ngx_rf_zone_mark_node(ngx_rf_zone_slab_map_t *map, ngx_rf_node_t *node)
+{
+    ngx_uint_t      i, n;
+    ngx_rf_node_t  *children[NGX_RF_TREE_CHILDREN];
+
+    if (node == NULL) {
+        return 1;
+    }
+
+    if (!ngx_rf_zone_slab_mark(map, node, node->size)) {
+        return 0;
+    }
+
+    /* the command that was undone may have given it up */
+
+    node->whole = 0;
+
+    n = ngx_rf_tree_children(node, children);
+
+    for (i = 0; i < n; i++) {
+        if (!ngx_rf_zone_mark_node(map, children[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_rf_zone_mark_coll(ngx_rf_zone_slab_map_t *map, ngx_rf_content_t *content)
+{
+    return ngx_rf_zone_slab_mark(map, content, sizeof(ngx_rf_content_t))
+           && ngx_rf_zone_mark_node(map, content->elts.root)
+           && ngx_rf_zone_mark_node(map, content->order.root);
+}
+
+
+ngx_uint_t
+ngx_rf_zone_mark_change(ngx_rf_zone_slab_map_t *map, ngx_rf_zchange_t *c)
+{
+    ngx_uint_t        i;
+    ngx_rf_zdelta_t  *delta;
+
+    if (!ngx_rf_zone_slab_mark(map, c, ngx_rf_zchange_size(c->size))) {
+        return 0;
+    }
+
+    delta = ngx_rf_zone_delta(c);
+
+    for (i = 0; delta != NULL && i < 3; i++) {
+        if (!ngx_rf_zone_mark_node(map, delta->tree[i].root)) {
             return 0;
         }
     }

@@ -108,6 +108,7 @@ my %value = (
     connect_timeout => '1s',
     timeout         => '1s',
     max_retries     => '1',
+    connections     => '4',
     check_interval  => '1s',
     path            => "$dir/p",
     write_interval  => '1s',
@@ -179,6 +180,10 @@ value_good($_, '1', '100000') for 'max_retries', 'write_queue';
 value_bad('recovery_rate', 'it must be a number of at least 0', '-1', 'x',
           '10/s');
 value_good('recovery_rate', '0', '1000');
+
+value_bad('connections', 'it must be a number from 1 to 16', '0', '-1', '17',
+          'x', '1x', '1.5', '""', 'auto', '99999999999999999999');
+value_good('connections', '1', '2', '16');
 
 for my $name ('connect_timeout', 'timeout', 'check_interval',
               'write_interval')
@@ -421,6 +426,16 @@ good('commands', $a, 'redis_fallback_set $x PING;
                    set $x b; if ($z) { set $y $x; } return 200 $x$y$z; }');
 good('a variable that nginx knows', $a,
      'location /a/ { redis_fallback_set $limit_rate GET a; }');
+
+# redis_fallback_lock
+
+bad('lock, no flag', 'invalid value "yes" in "redis_fallback_lock" directive, '
+    . 'it must be "on" or "off"', "$a redis_fallback_lock yes;");
+bad('lock twice', '"redis_fallback_lock" directive is duplicate',
+    "$a redis_fallback_lock on; redis_fallback_lock on;");
+good("lock $_", "$a redis_fallback_lock $_;",
+     "redis_fallback_lock on; location / { redis_fallback_lock $_; }")
+    for qw(on off);
 
 # redis_fallback_outage
 

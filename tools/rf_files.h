@@ -59,6 +59,8 @@ typedef struct {
 
 #define RF_FILES_IN_FILE        0x01
 #define RF_FILES_IN_JOURNAL     0x02
+#define RF_FILES_IN_HANDOVER    0x20    /* left by an instance without the path:
+                                           merged with the others */
 
 /* what the table knows of a key */
 
@@ -95,12 +97,17 @@ typedef struct {
     off_t                 bytes;        /* of all segments */
     ngx_uint_t            records;
     ngx_uint_t            acks;
+
+    ngx_uint_t            handovers;    /* files */
+    ngx_uint_t            handovers_damaged;
+    ngx_uint_t            handed;       /* their records */
 } rf_files_counts_t;
 
 
 typedef struct rf_files_db_s  rf_files_db_t;
 
-/* a pending record, once for each key; NGX_OK to go on */
+/* a pending record, once for each key, and then those that are handed over, of
+ * which a key may have several; NGX_OK to go on */
 typedef ngx_int_t (*rf_files_handler_pt)(rf_files_db_t *db,
     ngx_rf_record_t *rec, ngx_uint_t where, void *data);
 
@@ -189,6 +196,11 @@ void rf_files_layout(rf_files_db_t *db, ngx_uint_t i);
 /* a layout and a digest as the name of a file below {path}/{db} */
 void rf_files_place(ngx_uint_t *levels, const u_char *hex, char *name);
 
+
+/* rf_files_handover.c: what is handed over, and counts as far as is known here:
+ * a replacement that is older than what else there is of its key does not */
+void rf_files_handover(rf_files_db_t *db, rf_files_handler_pt handler,
+    void *data);
 
 /* commands; the exit code comes from run->problem and run->failed */
 

@@ -75,6 +75,9 @@ rf_files_where(ngx_uint_t where)
     case RF_FILES_IN_JOURNAL:
         return "journal";
 
+    case RF_FILES_IN_HANDOVER:
+        return "handover";
+
     default:
         return "both";
     }
@@ -190,6 +193,11 @@ rf_files_count_one(rf_files_db_t *db, ngx_rf_record_t *rec, ngx_uint_t where,
 {
     rf_files_totals_t  *t = data;
 
+    if (where & RF_FILES_IN_HANDOVER) {
+        /* its key may be among the others */
+        return NGX_OK;
+    }
+
     t->pending++;
     t->types[rec->type]++;
 
@@ -215,7 +223,7 @@ rf_files_count_one(rf_files_db_t *db, ngx_rf_record_t *rec, ngx_uint_t where,
 static cJSON *
 rf_files_count_json(rf_files_db_t *db, rf_files_totals_t *t)
 {
-    cJSON              *json, *files;
+    cJSON              *json, *files, *handover;
     rf_files_counts_t  *c;
 
     c = &db->counts;
@@ -233,6 +241,13 @@ rf_files_count_json(rf_files_db_t *db, rf_files_totals_t *t)
     rf_files_json_number(files, "no_records", c->files_bad);
 
     rf_files_json_add(json, "journal", rf_files_count_journal(db));
+
+    handover = rf_files_json_object();
+    rf_files_json_add(json, "handover", handover);
+
+    rf_files_json_number(handover, "files", c->handovers);
+    rf_files_json_number(handover, "damaged", c->handovers_damaged);
+    rf_files_json_number(handover, "records", c->handed);
 
     return json;
 }

@@ -270,6 +270,10 @@ rf_files_pending(rf_files_db_t *db, rf_files_handler_pt handler, void *data)
     rf_files_journal(db, 0);
     rf_files_files(db);
 
+    if (db->rc == NGX_OK) {
+        rf_files_handover(db, handler, data);
+    }
+
     return db->rc;
 }
 

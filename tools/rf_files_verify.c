@@ -28,6 +28,7 @@ typedef struct {
     ngx_uint_t            damaged;
     ngx_uint_t            files;
     ngx_uint_t            segments;
+    ngx_uint_t            handovers;
     ngx_uint_t            notes[RF_FILES_NOTES_N];
 } rf_files_verify_t;
 
@@ -49,6 +50,7 @@ static void rf_files_verify_segment(rf_files_verify_t *v, ngx_fd_t dir,
     uint64_t number);
 static void rf_files_verify_lines(rf_files_verify_t *v, const char *path,
     uint64_t number, ngx_uint_t acks);
+static void rf_files_verify_handover(rf_files_verify_t *v);
 static void rf_files_verify_names(rf_files_verify_t *v, ngx_fd_t at,
     const char *name, const char *path);
 static void rf_files_verify_stat(rf_files_verify_t *v, ngx_fd_t at,
@@ -140,6 +142,7 @@ rf_files_verify_db(rf_files_verify_t *v, ngx_uint_t database)
     }
 
     rf_files_verify_journal(v);
+    rf_files_verify_handover(v);
     rf_files_db_close(&v->db);
 }
 
@@ -237,7 +240,8 @@ rf_files_verify_known(const char *name, ngx_uint_t depth)
            && (strcmp(name, "mark") == 0 || strcmp(name, "layout") == 0
                || strcmp(name, NGX_RF_FILE_SPARE) == 0
                || strcmp(name, "tmp") == 0
-               || strcmp(name, NGX_RF_JOURNAL_DIR) == 0);
+               || strcmp(name, NGX_RF_JOURNAL_DIR) == 0
+               || strcmp(name, NGX_RF_JOURNAL_HAND_DIR) == 0);
 }
 
 
@@ -435,6 +439,69 @@ rf_files_verify_lines(rf_files_verify_t *v, const char *path, uint64_t number,
 }
 
 
+static void
+rf_files_verify_handover(rf_files_verify_t *v)
+{
+    char                    path[128];
+    ngx_fd_t                dir;
+    ngx_int_t               rc;
+    ngx_rf_record_t        *rec;
+    ngx_rf_file_root_t      root;
+    ngx_rf_file_error_t     error;
+    ngx_rf_journal_hand_t   hand;
+
+    ngx_memzero(&hand, sizeof(ngx_rf_journal_hand_t));
+    error.what = NULL;
+
+    if (ngx_rf_file_root_open(&root, &v->db.conf, 0, &error) != NGX_OK) {
+        return;
+    }
+
+    dir = ngx_rf_file_dir_open(root.db, NGX_RF_JOURNAL_HAND_DIR, 0, NULL);
+
+    while (dir != NGX_INVALID_FILE) {
+        rc = ngx_rf_journal_hand_read_thread(&v->db.conf, &hand, 1);
+
+        if (rc == NGX_DONE || hand.name[0] == '\0') {
+            break;
+        }
+
+        (void) snprintf(path, sizeof(path), "%lu/" NGX_RF_JOURNAL_HAND_DIR
+                        "/%s", (unsigned long) v->db.conf.database, hand.name);
+
+        rf_files_verify_stat(v, dir, hand.name, path);
+
+        if (rc == NGX_ERROR || (hand.damaged && hand.error.err)) {
+            rf_files_verify_damage(v, path, hand.error.what, hand.error.err);
+
+        } else if (hand.damaged) {
+            rf_files_verify_damage(v, path, "damaged", 0);
+        }
+
+        if (hand.unknown) {
+            rf_files_verify_damage(v, path, "whole lines that are no records "
+                                   "of this version", 0);
+        }
+
+        v->handovers++;
+
+        while (hand.records) {
+            rec = hand.records;
+            hand.records = rec->next;
+            ngx_rf_codec_free(rec);
+        }
+
+        ngx_memcpy(hand.after, hand.name, NGX_RF_JOURNAL_HAND);
+    }
+
+    if (dir != NGX_INVALID_FILE) {
+        close(dir);
+    }
+
+    ngx_rf_file_root_close(&root);
+}
+
+
 /* what is in the directory of the journal and is no segment */
 
 static void
@@ -577,11 +644,11 @@ rf_files_verify_end(rf_files_verify_t *v)
     quarantined = rf_files_quarantined(v->run);
 
     if (!v->run->json) {
-        printf("%lu files, %lu segments of the journal, %lu files in "
-               "quarantine: damage %lu, notes %lu\n",
+        printf("%lu files, %lu segments of the journal, %lu handed over, "
+               "%lu files in quarantine: damage %lu, notes %lu\n",
                (unsigned long) v->files, (unsigned long) v->segments,
-               (unsigned long) quarantined, (unsigned long) v->damaged,
-               (unsigned long) notes);
+               (unsigned long) v->handovers, (unsigned long) quarantined,
+               (unsigned long) v->damaged, (unsigned long) notes);
         return;
     }
 
@@ -590,6 +657,7 @@ rf_files_verify_end(rf_files_verify_t *v)
     rf_files_json_text(json, "severity", "summary");
     rf_files_json_number(json, "files", v->files);
     rf_files_json_number(json, "segments", v->segments);
+    rf_files_json_number(json, "handovers", v->handovers);
     rf_files_json_number(json, "quarantined", quarantined);
     rf_files_json_number(json, "damage", v->damaged);
     rf_files_json_number(json, "notes", notes);

@@ -16,6 +16,7 @@
 #     CHAOS_PAUSE=12      ms between two requests of a client, on average
 #     CHAOS_ROUND=25      seconds of load until all is compared
 #     CHAOS_DURABILITY    memory or disk; else by the seed
+#     CHAOS_CONNECTIONS   of each worker to Redis; else by the seed
 #     CHAOS_FAULTS="redis killed,OOM"  these only, see ChaosFaults
 #     CHAOS_LENIENT=1     what adds may be added twice if all of
 #                         nginx is killed while it tells Redis what it missed
@@ -127,9 +128,11 @@ sub configure {
         cache           => pick('off', 'tracking'),
         proxied         => rand() < 0.75,
         tmpfs           => is_root() && rand() < 0.7,
+        connections     => pick(1, 1, 3),
     );
 
     $c{durability} = $ENV{CHAOS_DURABILITY} if $ENV{CHAOS_DURABILITY};
+    $c{connections} = $ENV{CHAOS_CONNECTIONS} if $ENV{CHAOS_CONNECTIONS};
 
     return \%c;
 }
@@ -191,6 +194,7 @@ redis_fallback_store app {
     connect_timeout  $c->{connect_timeout};
     timeout          $c->{timeout};
     max_retries      $c->{max_retries};
+    connections      $c->{connections};
     recovery_rate    $c->{recovery_rate};
     cache            $c->{cache};
     on_conflict      local;

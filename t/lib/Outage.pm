@@ -374,6 +374,17 @@ sub record_files {
 sub files { return record_files("$_[0]{nginx}{dir}/app") }
 
 
+# what instances without the path have left there
+
+sub handed_over {
+    my ($self) = @_;
+
+    my @found = glob "$self->{nginx}{dir}/app/*/handover/*";
+
+    return @found;
+}
+
+
 # what is pending on disk, in files and in the journal: key => record
 
 sub on_disk { return Journal::pending("$_[0]{nginx}{dir}/app") }

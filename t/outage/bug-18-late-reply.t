@@ -2,6 +2,8 @@
 # its key pending, and memory did not learn of it: reads in the outage were
 # older than it, and a change that would undo it was taken for none, so that it
 # was never told to Redis.
+#
+# The same worker with another connection is like another worker.
 
 use strict;
 use warnings;
@@ -123,14 +125,6 @@ sub serve {
 package main;
 
 my $json = JSON::PP->new->allow_nonref->canonical;
-my $redis = RF::Redis->new;
-my $proxy = Late->start($redis);
-
-# replies are given up after long; a connection that cannot be made at once
-
-my $t = Outage->new(workers => 2, redis => $proxy,
-                    server => "location /api {\n redis_fallback_api app;\n}\n",
-                    store  => { timeout => '20s' });
 
 
 sub answer {
@@ -144,7 +138,7 @@ sub answer {
 
 
 sub api {
-    my ($conn, @argv) = @_;
+    my ($t, $conn, @argv) = @_;
 
     return answer(RF::HTTP::request($t->spread, 'POST', '/api',
                                     body => $json->encode(\@argv),
@@ -185,61 +179,101 @@ my @cases = (
 );
 
 
-my $conns = $t->conns;
-my ($one, $two) = @{$conns}{sort keys %$conns};
+sub late_replies {
+    my ($workers, $connections) = @_;
 
-for my $case (@cases) {
-    api($one, @$_) for @{ $case->[1] };
+    my $name = "$workers workers, connections $connections";
+    my $redis = RF::Redis->new;
+    my $proxy = Late->start($redis);
+
+    # replies are given up after long; a connection that cannot be made at once
+
+    my $t = Outage->new(workers => $workers, redis => $proxy,
+                        server => "location /api {\n"
+                                  . " redis_fallback_api app;\n}\n",
+                        store  => { timeout     => '20s',
+                                    connections => $connections });
+
+    my $conns = $t->conns;
+    my ($one, $two) = @{$conns}{sort keys %$conns};
+
+    my @waiting;
+
+    $two ||= RF::Conn->new($t->spread);
+
+    for my $case (@cases) {
+        api($t, $one, @$_) for @{ $case->[1] };
+    }
+
+    api($t, $two, 'PING');
+
+    # one worker has sent them, and Redis has executed them
+
+    $proxy->set('hold');
+    $one->write(RF::HTTP::format_request('POST', '/api/pipeline',
+        body => $json->encode([ map { $_->[3] } @cases ]), keepalive => 1),
+        now() + slow(5));
+
+    for my $case (@cases) {
+        ok(wait_for(sub { $redis->cmd(@{ $case->[5] }) eq $case->[6] }),
+           "$case->[0]: executed");
+    }
+
+    # the other one finds Redis gone
+
+    $proxy->set('cut');
+    ok(wait_for(sub { $proxy->has('done') }), "$name: cut off");
+
+    if ($connections > 1) {
+
+        # somebody else needs a connection that is gone
+
+        for my $i (1 .. 16) {
+            my $conn = RF::Conn->new($t->spread);
+            $conn->write(RF::HTTP::format_request('GET', "/kv/wait$i"),
+                         now() + slow(5));
+            push @waiting, $conn;
+        }
+
+        ok($t->wait_fallback, "$name: another of its connections");
+    }
+
+    for my $case (@cases) {
+        unlike(api($t, $two, @{ $case->[2] }), qr/ /,
+               "$case->[0]: changed here");
+    }
+
+    is($t->mode, 'fallback', "$name: fallback");
+
+    $proxy->set('release');
+    my $res = RF::HTTP::read_response($one, 'POST', now() + slow(10));
+    my $replies = eval { $json->decode($res->{body}) } || [];
+
+    for my $i (0 .. $#cases) {
+        is($json->encode($replies->[$i]{result}), $cases[$i][4],
+           "$cases[$i][0]: acknowledged");
+    }
+
+    for my $case (@cases) {
+        is(api($t, $two, @{ $_->[0] }), $_->[1], "$case->[0]: @{ $_->[0] }")
+            for @{ $case->[7] };
+    }
+
+    is($t->mode, 'fallback', "$name: still in the outage");
+
+    $proxy->drop($_) for qw(cut hold);
+    ok($t->wait_normal(slow(30)), "$name: normal");
+
+    is($redis->cmd(@{ $_->[8] }), $_->[9], "$_->[0]: in Redis") for @cases;
+
+    ok($t->nginx->stop, 'stops');
+    $t->nginx->check_logs;
+    CORE::kill('KILL', $proxy->{pid});
+    waitpid $proxy->{pid}, 0;
 }
 
-api($two, 'PING');
 
-# one worker has sent them, and Redis has executed them
-
-$proxy->set('hold');
-$one->write(RF::HTTP::format_request('POST', '/api/pipeline', keepalive => 1,
-    body => $json->encode([ map { $_->[3] } @cases ])), now() + slow(5));
-
-for my $case (@cases) {
-    ok(wait_for(sub { $redis->cmd(@{ $case->[5] }) eq $case->[6] }),
-       "$case->[0]: executed");
-}
-
-# the other one finds Redis gone
-
-$proxy->set('cut');
-ok(wait_for(sub { $proxy->has('done') }), 'cut off');
-
-for my $case (@cases) {
-    unlike(api($two, @{ $case->[2] }), qr/ /, "$case->[0]: changed here");
-}
-
-is($t->mode, 'fallback', 'fallback');
-
-$proxy->set('release');
-my $res = RF::HTTP::read_response($one, 'POST', now() + slow(10));
-my $replies = eval { $json->decode($res->{body}) } || [];
-
-for my $i (0 .. $#cases) {
-    is($json->encode($replies->[$i]{result}), $cases[$i][4],
-       "$cases[$i][0]: acknowledged");
-}
-
-for my $case (@cases) {
-    is(api($two, @{ $_->[0] }), $_->[1], "$case->[0]: @{ $_->[0] }")
-        for @{ $case->[7] };
-}
-
-is($t->mode, 'fallback', 'still in the outage');
-
-$proxy->drop($_) for qw(cut hold);
-ok($t->wait_normal(slow(30)), 'normal');
-
-is($redis->cmd(@{ $_->[8] }), $_->[9], "$_->[0]: in Redis") for @cases;
-
-ok($t->nginx->stop, 'stops');
-$t->nginx->check_logs;
-CORE::kill('KILL', $proxy->{pid});
-waitpid $proxy->{pid}, 0;
+late_replies(2, 1);
+late_replies(1, 4);
 
 done_testing;

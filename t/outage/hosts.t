@@ -41,9 +41,14 @@ sub works {
     $t->delete('gone');
     is($t->mode, 'fallback', "$name: fallback");
 
+    # before nginx finds it there
+
+    my @workers = $t->nginx->workers;
+    CORE::kill('STOP', @workers);
     $redis->start;
     $redis->cmd('SET', 'n', 5);
     $redis->cmd('SET', 'gone', 'soon');
+    CORE::kill('CONT', @workers);
     $t->recovered(\%expect, $name);
     ok($t->nginx->stop, "$name: stops");
 

@@ -192,6 +192,9 @@ subtest 'quotes and newlines in values were mangled' => sub {
 
 
 subtest 'memory, goroutines and descriptors grew without bound' => sub {
+    # each thread would fill an arena of its own, one outage after the other
+    local $ENV{MALLOC_ARENA_MAX} = 1;
+
     my $redis = shared_redis();
     my $t = api_store($redis, { write_interval => '20ms' }, workers => 1);
     my ($pid) = $t->nginx->workers;
@@ -217,9 +220,10 @@ subtest 'memory, goroutines and descriptors grew without bound' => sub {
     $outage->() for 1 .. 4;
     my $last = $used->();
 
-    # one more: this worker's segment of the journal may be open, or not
+    # this worker's segment of the journal may be open, or not, and its connection
+    # for invalidations there already, or not
 
-    cmp_ok($last->{fd}, '<=', $first->{fd} + 1, 'as many descriptors');
+    cmp_ok($last->{fd}, '<=', $first->{fd} + 2, 'as many descriptors');
     is($last->{task}, $first->{task}, 'as many threads');
     cmp_ok($last->{rss}, '<', $first->{rss} + 2048, 'as much memory');
     cmp_ok($t->status->{memory}{used}, '<', $memory + 131072,

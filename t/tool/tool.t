@@ -234,6 +234,48 @@ subtest 'show' => sub {
 };
 
 
+subtest 'what is handed over' => sub {
+    my $p = Path->new;
+
+    $p->file('n', version => $M + 9, pending => 'delta',
+             changes => [['INCRBY', '5']]);
+    $p->file('newer', version => $M + 9, data => 'file');
+    $p->file('older', version => $M + 9, data => 'file');
+    $p->put("0/handover/00000000000000$_-0000000a.log",
+            Path::batch(Path::rec('n', version => $M + $_, pending => 'delta',
+                                  changes => [['INCRBY', '70']], id => 'abc',
+                                  sent => 0),
+                        Path::rec('newer', version => $M + 1, data => 'no'),
+                        Path::rec('older', version => $M + $_,
+                                  data => "handed $_")))
+        for 10, 11;
+    my $tree = $p->tree;
+
+    my ($code, $out) = tool('list', $p->dir);
+    is($code, 0, 'exit code');
+    my @lines = map { my @f = split /\t/; "$f[0]:$f[6]" } split /\n/, $out;
+    is(join(' ', sort(splice @lines, 0, 3), @lines),
+       'n:file newer:file older:file n:handover older:handover '
+       . 'n:handover older:handover', 'listed where it counts');
+
+    ($code, $out) = tool('count', '--json', $p->dir);
+    my $db = decode_json($out)->{databases}{0};
+    is_deeply($db->{handover}, { files => 2, damaged => 0, records => 6 },
+              'counted');
+    is($db->{pending}{keys}, 3, 'beside what else is pending');
+
+    ($code, $out) = tool('export', '--redis', $p->dir);
+    is(scalar(() = $out =~ /INCRBY/g), 3, 'exported');
+    like($out, qr/handed 11/, 'the last of them');
+    unlike($out, qr/\bno\b/, 'and none that is older');
+
+    ($code, $out) = tool('verify', $p->dir);
+    is($code, 0, 'verified');
+    like($out, qr/, 2 handed over, .*damage 0, notes \d+$/, 'and counted');
+    is($p->tree, $tree, 'all is left as it is');
+};
+
+
 subtest 'count' => sub {
     my ($code, $out, $err) = tool('count', '--json', $dir);
     is($code, 0, 'exit code');
@@ -452,6 +494,11 @@ subtest 'verify' => sub {
                   =~ s/"x"/"y"/r,
                   Path::batch(Path::rec('b', version => 2, data => 'x')));
               $_[0]->segment(5, 5) }, qr{0+4\.log: damaged}m ],
+        [ 'damaged, handed over', sub { $_[0]->put('0/handover/' . '0' x 16
+              . '-' . '1' x 8 . '.log',
+              Path::batch(Path::rec('a', version => 1, data => 'x'))
+              =~ s/"x"/"y"/r) },
+          qr{^damage: 0/handover/0+-1+\.log: damaged$}m ],
         [ 'no record', sub { $_[0]->segment(5, 1,
               Path::batch(Path::line('R', '{"version":"5"}'))) },
           qr/no records of this version/ ],

@@ -234,7 +234,7 @@ RF_UNIT(differential_replay)
 
         ngx_rf_learn(&d.zone, d.pool,
                  ngx_rf_command_find(&argv[0]), 2, argv,
-                           &value, ttl, d.zone.sh->seq, ngx_rf_now());
+                           &value, ttl, d.zone.sh->seq, ngx_rf_now(), 0);
     }
 
     last = 0;
@@ -437,7 +437,7 @@ diff_replay(diff_t *d, ngx_uint_t lose, uint64_t *last)
                     ngx_rf_learn(&d->zone, d->pool,
                  ngx_rf_command_find(&argv[0]), 2, argv,
                                        &value, pttl->integer,
-                                       d->zone.sh->seq, ngx_rf_now());
+                                       d->zone.sh->seq, ngx_rf_now(), 0);
                 }
 
                 freeReplyObject(get);

@@ -48,7 +48,7 @@ late_learn(exec_t *e, const char *text, const char *reply, uint64_t seq)
     }
 
     ngx_rf_learn(e->zone, e->pool, ngx_rf_command_find(&argv[0]), argc, argv,
-                 &r, -1, seq, ngx_rf_now());
+                 &r, -1, seq, ngx_rf_now(), 0);
 }
 
 

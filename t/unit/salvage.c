@@ -1,7 +1,8 @@
 /*
  * Workers are killed in the middle of changes, over and over.  A child runs
  * random commands and keeps a model of what was acknowledged in shared memory;
- * the parent kills it, frees the mutex as nginx does, and compares.
+ * the parent kills it, frees the mutex as nginx does, and compares.  Before
+ * that it may kill some who salvage, too.
  *
  * RF_UNIT_KILLS in the environment: how often.
  */
@@ -31,6 +32,11 @@
 /* kills until all is acknowledged: changes that a rebuilt zone was given do
  * not merge with later ones */
 #define SALVAGE_OUTAGE 100
+
+/* those that salvage what one has left, and are killed, at most; and after how
+ * many microseconds: a salvage takes some hundred */
+#define SALVAGE_AGAIN  3
+#define SALVAGE_USEC   1500
 
 
 typedef struct {
@@ -87,6 +93,7 @@ static ngx_uint_t salvage_start(salvage_t *s, ngx_pool_t *pool,
     ngx_log_t *log);
 static uint64_t salvage_random(salvage_t *s, uint64_t n);
 static void salvage_child(salvage_t *s);
+static ngx_uint_t salvage_again(salvage_t *s);
 static void salvage_command(salvage_t *s, ngx_pool_t *pool);
 static void salvage_colls(salvage_t *s);
 static void salvage_recovery(salvage_t *s);
@@ -133,7 +140,7 @@ RF_UNIT(salvage_killed_workers)
     pid_t            pid;
     salvage_t        s;
     ngx_log_t        quiet;
-    ngx_uint_t       i, n, wrong, unsound;
+    ngx_uint_t       i, j, n, wrong, unsound, again;
 
     if (!salvage_start(&s, pool, log)) {
         return;
@@ -144,6 +151,7 @@ RF_UNIT(salvage_killed_workers)
 
     wrong = 0;
     unsound = 0;
+    again = 0;
 
     quiet = *log;
     quiet.log_level = NGX_LOG_EMERG;
@@ -166,6 +174,10 @@ RF_UNIT(salvage_killed_workers)
 
         (void) ngx_shmtx_force_unlock(&s.zone.shpool->mutex, pid);
 
+        for (j = salvage_random(&s, SALVAGE_AGAIN + 1); j; j--) {
+            again += salvage_again(&s);
+        }
+
         /* as a new leader does */
 
         ngx_rf_zone_replay_reset(&s.zone);
@@ -187,6 +199,7 @@ RF_UNIT(salvage_killed_workers)
        (int) s.model->commands);
     ok(s.zone.sh->rebuilds > 0, "the zone was rebuilt %d times",
        (int) s.zone.sh->rebuilds);
+    ok(again > 0, "%d were killed while they rebuilt it", (int) again);
 }
 
 
@@ -276,6 +289,37 @@ salvage_child(salvage_t *s)
         ngx_destroy_pool(pool);
         ngx_time_update();
     }
+}
+
+
+/* one that does nothing but salvage is killed; whether in the middle of it */
+
+static ngx_uint_t
+salvage_again(salvage_t *s)
+{
+    int         status;
+    pid_t       pid;
+    ngx_uint_t  middle;
+
+    pid = fork();
+
+    if (pid == 0) {
+        ngx_pid = getpid();
+        ngx_rf_zone_lock(&s->zone);
+        ngx_rf_zone_unlock(&s->zone);
+        _exit(0);
+    }
+
+    usleep((unsigned) salvage_random(s, SALVAGE_USEC));
+
+    kill(pid, SIGKILL);
+    (void) waitpid(pid, &status, 0);
+
+    middle = (s->zone.sh->busy == (ngx_atomic_uint_t) pid);
+
+    (void) ngx_shmtx_force_unlock(&s->zone.shpool->mutex, pid);
+
+    return middle;
 }
 
 
@@ -881,7 +925,7 @@ salvage_learn(salvage_t *s)
 
     ngx_rf_learn(&s->zone, s->pool,
                  ngx_rf_command_find(&argv[0]), 3, argv,
-                       &reply, -3, s->zone.sh->seq, ngx_rf_now());
+                       &reply, -3, s->zone.sh->seq, ngx_rf_now(), 0);
 }
 
 

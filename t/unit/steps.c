@@ -16,12 +16,18 @@
  *   - the zone works: keys are changed once more, and when all has been told to
  *     a second zone that plays Redis, it holds what it is to hold.
  *
+ * In some of the states that next process is killed as well, after each n-th
+ * of its stores, and so is, now and then, the one that comes then: what is
+ * found in the end is to be the same.
+ *
  * A store of many bytes at once is one step: a signal does not come inside an
  * instruction.  Only for Linux on x86-64, where a process can step itself.
  *
  * RF_STEPS in the environment: "all", or n: of the states that come from the
  * same two stores in a row every n-th is looked at.  RF_STEPS_ONLY: operations
  * whose names contain this.  RF_STEPS_EVERY=n: every n-th operation.
+ * RF_STEPS_AGAIN=n: in every n-th state that is looked at the next process is
+ * killed, too; 0: in none.  RF_STEPS_STRIDE=n: after every n-th of its stores.
  */
 
 #include "steps.h"
@@ -48,6 +54,12 @@
 #define STEPS_LONG      100             /* looked at, until more are skipped */
 #define STEPS_REPORTS   8               /* of an operation, at most */
 
+/* those who find what another one has left, and are killed, too */
+#define STEPS_KILLS     2
+#define STEPS_AGAIN     600
+#define STEPS_STRIDE    701
+#define STEPS_THIRD     6               /* the last of them: every n-th time */
+
 
 typedef struct {
     steps_t              *s;
@@ -62,6 +74,9 @@ typedef struct {
     uint32_t              count[STEPS_PAIRS];
 
     ngx_uint_t            skip;         /* 0: all are looked at */
+    ngx_uint_t            again;        /* 0: none is killed again */
+    ngx_uint_t            stride;
+    ngx_uint_t            kills;        /* before this one */
     ngx_uint_t            after;        /* a state was as after, and not as
                                            before */
 } steps_trace_t;
@@ -77,7 +92,12 @@ static void steps_fault(int sig, siginfo_t *info, void *ctx);
 static void steps_stepped(int sig, siginfo_t *info, void *ctx);
 static ngx_uint_t steps_select(void);
 static void steps_state(void);
+static ngx_uint_t steps_fork(ngx_uint_t kill);
 static void steps_next(steps_t *s, ngx_uint_t follow);
+static void steps_salvager(steps_t *s);
+static void steps_on(void);
+static void steps_off(void);
+static ngx_uint_t steps_env(const char *name, ngx_uint_t by_default);
 static void steps_where(void);
 static void steps_handle(int sig, void (*handler)(int, siginfo_t *, void *));
 static ngx_uint_t steps_wait(steps_t *s, pid_t pid, const char *what);
@@ -93,7 +113,7 @@ static steps_trace_t  steps_now;
 RF_UNIT(steps)
 {
 #if (STEPS_SUPPORTED)
-    char              *only, *env;
+    char              *only;
     ngx_uint_t         i, n, every, wrong;
     steps_shared_t     total;
     const steps_op_t  *op;
@@ -101,8 +121,7 @@ RF_UNIT(steps)
     ngx_memzero(&total, sizeof(steps_shared_t));
 
     only = getenv("RF_STEPS_ONLY");
-    env = getenv("RF_STEPS_EVERY");
-    every = env ? ngx_max(atoi(env), 1) : 1;
+    every = ngx_max(steps_env("RF_STEPS_EVERY", 1), 1);
     wrong = 0;
     n = 0;
 
@@ -122,11 +141,9 @@ RF_UNIT(steps)
            "%d of them salvaged, %d wrong\n", (int) n, (int) total.refused,
            (int) total.stores, (int) total.states, (int) total.checked,
            (int) total.salvaged, (int) total.wrong);
-
-    if (total.lost) {
-        printf("# keys that a killed salvage has lost: %d\n",
-               (int) total.lost);
-    }
+    printf("# salvages: %d were killed at one of their %d stores, %d of them "
+           "at the second time\n", (int) total.again, (int) total.again_stores,
+           (int) total.third);
 #else
     ok(1, "killed at each store # SKIP not on this platform");
 #endif
@@ -163,6 +180,12 @@ steps_operation(const steps_op_t *op, steps_shared_t *total, ngx_pool_t *pool,
     s.op = op;
     s.shared = shared;
 
+    /* goes on through all of them */
+
+    shared->turn = total->turn;
+    shared->again_stores = total->again_stores;
+    shared->again = total->again;
+
     fflush(stdout);
     pid = fork();
 
@@ -189,8 +212,12 @@ steps_operation(const steps_op_t *op, steps_shared_t *total, ngx_pool_t *pool,
     total->checked += shared->checked;
     total->salvaged += shared->salvaged;
     total->wrong += shared->wrong;
-    total->lost += shared->lost;
     total->refused += (shared->rc != NGX_OK);
+    total->third += shared->third;
+
+    total->turn = shared->turn;
+    total->again_stores = shared->again_stores;
+    total->again = shared->again;
 
     munmap(shared, sizeof(steps_shared_t));
 
@@ -292,28 +319,51 @@ steps_reference(steps_t *s, steps_view_t *view, ngx_uint_t salvage)
 static void
 steps_trace(steps_t *s)
 {
-    char  *env;
-
     ngx_memzero(&steps_now, sizeof(steps_trace_t));
-
-    env = getenv("RF_STEPS");
 
     steps_now.s = s;
     steps_now.start = (u_char *) s->zone.shpool;
     steps_now.size = s->zone.shm_zone->shm.size;
-    steps_now.skip = env ? (ngx_uint_t) atoi(env) : STEPS_SKIP;
+    steps_now.skip = steps_env("RF_STEPS", STEPS_SKIP);
+    steps_now.again = steps_env("RF_STEPS_AGAIN", STEPS_AGAIN);
+    steps_now.stride = ngx_max(steps_env("RF_STEPS_STRIDE", STEPS_STRIDE), 1);
 
+    steps_on();
+    steps_run(s, s->op->op);
+    steps_off();
+}
+
+
+static void
+steps_on(void)
+{
     steps_handle(SIGSEGV, steps_fault);
     steps_handle(SIGTRAP, steps_stepped);
 
     (void) mprotect(steps_now.start, steps_now.size, PROT_READ);
+}
 
-    steps_run(s, s->op->op);
 
-    (void) mprotect(steps_now.start, steps_now.size, PROT_READ|PROT_WRITE);
-
+static void
+steps_off(void)
+{
     signal(SIGSEGV, SIG_DFL);
     signal(SIGTRAP, SIG_DFL);
+
+    (void) mprotect(steps_now.start, steps_now.size, PROT_READ|PROT_WRITE);
+}
+
+
+/* "all" is 0 */
+
+static ngx_uint_t
+steps_env(const char *name, ngx_uint_t by_default)
+{
+    char  *env;
+
+    env = getenv(name);
+
+    return env ? (ngx_uint_t) atoi(env) : by_default;
 }
 
 
@@ -354,12 +404,18 @@ steps_stepped(int sig, siginfo_t *info, void *ctx)
     uc->uc_mcontext.gregs[REG_EFL] &= ~STEPS_TRAP;
 
     shared = steps_now.s->shared;
-    shared->stores++;
+
+    if (steps_now.kills) {
+        shared->again_stores++;
+
+    } else {
+        shared->stores++;
+    }
 
     if (ngx_memcmp(steps_now.old, steps_around(), sizeof(steps_now.old))
         != 0)
     {
-        shared->states++;
+        shared->states += (steps_now.kills == 0);
 
         if (steps_select()) {
             steps_state();
@@ -428,6 +484,10 @@ steps_select(void)
         return 0;
     }
 
+    if (steps_now.kills) {
+        return steps_now.s->shared->again_stores % steps_now.stride == 0;
+    }
+
     if (steps_now.skip == 0) {
         return 1;
     }
@@ -450,6 +510,32 @@ steps_select(void)
 static void
 steps_state(void)
 {
+    ngx_uint_t       kill;
+    steps_shared_t  *shared;
+
+    shared = steps_now.s->shared;
+
+    if (steps_now.kills == 0) {
+        shared->checked++;
+        kill = (steps_now.again && ++shared->turn % steps_now.again == 0);
+
+    } else {
+        shared->again++;
+        kill = (steps_now.kills < STEPS_KILLS
+                && shared->again % STEPS_THIRD == 0);
+    }
+
+    if (steps_fork(0) && kill) {
+        (void) steps_fork(1);
+    }
+}
+
+
+/* the next process; 0: it found something wrong */
+
+static ngx_uint_t
+steps_fork(ngx_uint_t kill)
+{
     pid_t            pid;
     steps_t         *s;
     ngx_uint_t       wrong;
@@ -457,7 +543,6 @@ steps_state(void)
 
     s = steps_now.s;
     shared = s->shared;
-    shared->checked++;
     shared->sides = 0;
     wrong = shared->wrong;
 
@@ -465,14 +550,20 @@ steps_state(void)
     pid = fork();
 
     if (pid == 0) {
-        steps_next(s, 1);
+        if (kill) {
+            steps_salvager(s);
+
+        } else {
+            steps_next(s, 1);
+        }
+
         fflush(stdout);
         _exit(0);
     }
 
     if (!steps_wait(s, pid, "the next process")) {
         steps_where();
-        return;
+        return 0;
     }
 
     if (shared->sides == 2) {
@@ -485,7 +576,10 @@ steps_state(void)
     if (shared->wrong != wrong) {
         shared->wrong = wrong + 1;
         steps_where();
+        return 0;
     }
+
+    return 1;
 }
 
 
@@ -494,18 +588,42 @@ steps_next(steps_t *s, ngx_uint_t follow)
 {
     sigset_t  set;
 
-    signal(SIGSEGV, SIG_DFL);
-    signal(SIGTRAP, SIG_DFL);
+    steps_off();
 
     sigemptyset(&set);
     sigprocmask(SIG_SETMASK, &set, NULL);
 
-    (void) mprotect(steps_now.start, steps_now.size, PROT_READ|PROT_WRITE);
-
     steps_look(s, &s->shared->got, 0, follow);
 
     s->shared->sides = steps_compare(s, follow);
-    s->shared->salvaged += s->shared->got.salvaged;
+    s->shared->salvaged += (steps_now.kills == 0
+                            && s->shared->got.salvaged);
+}
+
+
+/* salvages, and is killed in the middle of it */
+
+static void
+steps_salvager(steps_t *s)
+{
+    sigset_t  set;
+
+    steps_off();
+
+    sigemptyset(&set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+
+    /* no alarm: it is known to come to an end */
+
+    s->shared->third += (steps_now.kills == 1);
+    steps_now.kills++;
+
+    steps_reborn(s);
+
+    steps_on();
+    ngx_rf_zone_lock(&s->zone);
+    ngx_rf_zone_unlock(&s->zone);
+    steps_off();
 }
 
 
@@ -516,9 +634,9 @@ steps_where(void)
 {
     Dl_info  info;
 
-    printf("# %s: store %d, state %d", steps_now.s->op->name,
+    printf("# %s: store %d, state %d, kill %d", steps_now.s->op->name,
            (int) steps_now.s->shared->stores,
-           (int) steps_now.s->shared->states);
+           (int) steps_now.s->shared->states, (int) steps_now.kills + 1);
 
     if (dladdr((void *) steps_now.code, &info)) {
         printf(", at %s +0x%lx", info.dli_fname,

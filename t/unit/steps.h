@@ -27,7 +27,6 @@
 #define STEPS_WHOLE     0x0001  /* all its keys change at one moment */
 #define STEPS_SAME      0x0002  /* Redis is told the same before and after */
 #define STEPS_REFUSED   0x0004  /* it may be refused, and changes nothing */
-#define STEPS_TWICE     0x0008  /* a salvage: keys may be lost */
 
 
 typedef struct {
@@ -81,8 +80,14 @@ typedef struct {
     ngx_uint_t            states;
     ngx_uint_t            checked;
     ngx_uint_t            refused;
-    ngx_uint_t            lost;         /* states of a salvage that lose keys */
     ngx_int_t             rc;           /* of the operation */
+
+    /* those who find what another one has left, and are killed, too */
+    ngx_uint_t            turn;         /* states that might have been */
+    ngx_uint_t            again_stores;
+    ngx_uint_t            again;        /* killed at one of these */
+    ngx_uint_t            third;        /* salvages after which there was a
+                                           third kill */
 } steps_shared_t;
 
 
@@ -141,6 +146,8 @@ void steps_load(steps_t *s, ngx_uint_t spilled);
 ngx_uint_t steps_zones(steps_t *s);
 /* what is in the zone */
 void steps_view(steps_t *s, steps_view_t *view);
+/* this is another process, and those before are dead */
+void steps_reborn(steps_t *s);
 /* the next process to lock does its work on what a dead one has left; "salvage"
  * makes it look so in any case, "follow" goes on to the end of the outage */
 void steps_look(steps_t *s, steps_view_t *view, ngx_uint_t salvage,

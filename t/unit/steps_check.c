@@ -106,6 +106,22 @@ steps_zone(steps_t *s, ngx_rf_zone_t *zone, size_t size, const char *name)
 
 
 void
+steps_reborn(steps_t *s)
+{
+    ngx_pid_t  dead;
+
+    dead = *s->zone.shpool->mutex.lock;
+    ngx_pid = getpid();
+
+    /* nothing of its own */
+
+    (void) ngx_rf_zone_init(s->zone.shm_zone, s);
+
+    (void) ngx_shmtx_force_unlock(&s->zone.shpool->mutex, dead);
+}
+
+
+void
 steps_look(steps_t *s, steps_view_t *view, ngx_uint_t salvage,
     ngx_uint_t follow)
 {
@@ -114,10 +130,7 @@ steps_look(steps_t *s, steps_view_t *view, ngx_uint_t salvage,
 
     alarm(STEPS_ALARM);
 
-    /* another process: nothing of its own */
-
-    ngx_pid = getpid();
-    (void) ngx_rf_zone_init(s->zone.shm_zone, s);
+    steps_reborn(s);
 
     sh = s->zone.sh;
     rebuilds = sh->rebuilds;
@@ -125,8 +138,6 @@ steps_look(steps_t *s, steps_view_t *view, ngx_uint_t salvage,
     if (salvage) {
         sh->busy = STEPS_DEAD;
     }
-
-    (void) ngx_shmtx_force_unlock(&s->zone.shpool->mutex, STEPS_DEAD);
 
     /* a dead one may also have died without the lock, building */
 
@@ -490,11 +501,6 @@ steps_compare_key(steps_t *s, const char *name, ngx_uint_t follow)
     before = steps_key_or_none(&s->shared->before, name);
     after = steps_key_or_none(&s->shared->after, name);
     got = steps_key_or_none(&s->shared->got, name);
-
-    if (got->said == 0 && (s->op->flags & STEPS_TWICE)) {
-        s->shared->lost += (before->said != 0);
-        return 3;
-    }
 
     sides = (got->said == before->said) | (got->said == after->said) << 1;
 

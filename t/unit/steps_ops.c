@@ -57,11 +57,11 @@ static const steps_op_t  steps_ops[] = {
 
     { "lock", ALL, "@lock", STEPS_SAME },
 
-    /* a salvage, killed itself, loses what it has not put back yet */
+    /* a salvage, killed itself.  Once, it lost what it had not put back yet */
 
-    { "salvage", ALL, "@salvage", STEPS_SAME|STEPS_TWICE },
+    { "salvage", ALL, "@salvage", STEPS_SAME },
     { "salvage deltas", THERE "; " SOME "; @replay; @again; " MORE,
-      "@salvage", STEPS_SAME|STEPS_TWICE },
+      "@salvage", STEPS_SAME },
 
     /* what several commands are, is one */
 

@@ -340,7 +340,7 @@ steps_w_learn(steps_t *s, char *args)
     }
 
     ngx_rf_learn(&s->zone, s->pool, ngx_rf_command_find(&argv[0]), argc, argv,
-                 &reply, -1, s->zone.sh->seq, s->now);
+                 &reply, -1, s->zone.sh->seq, s->now, 0);
 }
 
 

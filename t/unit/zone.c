@@ -404,7 +404,7 @@ RF_UNIT(zone_files)
     is_reply(t, "GET a", "4");
     free(rec);
 
-    zt_learn(t, "SET b seen", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "GET b", "seen", -1, t->zone.sh->seq);
     rec = zt_record(t, "b", "filed", 5);
     rec2 = zt_record(t, "c", "filed", t->zone.sh->seq + 1000);
     is_int(ngx_rf_zone_load(&t->zone, rec, t->zone.sh->seq, 0,
@@ -1168,7 +1168,7 @@ zt_learn(zt_t *t, const char *line, const char *text, int64_t pttl,
 
     ngx_rf_learn(&t->zone, t->pool,
                  ngx_rf_command_find(&argv[0]), argc, argv,
-                       &reply, pttl, seq, ngx_rf_now());
+                       &reply, pttl, seq, ngx_rf_now(), 0);
 }
 
 

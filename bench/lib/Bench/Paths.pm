@@ -11,7 +11,7 @@ use Bench;
 
 # when memory may answer in normal mode: what the memory hit is measured with
 
-our $CACHE = 'cache 1h';
+our $CACHE = 'cache tracking';
 
 # proof: the store, and which of its counters must have moved by how many for
 # each request, or else something other than the title was measured.

@@ -50,6 +50,11 @@ static ngx_core_module_t  rf_module_ctx = {
 };
 
 
+
+/* calls go over the links by turns, if there are several */
+
+static uint32_t  rf_order;
+
 ngx_module_t  rf_client_module = {
     NGX_MODULE_V1,
     &rf_module_ctx,
@@ -271,6 +276,7 @@ rf_client_create(rf_client_t *client)
     conf->connect_timeout = rf_number("connect_timeout", 500);
     conf->timeout = rf_number("timeout", 1000);
     conf->max_retries = rf_number("max_retries", 3);
+    conf->connections = rf_number("connections", 1);
 
     conf->url.url = conf->address;
     conf->url.default_port = 6379;
@@ -306,6 +312,7 @@ rf_up(void *data, ngx_rf_redis_info_t *info)
     rf_client_t *client = data;
 
     client->ups++;
+    client->links |= 1 << ngx_rf_redis_link(client->redis);
     client->dbsize = info->dbsize;
     client->client = info->client;
     client->version = info->version;
@@ -325,6 +332,8 @@ rf_down(void *data)
     rf_client_t *client = data;
 
     client->downs++;
+    client->links &= ~(1 << ngx_rf_redis_link(client->redis));
+    client->abandoned += (ngx_rf_redis_abandoned(client->redis) != 0);
 }
 
 
@@ -382,6 +391,7 @@ rf_vprepare(rf_client_t *client, va_list args)
     t->call.commands = t->commands;
     t->call.handler = rf_handler;
     t->call.data = t;
+    t->call.order = rf_order++;
     t->outcome = (ngx_uint_t) -1;
     t->next = rf_calls;
     rf_calls = t;

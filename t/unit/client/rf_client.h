@@ -57,6 +57,8 @@ typedef struct {
     ngx_rf_redis_t         *redis;
     ngx_uint_t              ups;
     ngx_uint_t              downs;
+    ngx_uint_t              links;      /* a bit for each that is up */
+    ngx_uint_t              abandoned;  /* with calls in flight */
     int64_t                 dbsize;
     uint64_t                client;     /* its id in Redis */
     ngx_uint_t              version;

@@ -689,6 +689,7 @@ rf_scenario_t  rf_scenarios[] = {
     { "unasked", rf_row_unasked },
     { "nest", rf_row_nest },
     { "restarted", rf_row_restarted },
+    { "links", rf_row_links },
     { "reconnects", reconnects },
     { "millions", millions },
     { "failures", failures },

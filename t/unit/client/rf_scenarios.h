@@ -34,5 +34,8 @@ extern rf_step_pt  rf_row_unasked[];
 extern rf_step_pt  rf_row_nest[];
 extern rf_step_pt  rf_row_restarted[];
 
+/* rf_links.c */
+extern rf_step_pt  rf_row_links[];
+
 
 #endif /* _RF_SCENARIOS_H_INCLUDED_ */

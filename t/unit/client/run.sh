@@ -278,6 +278,24 @@ HOLE=$!
 while [ ! -f "$DIR/hole" ]; do sleep 0.05; done
 run "black hole" hole "server 127.0.0.1:$(cat "$DIR/hole")"
 
+# several links
+
+start_redis
+run "links" links "server 127.0.0.1:$PORT" "connections 4"
+run "links, name" links "server localhost:$PORT" "connections 4"
+run "nested, 4 links" nest "server 127.0.0.1:$PORT" "max_retries 5" \
+    "connections 4"
+run "refused, 4 links" refused "server 127.0.0.1:$FREE" "connections 4"
+wanted refused && check "an outage of 4 links is one [error]" \
+    "[ $(errors) = 1 ]"
+wanted refused && check "and 4 links try no more often than one, twice 3 times" \
+    "[ $(grep -c 'connect() failed' "$DIR/error.log") = 6 ]"
+run "black hole, 4 links" hole "server 127.0.0.1:$(cat "$DIR/hole")" \
+    "connections 4"
+run "calls, 4 links" millions "server 127.0.0.1:$PORT" "timeout 5000" \
+    "connections 4"
+run "destroyed, 4 links" destroys "server 127.0.0.1:$PORT" "connections 4"
+
 # growth
 
 start_redis
