@@ -266,7 +266,7 @@ sub still {
     while (RF::now() < $end) {
         my $spent = cpu($pid) - cpu($pid, 1);
 
-        ($since, $last) = (RF::now(), $spent) if $spent - $last > 1_000_000;
+        ($since, $last) = (RF::now(), $spent) if $spent - $last > 5_000_000;
         return 1 if RF::now() - $since > $seconds;
         Time::HiRes::sleep(0.1);
     }

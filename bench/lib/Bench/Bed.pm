@@ -77,10 +77,7 @@ sub fill {
         Bench::Paths::fill($self->{files}, $size, stores => ['down'])
             if $self->{files};
         Bench::Peers::fill($self->{peers}, @$self{qw(redis memcached)},
-                           $size, $keys);
-        $self->{redis}->pipeline(map {
-            [ 'SET', sprintf('%s/k%04d', $size, $_), 'v' x $size ]
-        } 1 .. $keys);
+                           $size, $keys, $opt{single});
     }
 
     for (['ours', 'down'], ['ours', 'bare'],

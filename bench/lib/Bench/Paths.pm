@@ -42,7 +42,7 @@ our @PATHS = (
       proof => ['sock', 'reads', 'redis', 1] },
 
     { id => 'redis_set', title => 'Redis SET, TCP',
-      method => 'PUT', prefix => '/live/%SIZE%/k', body => 1,
+      method => 'PUT', prefix => '/live/%SIZE%/s', body => 1,
       server => 'redis', proof => ['live', 'writes', 'redis', 1],
       goal => { 100 => 1.35 }, in => [qw(workers keys tail)] },
 
@@ -206,28 +206,36 @@ sub to_backend {
 }
 
 
-# The values that reads find: in Redis, and in each store's memory.  Those of
-# "down" are what its SETs write, too.
+# The values that reads find: in Redis, and in each store's memory; last those
+# that memory is to answer with, so that nobody changes them then, and each is read
+# once, for Redis to vouch for it.  Those of "down" are what its SETs write, too.
 
 sub fill {
     my ($nginx, $size, %opt) = @_;
 
     my $keys = $opt{keys} || Bench::keys_of($size);
 
-    for my $store (@{ $opt{stores} || [qw(mem live down bare)] }) {
+    for my $store (@{ $opt{stores} || [qw(live down bare mem)] }) {
         my @letters = ($store eq 'mem' || $store eq 'live') && $size <= 4000
                       && !$opt{single} ? qw(k a b) : 'k';
 
-        put($nginx, "/$store/$size/$_", $keys, $size) for @letters;
+        each_key($nginx, 'PUT', "/$store/$size/$_", $keys, $size)
+            for @letters;
+
+        next unless $store eq 'mem';
+
+        each_key($nginx, 'GET', "/$store/$size/$_", $keys, $size)
+            for @letters;
     }
 }
 
 
 # to PREFIX0001, ..., some at a time
 
-sub put {
-    my ($nginx, $prefix, $keys, $size) = @_;
+sub each_key {
+    my ($nginx, $method, $prefix, $keys, $size) = @_;
 
+    my @body = $method eq 'PUT' ? (body => 'v' x $size) : ();
     my $conn = $nginx->conn;
     my $most = $size > 65536 ? 1 : 50;
 
@@ -236,14 +244,14 @@ sub put {
         my $end = RF::now() + RF::slow(30);
 
         $conn->write(join('', map {
-            RF::HTTP::format_request('PUT', sprintf('%s%04d', $prefix, $_),
-                keepalive => 1, body => 'v' x $size) } $from .. $to), $end);
+            RF::HTTP::format_request($method, sprintf('%s%04d', $prefix, $_),
+                keepalive => 1, @body) } $from .. $to), $end);
 
         for ($from .. $to) {
-            my $res = RF::HTTP::read_response($conn, 'PUT', $end);
+            my $res = RF::HTTP::read_response($conn, $method, $end);
 
             $res->{status} =~ /^2/
-                or die sprintf "PUT %s%04d: %s %s\n", $prefix, $_,
+                or die sprintf "$method %s%04d: %s %s\n", $prefix, $_,
                        $res->{status}, $res->{error} || '';
         }
     }

@@ -239,19 +239,26 @@ END
 
 
 # the values, each where it is looked for; the caches fill themselves from the
-# backend
+# backend.  few: only where the part "keys" looks
 
 sub fill {
-    my ($nginx, $redis, $memcached, $size, $keys) = @_;
+    my ($nginx, $redis, $memcached, $size, $keys, $few) = @_;
 
     my $dir = $nginx->dir . "/html/static";
     my $value = 'v' x $size;
     my @names = map { sprintf '/%s/k%04d', $size, $_ } 1 .. $keys;
+    my $conn = $nginx->conn;
+
+    if ($few) {
+        return unless have_deps();
+
+        $memcached->fill($value, map { "/memcached$_" } @names);
+        request($nginx, $conn, 'PUT', "/dict$_", $value) for @names;
+        return;
+    }
 
     mkdir $_ for $dir, "$dir/$size";
     RF::spew("$dir$_", $value) for @names;
-
-    my $conn = $nginx->conn;
 
     request($nginx, $conn, 'GET', "/cached$_") for @names;
     return unless have_deps();
