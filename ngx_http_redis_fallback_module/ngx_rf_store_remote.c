@@ -129,7 +129,7 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
             }
 
             ngx_rf_flight_close(store, &argv[k], hash);
-            ngx_rf_zone_touched(&store->zone, &argv[k]);
+            ngx_rf_zone_touched(&store->zone, &argv[k], hash);
         }
     }
 

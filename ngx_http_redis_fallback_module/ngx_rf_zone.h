@@ -647,7 +647,7 @@ ngx_uint_t ngx_rf_zone_vouched_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 void ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key);
 /* a command that changes the key is about to be sent: what memory knows is old
  * to whoever asks from now on */
-void ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key);
+void ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key, uint32_t hash);
 void ngx_rf_zone_flushed(ngx_rf_zone_t *zone);
 
 /* to the end of the LRU list: first to be evicted */

@@ -82,13 +82,13 @@ ngx_rf_zone_invalidated(ngx_rf_zone_t *zone, ngx_str_t *key)
 
 
 void
-ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key)
+ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key, uint32_t hash)
 {
     ngx_rf_entry_t  *e;
 
     ngx_rf_zone_lock(zone);
 
-    e = ngx_rf_zone_lookup_locked(zone, key);
+    e = ngx_rf_zone_lookup_hash_locked(zone, key, hash);
 
     if (e != NULL) {
         e->voucher = 0;

@@ -20,7 +20,7 @@ use JSON::PP ();
 
 use parent 'Exporter';
 
-our @EXPORT = qw(shared_redis api_store api cut_off let_in ended not_yet);
+our @EXPORT = qw(shared_redis api_store api cut_off let_in ended);
 
 my $json = JSON::PP->new->allow_nonref->canonical;
 
@@ -91,21 +91,6 @@ sub ended {
         ok($t->nginx->stop, "stops");
         $t->nginx->check_logs;
     }
-}
-
-
-# tests that fail today, and why; without a reason they are like any other
-
-sub not_yet {
-    my ($reason, $tests) = @_;
-
-    my $builder = Test::More->builder;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    $builder->todo_start($reason) if $reason;
-    $tests->();
-    $builder->todo_end if $reason;
 }
 
 

@@ -1,0 +1,291 @@
+/*
+ * When an entry counts as vouched for: its version, the epoch of the worker who
+ * read it, that worker's signs of life, and what Redis named since; of a key
+ * that is known in part, whether all that is known was read.
+ */
+
+#include "exec.h"
+#include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
+#include "ngx_rf_resp.h"
+
+
+#define VOUCH_OTHER     ((ngx_uint_t) ngx_process_slot + 1)
+
+
+static ngx_uint_t
+vouch_words(exec_t *e, const char *text, ngx_str_t *argv)
+{
+    char        *line, *p;
+    ngx_uint_t   argc;
+
+    line = ngx_pnalloc(e->pool, strlen(text) + 1);
+    strcpy(line, text);
+
+    for (argc = 0; line != NULL; argc++, line = p) {
+        p = strchr(line, ' ');
+
+        argv[argc].data = (u_char *) line;
+        argv[argc].len = p ? (size_t) (p - line) : strlen(line);
+
+        p = p ? p + 1 : NULL;
+    }
+
+    return argc;
+}
+
+
+/* "wire" is what Redis answers */
+
+static ngx_rf_reply_t *
+vouch_reply(exec_t *e, const char *wire)
+{
+    const char            *err;
+    ngx_rf_reply_t        *reply;
+    ngx_rf_resp_reader_t  *reader;
+
+    reader = ngx_rf_resp_reader_create();
+    reply = NULL;
+
+    (void) ngx_rf_resp_feed(reader, (u_char *) wire, strlen(wire));
+    (void) ngx_rf_resp_next(reader, e->pool, &reply, &err);
+
+    ngx_rf_resp_reader_destroy(reader);
+
+    return reply;
+}
+
+
+static void
+vouch_learn(exec_t *e, const char *text, const char *wire, int64_t pttl,
+    uint64_t voucher)
+{
+    ngx_str_t   argv[EXEC_ARGS];
+    ngx_uint_t  argc;
+
+    argc = vouch_words(e, text, argv);
+
+    ngx_rf_learn(e->zone, e->pool, ngx_rf_command_find(&argv[0]), argc, argv,
+                 vouch_reply(e, wire), pttl, e->zone->sh->seq, ngx_rf_now(),
+                 voucher);
+}
+
+
+static ngx_rf_entry_t *
+vouch_entry(exec_t *e, const char *text)
+{
+    ngx_str_t  key;
+
+    key.data = (u_char *) text;
+    key.len = strlen(text);
+
+    return ngx_rf_zone_lookup_locked(e->zone, &key);
+}
+
+
+static ngx_uint_t
+vouched(exec_t *e, const char *text)
+{
+    ngx_rf_entry_t  *entry;
+
+    entry = vouch_entry(e, text);
+
+    return entry && ngx_rf_zone_vouched_locked(e->zone, entry);
+}
+
+
+static void
+vouch_named(exec_t *e, const char *text)
+{
+    ngx_str_t  key;
+
+    key.data = (u_char *) text;
+    key.len = strlen(text);
+
+    ngx_rf_zone_invalidated(e->zone, &key);
+}
+
+
+/* epochs of this worker and another one */
+
+static uint64_t
+vouch_link(exec_t *e, ngx_uint_t slot, ngx_uint_t epoch)
+{
+    e->zone->sh->links[slot].epoch = epoch;
+    e->zone->sh->links[slot].beat = ngx_current_msec;
+
+    return ngx_rf_zone_voucher(slot, epoch);
+}
+
+
+RF_UNIT(vouch_values)
+{
+    exec_t      e;
+    uint64_t    own, other;
+    ngx_str_t   key = ngx_string("a");
+
+    exec_init(&e, pool, log, 1024 * 1024);
+
+    own = vouch_link(&e, ngx_process_slot, 7);
+    other = vouch_link(&e, VOUCH_OTHER, 8);
+
+    vouch_learn(&e, "GET a", "$1\r\n1\r\n", -1, own);
+    ok(vouched(&e, "a"), "a value that was read");
+    vouch_learn(&e, "GET a", "$1\r\n1\r\n", -1, own);
+    ok(vouched(&e, "a"), "and once more, unchanged");
+    vouch_learn(&e, "SET a 2", "+OK\r\n", -3, own);
+    ok(!vouched(&e, "a"), "not one that was written");
+    ok(!vouch_entry(&e, "a")->doubted, "which is no doubt");
+
+    vouch_learn(&e, "GET a", "$1\r\n2\r\n", -1, own);
+    ngx_rf_zone_touched(e.zone, &key, ngx_rf_zone_hash(e.zone->sh, &key));
+    ok(!vouched(&e, "a"), "not while it is being written");
+
+    vouch_learn(&e, "GET a", "$1\r\n2\r\n", -1, own);
+    vouch_named(&e, "a");
+    ok(!vouched(&e, "a"), "not when Redis has named it");
+    ok(vouch_entry(&e, "a")->doubted, "it is doubted");
+    vouch_learn(&e, "GET a", "$1\r\n3\r\n", -1, NGX_RF_ZONE_NAMED);
+    ok(!vouched(&e, "a") && vouch_entry(&e, "a")->doubted,
+       "nor when it was named before the reply came");
+    vouch_learn(&e, "GET a", "$1\r\n3\r\n", -1, own);
+    ok(vouched(&e, "a") && !vouch_entry(&e, "a")->doubted, "read again");
+
+    e.zone->sh->links[ngx_process_slot].epoch = 9;
+    ok(!vouched(&e, "a"), "not in another epoch");
+    e.zone->sh->links[ngx_process_slot].epoch = 0;
+    ok(!vouched(&e, "a"), "nor in none");
+
+    /* by another worker */
+
+    vouch_learn(&e, "GET a", "$1\r\n3\r\n", -1, other);
+    ok(vouched(&e, "a"), "by another worker");
+    vouch_named(&e, "a");
+    ok(vouched(&e, "a"), "what this one is told does not concern that");
+    e.zone->sh->links[VOUCH_OTHER].beat = ngx_current_msec
+                                          - NGX_RF_ZONE_LEASE - 1;
+    ok(!vouched(&e, "a"), "not when it sleeps");
+    vouch_named(&e, "a");
+    ok(vouch_entry(&e, "a")->doubted, "then it does");
+
+    other = vouch_link(&e, VOUCH_OTHER, 8);
+    vouch_learn(&e, "GET a", "$1\r\n3\r\n", -1, other);
+    ngx_rf_zone_flushed(e.zone);
+    ok(!vouched(&e, "a"), "not after FLUSHALL");
+    e.zone->sh->restore = 1;
+    ok(!ngx_rf_zone_restoring(e.zone->sh, vouch_entry(&e, "a")),
+       "and it is not written back");
+}
+
+
+RF_UNIT(vouch_misses)
+{
+    exec_t    e;
+    uint64_t  own;
+
+    exec_init(&e, pool, log, 1024 * 1024);
+
+    own = vouch_link(&e, ngx_process_slot, 7);
+
+    vouch_learn(&e, "GET none", "$-1\r\n", -2, 0);
+    ok(vouch_entry(&e, "none") == NULL, "a miss that nobody vouches for");
+    vouch_learn(&e, "GET none", "$-1\r\n", -2, own);
+    ok(vouched(&e, "none"), "one that is vouched for");
+    exec_is(&e, "GET none", "nil");
+    is_int(e.zone->sh->live, 0, "it does not exist");
+    vouch_learn(&e, "HGETALL empty", "*0\r\n", -2, own);
+    ok(vouched(&e, "empty"), "an empty hash");
+
+    vouch_learn(&e, "GET value", "$1\r\n1\r\n", -1, own);
+    vouch_learn(&e, "GET none2", "$-1\r\n", -2, own);
+    ok(ngx_queue_last(&e.zone->sh->clean)
+       == &vouch_entry(&e, "none2")->queue, "the first to be evicted");
+}
+
+
+/* what is asked along with a read, as text */
+
+static const char *
+vouch_ask(exec_t *e, const char *text)
+{
+    static char  out[512];
+
+    ngx_str_t   argv[EXEC_ARGS], *ask;
+    ngx_uint_t  argc, i, n;
+
+    argc = vouch_words(e, text, argv);
+    ask = ngx_rf_learn_ask_known(e->zone, e->pool,
+                                 ngx_rf_command_find(&argv[0]), argc, argv,
+                                 &n);
+    out[0] = '\0';
+
+    for (i = 0; ask && i < n; i++) {
+        snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%.*s",
+                 i ? " " : "", (int) ask[i].len, (char *) ask[i].data);
+    }
+
+    return out;
+}
+
+
+static void
+vouch_known(exec_t *e, const char *text, const char *wire, uint64_t voucher)
+{
+    ngx_str_t   argv[EXEC_ARGS];
+    ngx_uint_t  argc;
+
+    argc = vouch_words(e, text, argv);
+
+    ngx_rf_learn_known(e->zone, e->pool, argc, argv, vouch_reply(e, wire), -1,
+                       e->zone->sh->seq, ngx_rf_now(), voucher);
+}
+
+
+RF_UNIT(vouch_parts)
+{
+    exec_t    e;
+    uint64_t  own;
+
+    exec_init(&e, pool, log, 1024 * 1024);
+
+    own = vouch_link(&e, ngx_process_slot, 7);
+
+    vouch_learn(&e, "HGET h a", "$1\r\n1\r\n", -1, own);
+    ok(vouched(&e, "h"), "the first field of a hash");
+    is_int(strlen(vouch_ask(&e, "HGET h b")), 0, "so nothing more is asked");
+    vouch_learn(&e, "HGET h b", "$1\r\n2\r\n", -1, own);
+    ok(vouched(&e, "h"), "and another one");
+
+    vouch_named(&e, "h");
+    ok(!vouched(&e, "h"), "changed by somebody");
+    ok(strcmp(vouch_ask(&e, "HGET h a"), "HMGET h a b") == 0
+       || strcmp(vouch_ask(&e, "HGET h a"), "HMGET h b a") == 0,
+       "what is known is asked again: %s", vouch_ask(&e, "HGET h a"));
+    vouch_learn(&e, "HGET h a", "$1\r\n3\r\n", -1, own);
+    ok(!vouched(&e, "h"), "one field is not all that is known");
+    vouch_known(&e, "HMGET h a b", "*2\r\n$1\r\n3\r\n$-1\r\n", own);
+    ok(vouched(&e, "h"), "all of them are");
+    exec_is(&e, "HGET h a", "3");
+    exec_is(&e, "HGET h b", "nil");
+
+    vouch_named(&e, "h");
+    vouch_learn(&e, "HGET h c", "$1\r\n5\r\n", -1, 0);
+    vouch_known(&e, "HMGET h a", "*1\r\n$1\r\n3\r\n", own);
+    ok(!vouched(&e, "h"), "nor are they if one came in between");
+
+    vouch_learn(&e, "HGETALL h", "*2\r\n$1\r\na\r\n$1\r\n9\r\n", -1, own);
+    ok(vouched(&e, "h"), "read as a whole");
+    vouch_learn(&e, "HSET h a 8", ":0\r\n", -1, own);
+    vouch_learn(&e, "HGET h a", "$1\r\n8\r\n", -1, own);
+    ok(!vouched(&e, "h"), "a field of a whole hash does not vouch for it");
+
+    vouch_learn(&e, "SADD s x y", ":2\r\n", -1, own);
+    ok(strncmp(vouch_ask(&e, "SISMEMBER s z"), "SMISMEMBER s ", 13) == 0,
+       "a set: %s", vouch_ask(&e, "SISMEMBER s z"));
+    vouch_known(&e, "SMISMEMBER s x y z", "*3\r\n:1\r\n:0\r\n:1\r\n", own);
+    ok(vouched(&e, "s"), "its members");
+
+    vouch_learn(&e, "ZADD z 1 m", ":1\r\n", -1, own);
+    ok(strcmp(vouch_ask(&e, "ZSCORE z m"), "ZMSCORE z m") == 0,
+       "a sorted set");
+}
