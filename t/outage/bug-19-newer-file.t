@@ -249,6 +249,42 @@ sub lost {
 }
 
 
+# A start with less memory writes files on its way through the journal, and then
+# comes to an older line, which is in a later segment.
+
+sub spilled {
+    my $name = 'a smaller zone';
+    my ($t) = store(workers => 2, durability => 'disk', zone => '32m');
+    my ($one, $two) = values %{ $t->conns };
+    my %expect;
+
+    $t->put('mine', 'x', conn => $one);
+    $t->put("key$_", "old $_", conn => $two) for 1 .. 10;
+
+    for my $i (1 .. 10) {
+        $t->put("key$i", "new $i", conn => $one);
+        $expect{"key$i"} = "new $i";
+    }
+
+    for my $i (1 .. 60) {
+        $expect{"large$i"} = "$i" . 'x' x 40000;
+        $t->put("large$i", $expect{"large$i"}, conn => $one);
+    }
+
+    $expect{mine} = 'x';
+
+    my @lines = grep { $_->[1] =~ /"key":"key5"/ }
+                Journal::lines(path($t), 0);
+
+    is(join(' ', map { $_->[1] =~ /"(new|old) 5"/ } @lines), 'new old',
+       "$name: the older one comes later");
+
+    $t->nginx->kill;
+    $t->configure(zone => '1m');
+    kept($t, \%expect, $name);
+}
+
+
 newer('QUIT', 1);
 newer('TERM', 2);
 newer('KILL', 2);
@@ -257,5 +293,6 @@ full('QUIT');
 moments(@$_) for [ 1, 0, 0 ], [ 2, 0, 200 ], [ 2, 400, 0 ], [ 1, 400, 300 ],
                  [ 2, 400, 300 ], [ 2, 1500, 20 ];
 lost($_) for 1, 2;
+spilled();
 
 done_testing;
