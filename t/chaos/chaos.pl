@@ -129,6 +129,7 @@ sub configure {
         proxied         => rand() < 0.75,
         tmpfs           => is_root() && rand() < 0.7,
         connections     => pick(1, 1, 3),
+        journal_size    => pick('64m', '64m', '1m'),
     );
 
     $c{durability} = $ENV{CHAOS_DURABILITY} if $ENV{CHAOS_DURABILITY};
@@ -197,6 +198,7 @@ redis_fallback_store app {
     connections      $c->{connections};
     recovery_rate    $c->{recovery_rate};
     cache            $c->{cache};
+    journal_size     $c->{journal_size};
     on_conflict      local;
 }
 END

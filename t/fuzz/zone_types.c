@@ -824,7 +824,7 @@ zt_learn(zt_t *t)
     }
 
     ngx_rf_learn(t->zone, t->pool, command, c.argc, c.argv, &reply, pttl, seq,
-                 ngx_rf_now());
+                 ngx_rf_now(), 0);
 }
 
 

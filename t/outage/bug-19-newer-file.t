@@ -3,7 +3,8 @@
 # At the next start the journal's was believed, and the file was not looked at:
 # what was acknowledged since was lost.
 #
-# And what an exit cannot write any more is told in the log.
+# And an exit: what another worker was about to write is written by it, and what
+# it cannot write any more is told in the log.
 
 use strict;
 use warnings;
@@ -249,6 +250,84 @@ sub lost {
 }
 
 
+# A start with less memory writes files on its way through the journal, and then
+# comes to an older line, which is in a later segment.
+
+sub spilled {
+    my $name = 'a smaller zone';
+    my ($t) = store(workers => 2, durability => 'disk', zone => '32m');
+    my ($one, $two) = values %{ $t->conns };
+    my %expect;
+
+    $t->put('mine', 'x', conn => $one);
+    $t->put("key$_", "old $_", conn => $two) for 1 .. 10;
+
+    for my $i (1 .. 10) {
+        $t->put("key$i", "new $i", conn => $one);
+        $expect{"key$i"} = "new $i";
+    }
+
+    for my $i (1 .. 60) {
+        $expect{"large$i"} = "$i" . 'x' x 40000;
+        $t->put("large$i", $expect{"large$i"}, conn => $one);
+    }
+
+    $expect{mine} = 'x';
+
+    my @lines = grep { $_->[1] =~ /"key":"key5"/ }
+                Journal::lines(path($t), 0);
+
+    is(join(' ', map { $_->[1] =~ /"(new|old) 5"/ } @lines), 'new old',
+       "$name: the older one comes later");
+
+    $t->nginx->kill;
+    $t->configure(zone => '1m');
+    kept($t, \%expect, $name);
+}
+
+
+# A worker is killed with a batch under way, and the others are told to exit
+# before any of them has noticed.
+
+sub killed {
+    my ($which) = @_;
+
+    my $name = "worker $which is killed";
+    my ($t) = store(workers => 2);
+    my @workers = $t->nginx->workers;
+    my %expect;
+
+    $t->put('first', 'x');
+    $expect{first} = 'x';
+    ok(wait_for(sub { same(journal($t), \%expect) }), "$name: in the journal");
+
+    my $slow = $t->{shim}->fault('write', delay => 10000,
+                                 match => '/journal/');
+
+    $t->put('late', 'y');
+    $expect{late} = 'y';
+    ok(wait_for(sub { $t->{shim}->hits($slow) }), "$name: on its way");
+
+    # the master learns both at once, and starts no other worker
+
+    kill 'STOP', $t->nginx->pid;
+    ok(wait_for(sub { RF::slurp('/proc/' . $t->nginx->pid . '/stat')
+                      =~ /\) T/ }), "$name: the master waits");
+    kill 'KILL', $workers[$which];
+    ok(wait_for(sub { RF::slurp("/proc/$workers[$which]/stat") =~ /\) Z/ }),
+       "$name: it is dead");
+    $t->{shim}->clear;
+
+    # which continues it
+
+    ok($t->nginx->stop, "$name: ends");
+    $t->nginx->start;
+    is(wrong($t, \%expect), '', "$name: all is there");
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs(allow => qr/exited on signal 9/);
+}
+
+
 newer('QUIT', 1);
 newer('TERM', 2);
 newer('KILL', 2);
@@ -257,5 +336,7 @@ full('QUIT');
 moments(@$_) for [ 1, 0, 0 ], [ 2, 0, 200 ], [ 2, 400, 0 ], [ 1, 400, 300 ],
                  [ 2, 400, 300 ], [ 2, 1500, 20 ];
 lost($_) for 1, 2;
+spilled();
+killed($_) for 0, 1;
 
 done_testing;
