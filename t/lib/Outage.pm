@@ -79,7 +79,7 @@ sub new {
         connect_timeout => int(1000 * $CONNECT) . 'ms',
         timeout         => int(1000 * $TIMEOUT) . 'ms',
         check_interval  => '200ms',
-        cache           => 'off',
+        cache           => $ENV{RF_CACHE} || 'off',
         %{ $opt{store} || {} },
     );
 
