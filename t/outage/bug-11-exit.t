@@ -18,7 +18,8 @@ my $t = Outage->new(redis => $redis, store => { recovery_rate => 1,
 $redis->pause;
 $t->put("f$_", 'old') for 1 .. 300;
 ok($t->nginx->stop, 'stops in an outage');
-is(scalar(my @files = $t->files), 300, 'all is on disk');
+is(scalar(keys %{ $t->on_disk }), 300, 'all is on disk');
+ok(scalar(my @files = $t->files), 'in files, too');
 $redis->resume;
 
 my $last;
