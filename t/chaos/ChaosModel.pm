@@ -340,6 +340,14 @@ sub check_register {
         {
             push @{ $state->{maybe} }, $step->{value};
 
+        } elsif ($happened && @{ $self->{wipes} } && $op->{tier} ne 'redis'
+                 && grep { same($step->{value}, $_) } may($state))
+        {
+            # it may have been that already, and gone with Redis' data
+
+            @$state{qw(sure maybe wrote last)}
+                = ($step->{value}, [ undef ], $op, $op);
+
         } elsif ($happened) {
             @$state{qw(sure maybe wrote last)} = ($step->{value}, [], $op, $op);
 

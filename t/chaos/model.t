@@ -104,6 +104,12 @@ found('nor what was before', qr/holds nothing/, $killed, {},
 fine('Redis was emptied', { wipes => [ [ 2.7, 2.8 ] ] }, {}, w('one'));
 found('what came later is there', qr/holds nothing/,
       { wipes => [ [ 1.7, 1.8 ] ] }, {}, w('one'), w('two'));
+fine('what may have changed nothing is gone, too',
+     { wipes => [ [ 1.7, 2.8 ] ], lossy => [ [ 0.9, 1.6 ] ] }, {},
+     w('one', 'ack', 'memory'), w('one', 'ack', 'memory'));
+found('but not what did', qr/holds nothing/,
+      { wipes => [ [ 1.7, 2.8 ] ], lossy => [ [ 0.9, 1.6 ] ] }, {},
+      w('one', 'ack', 'memory'), w('two', 'ack', 'memory'));
 found('and nothing older', qr/holds "one"/, { wipes => [ [ 2.7, 2.8 ] ] }, \%a,
       w('one'), w('two'));
 

@@ -1311,8 +1311,15 @@ sub kill {
 
     return unless $self->{pid};
 
-    my @pids = $self->workers;
+    # all of its children: one that was forked a moment ago does not call itself
+    # a worker yet.  The master starts no others meanwhile
+
     my $master = delete $self->{pid};
+
+    CORE::kill('STOP', $master);
+
+    my @pids = RF::children($master);
+    $workers_seen{$_} = started($_) for @pids;
 
     CORE::kill('KILL', $master, @pids);
     RF::wait_for(sub { RF::reaped($master) }, 5);

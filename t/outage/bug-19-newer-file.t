@@ -304,7 +304,7 @@ sub killed {
     my $slow = $t->{shim}->fault('write', delay => 10000,
                                  match => '/journal/');
 
-    $t->put('late', 'y');
+    is($t->put('late', 'y')->{status}, 204, "$name: a write");
     $expect{late} = 'y';
     ok(wait_for(sub { $t->{shim}->hits($slow) }), "$name: on its way");
 
@@ -322,7 +322,8 @@ sub killed {
 
     ok($t->nginx->stop, "$name: ends");
     $t->nginx->start;
-    is(wrong($t, \%expect), '', "$name: all is there");
+    is(wrong($t, \%expect), '', "$name: all is there")
+        or diag($t->nginx->log);
     ok($t->nginx->stop, "$name: stops");
     $t->nginx->check_logs(allow => qr/exited on signal 9/);
 }
