@@ -216,6 +216,7 @@ struct ngx_rf_store_s {
     ngx_rf_zone_t         zone;
     ngx_fd_t              lock;         /* of the path; NGX_INVALID_FILE */
     ngx_uint_t            fresh;        /* the zone, or its path, is new */
+    ngx_uint_t            init;         /* sh->inits then */
 
     /* in a worker */
     ngx_rf_redis_t       *redis;

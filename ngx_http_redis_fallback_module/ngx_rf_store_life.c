@@ -208,6 +208,8 @@ ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
 
     sh = store->zone.sh;
 
+    store->init = ngx_atomic_fetch_add(&sh->inits, 1) + 1;
+
     if (ngx_rf_zone_elsewhere(&store->zone, sh)) {
         ngx_rf_zone_repath(&store->zone);
     }
@@ -587,7 +589,9 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     left = ngx_rf_flush_exit(&store->flush);
 
-    if (left) {
+    /* after a reload the zone goes on, and its new workers with it */
+
+    if (left && store->init == store->zone.sh->inits) {
         ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
                       "redis_fallback store \"%V\": %ui pending keys are not "
                       "on disk at exit", &store->conf.name, left);

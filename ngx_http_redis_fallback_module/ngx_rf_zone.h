@@ -410,6 +410,7 @@ typedef struct {
                                            is connected to Redis; it may have
                                            died since */
 
+    ngx_atomic_t          inits;        /* configurations that have used it */
     ngx_atomic_t          link_epoch;   /* last given */
     ngx_atomic_t          untracked;    /* 1: that Redis does not track is in
                                            the log */
