@@ -31,6 +31,19 @@ sub says_busy {
 }
 
 
+# it does not even say so yet
+
+sub silent {
+    my ($redis) = @_;
+
+    my $conn = RF::Conn->new($redis->port);
+    my ($pong) = eval { RF::Redis::talk($conn, 0.1, 'PING') };
+    $conn->close;
+
+    return !defined $pong;
+}
+
+
 sub over {
     my ($redis) = @_;
 
@@ -56,6 +69,9 @@ for my $threshold (100, 1200) {
 
     if ($threshold == 100) {
         ok(wait_for(sub { says_busy($redis) }), "$name: busy");
+
+    } else {
+        ok(wait_for(sub { silent($redis) }), "$name: silent");
     }
 
     for my $i (1 .. 3) {
