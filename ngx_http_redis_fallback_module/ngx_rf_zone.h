@@ -123,8 +123,8 @@ typedef enum {
 } ngx_rf_disk_e;
 
 
-/* ordered so that the header takes 228 bytes: with a key of up to 28 bytes an
- * entry fits a slab slot of 256 */
+/* ordered so that the header takes 241 bytes: with a key of up to 15 bytes an
+ * entry fits a slab slot of 256, with one of up to 271 a slot of 512 */
 
 struct ngx_rf_entry_s {
     ngx_rf_entry_t       *next;         /* hash chain */
