@@ -63,6 +63,10 @@ fuzz_slab_init(ngx_shm_zone_t *shm)
     fuzz_check(ngx_shmtx_create(&pool->mutex, &pool->lock, NULL) == NGX_OK);
 
     ngx_slab_init(pool);
+
+    /* not in one that is laid out again: there what was in use stays */
+
+    ASAN_POISON_MEMORY_REGION(pool->start, pool->end - pool->start);
 }
 
 
@@ -142,8 +146,6 @@ __wrap_ngx_slab_init(ngx_slab_pool_t *pool)
     slab->blocks = 0;
     ngx_memzero(slab->size, (pool->end - pool->start) / FUZZ_SLAB_SLOT
                             * sizeof(uint32_t));
-
-    ASAN_POISON_MEMORY_REGION(pool->start, pool->end - pool->start);
 }
 
 
