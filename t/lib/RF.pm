@@ -1324,6 +1324,18 @@ sub kill {
     CORE::kill('KILL', $master, @pids);
     RF::wait_for(sub { RF::reaped($master) }, 5);
     RF::wait_for(sub { !grep { running_nginx($_) } @pids }, 5);
+
+    # a process loses its name before its sockets
+
+    my $conf = RF::slurp($self->conf);
+
+    for my $port ($conf =~ /\blisten\s+127\.0\.0\.1:(\d+)/g) {
+        RF::wait_for(sub {
+            my $sock = IO::Socket::INET->new(Listen => 1, ReuseAddr => 1,
+                LocalAddr => '127.0.0.1', LocalPort => $port);
+            return $sock && close $sock;
+        }, 5);
+    }
 }
 
 
