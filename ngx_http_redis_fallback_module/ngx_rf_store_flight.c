@@ -229,7 +229,8 @@ ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash)
 }
 
 
-/* not from inside of a request that goes away: soon, as those who wait */
+/* not from inside of a request that goes away, or begins: soon, as those who
+ * wait */
 
 void
 ngx_rf_flight_left(ngx_rf_work_t *w)

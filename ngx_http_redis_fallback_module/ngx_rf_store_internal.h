@@ -97,7 +97,7 @@ void ngx_rf_work_uncalled(ngx_rf_work_t *w);
  * way, and this one waits for what memory learns from it; otherwise it leads.
  * landed(): memory has learned the leader's reply, or there is none; those who
  * waited are in *followers, whom resume() lets look again once the leader was
- * answered.  left(): the leader was cancelled.  close(): the key is about to be
+ * answered.  left(): the leader was cancelled, or could not be sent.  close(): the key is about to be
  * changed, what comes from now on is another read.
  */
 ngx_uint_t ngx_rf_flight_join(ngx_rf_work_t *w);

@@ -61,6 +61,11 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     w->sent = ngx_rf_now();
 
     if (ngx_rf_redis_call(store->redis, call) != NGX_AGAIN) {
+
+        if (w->leads) {
+            ngx_rf_flight_left(w);
+        }
+
         return ngx_rf_work_internal(w);
     }
 
