@@ -93,7 +93,9 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
     {
         ngx_rf_journal_close(journal);
 
-        if (ngx_rf_journal_dir_open(&jd, conf, 1, error) != NGX_OK) {
+        if (ngx_rf_journal_dir_open(&jd, conf, NGX_RF_JOURNAL_DIR, 1, error)
+            != NGX_OK)
+        {
             free(text.data);
             return NGX_ERROR;
         }
@@ -356,7 +358,9 @@ ngx_rf_journal_base_thread(ngx_rf_journal_t *journal,
 
     ngx_rf_journal_close(journal);
 
-    if (ngx_rf_journal_dir_open(&jd, conf, 1, error) != NGX_OK) {
+    if (ngx_rf_journal_dir_open(&jd, conf, NGX_RF_JOURNAL_DIR, 1, error)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -411,7 +415,7 @@ ngx_rf_journal_drop(ngx_rf_journal_dir_t *jd, ngx_rf_journal_batch_t *batch)
 
 ngx_int_t
 ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd, ngx_rf_file_conf_t *conf,
-    ngx_uint_t create, ngx_rf_file_error_t *error)
+    const char *name, ngx_uint_t create, ngx_rf_file_error_t *error)
 {
     ngx_err_t   err;
     ngx_int_t   rc;
@@ -423,8 +427,7 @@ ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd, ngx_rf_file_conf_t *conf,
     }
 
     made = 0;
-    jd->dir = ngx_rf_file_dir_open(jd->root.db, NGX_RF_JOURNAL_DIR, create,
-                                   &made);
+    jd->dir = ngx_rf_file_dir_open(jd->root.db, name, create, &made);
 
     if (jd->dir != NGX_INVALID_FILE
         && (!made || ngx_rf_file_dir_sync(jd->root.db) == NGX_OK))
@@ -438,7 +441,7 @@ ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd, ngx_rf_file_conf_t *conf,
         close(jd->dir);
 
         /* or the next one would take it for durable */
-        (void) unlinkat(jd->root.db, NGX_RF_JOURNAL_DIR, AT_REMOVEDIR);
+        (void) unlinkat(jd->root.db, name, AT_REMOVEDIR);
 
     } else if (err == NGX_ENOENT && !create) {
         ngx_rf_file_root_close(&jd->root);
@@ -446,8 +449,8 @@ ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd, ngx_rf_file_conf_t *conf,
     }
 
     ngx_rf_file_root_close(&jd->root);
-    ngx_rf_file_fail(error, conf, err, "openat()", "%ui/journal",
-                     conf->database);
+    ngx_rf_file_fail(error, conf, err, "openat()", "%ui/%s", conf->database,
+                     name);
 
     return NGX_ERROR;
 }

@@ -13,28 +13,19 @@
 #include "ngx_rf_codec.h"
 
 
-typedef struct {
-    ngx_rf_file_root_t    root;
-    ngx_fd_t              dir;
-} ngx_rf_hand_dir_t;
-
-
-static ngx_int_t ngx_rf_hand_open(ngx_rf_hand_dir_t *hd,
-    ngx_rf_file_conf_t *conf, ngx_uint_t create, ngx_rf_file_error_t *error);
-static void ngx_rf_hand_close(ngx_rf_hand_dir_t *hd);
-static ngx_int_t ngx_rf_hand_put(ngx_rf_hand_dir_t *hd, const char *name,
+static ngx_int_t ngx_rf_hand_put(ngx_rf_journal_dir_t *hd, const char *name,
     ngx_rf_record_t *records, ngx_rf_file_error_t *error);
 static ngx_int_t ngx_rf_hand_first(ngx_fd_t dir, const char *after,
     char *name);
 static ngx_uint_t ngx_rf_hand_is_name(const char *name);
-static ngx_int_t ngx_rf_hand_load(ngx_rf_hand_dir_t *hd,
+static ngx_int_t ngx_rf_hand_load(ngx_rf_journal_dir_t *hd,
     ngx_rf_journal_hand_t *hand, ngx_uint_t keep);
-static ngx_int_t ngx_rf_hand_decode(ngx_rf_hand_dir_t *hd,
+static ngx_int_t ngx_rf_hand_decode(ngx_rf_journal_dir_t *hd,
     ngx_rf_journal_hand_t *hand, u_char *text, size_t len);
 static void ngx_rf_hand_free(ngx_rf_journal_hand_t *hand);
 static ngx_int_t ngx_rf_hand_look(ngx_rf_file_conf_t *conf,
     ngx_rf_record_t *rec, ngx_uint_t *taken);
-static ngx_int_t ngx_rf_hand_banish(ngx_rf_hand_dir_t *hd,
+static ngx_int_t ngx_rf_hand_banish(ngx_rf_journal_dir_t *hd,
     ngx_rf_journal_hand_t *hand, ngx_uint_t move);
 
 
@@ -44,11 +35,13 @@ ngx_rf_journal_hand_write_thread(ngx_rf_file_conf_t *conf, uint64_t seq,
 {
     char                name[NGX_RF_JOURNAL_HAND];
     ngx_int_t           rc;
-    ngx_rf_hand_dir_t   hd;
+    ngx_rf_journal_dir_t  hd;
 
     error->what = NULL;
 
-    if (ngx_rf_hand_open(&hd, conf, 1, error) != NGX_OK) {
+    if (ngx_rf_journal_dir_open(&hd, conf, NGX_RF_JOURNAL_HAND_DIR, 1, error)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -57,7 +50,7 @@ ngx_rf_journal_hand_write_thread(ngx_rf_file_conf_t *conf, uint64_t seq,
 
     rc = ngx_rf_hand_put(&hd, name, records, error);
 
-    ngx_rf_hand_close(&hd);
+    ngx_rf_journal_dir_close(&hd);
 
     return rc;
 }
@@ -68,7 +61,7 @@ ngx_rf_journal_hand_read_thread(ngx_rf_file_conf_t *conf,
     ngx_rf_journal_hand_t *hand, ngx_uint_t keep)
 {
     ngx_int_t           rc;
-    ngx_rf_hand_dir_t   hd;
+    ngx_rf_journal_dir_t  hd;
 
     hand->name[0] = '\0';
     hand->records = NULL;
@@ -77,7 +70,8 @@ ngx_rf_journal_hand_read_thread(ngx_rf_file_conf_t *conf,
     hand->damaged = 0;
     hand->error.what = NULL;
 
-    rc = ngx_rf_hand_open(&hd, conf, 0, &hand->error);
+    rc = ngx_rf_journal_dir_open(&hd, conf, NGX_RF_JOURNAL_HAND_DIR, 0,
+                                 &hand->error);
 
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_DONE : NGX_ERROR;
@@ -93,7 +87,7 @@ ngx_rf_journal_hand_read_thread(ngx_rf_file_conf_t *conf,
                          "%ui/" NGX_RF_JOURNAL_HAND_DIR, conf->database);
     }
 
-    ngx_rf_hand_close(&hd);
+    ngx_rf_journal_dir_close(&hd);
 
     return rc;
 }
@@ -105,11 +99,11 @@ ngx_rf_journal_hand_done_thread(ngx_rf_file_conf_t *conf, const char *name,
 {
     ngx_int_t           rc;
     const char         *what;
-    ngx_rf_hand_dir_t   hd;
+    ngx_rf_journal_dir_t  hd;
 
     error->what = NULL;
 
-    rc = ngx_rf_hand_open(&hd, conf, 0, error);
+    rc = ngx_rf_journal_dir_open(&hd, conf, NGX_RF_JOURNAL_HAND_DIR, 0, error);
 
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
@@ -136,66 +130,14 @@ ngx_rf_journal_hand_done_thread(ngx_rf_file_conf_t *conf, const char *name,
         }
     }
 
-    ngx_rf_hand_close(&hd);
+    ngx_rf_journal_dir_close(&hd);
 
     return rc;
 }
 
 
-/* NGX_DECLINED: there is none, only without "create" */
-
 static ngx_int_t
-ngx_rf_hand_open(ngx_rf_hand_dir_t *hd, ngx_rf_file_conf_t *conf,
-    ngx_uint_t create, ngx_rf_file_error_t *error)
-{
-    ngx_err_t   err;
-    ngx_int_t   rc;
-    ngx_uint_t  made;
-
-    rc = ngx_rf_file_root_open(&hd->root, conf, create, error);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    made = 0;
-    hd->dir = ngx_rf_file_dir_open(hd->root.db, NGX_RF_JOURNAL_HAND_DIR,
-                                   create, &made);
-
-    if (hd->dir != NGX_INVALID_FILE
-        && (!made || ngx_rf_file_dir_sync(hd->root.db) == NGX_OK))
-    {
-        return NGX_OK;
-    }
-
-    err = ngx_errno;
-
-    if (hd->dir != NGX_INVALID_FILE) {
-        close(hd->dir);
-    }
-
-    ngx_rf_file_root_close(&hd->root);
-
-    if (hd->dir == NGX_INVALID_FILE && err == NGX_ENOENT && !create) {
-        return NGX_DECLINED;
-    }
-
-    ngx_rf_file_fail(error, conf, err, "openat()",
-                     "%ui/" NGX_RF_JOURNAL_HAND_DIR, conf->database);
-
-    return NGX_ERROR;
-}
-
-
-static void
-ngx_rf_hand_close(ngx_rf_hand_dir_t *hd)
-{
-    close(hd->dir);
-    ngx_rf_file_root_close(&hd->root);
-}
-
-
-static ngx_int_t
-ngx_rf_hand_put(ngx_rf_hand_dir_t *hd, const char *name,
+ngx_rf_hand_put(ngx_rf_journal_dir_t *hd, const char *name,
     ngx_rf_record_t *records, ngx_rf_file_error_t *error)
 {
     ngx_int_t               rc;
@@ -290,7 +232,7 @@ ngx_rf_hand_is_name(const char *name)
 
 
 static ngx_int_t
-ngx_rf_hand_load(ngx_rf_hand_dir_t *hd, ngx_rf_journal_hand_t *hand,
+ngx_rf_hand_load(ngx_rf_journal_dir_t *hd, ngx_rf_journal_hand_t *hand,
     ngx_uint_t keep)
 {
     size_t      len;
@@ -347,7 +289,7 @@ ngx_rf_hand_load(ngx_rf_hand_dir_t *hd, ngx_rf_journal_hand_t *hand,
 /* the lines around a damaged one are used: each has a checksum of its own */
 
 static ngx_int_t
-ngx_rf_hand_decode(ngx_rf_hand_dir_t *hd, ngx_rf_journal_hand_t *hand,
+ngx_rf_hand_decode(ngx_rf_journal_dir_t *hd, ngx_rf_journal_hand_t *hand,
     u_char *text, size_t len)
 {
     ngx_int_t               rc;
@@ -449,7 +391,7 @@ ngx_rf_hand_look(ngx_rf_file_conf_t *conf, ngx_rf_record_t *rec,
 
 
 static ngx_int_t
-ngx_rf_hand_banish(ngx_rf_hand_dir_t *hd, ngx_rf_journal_hand_t *hand,
+ngx_rf_hand_banish(ngx_rf_journal_dir_t *hd, ngx_rf_journal_hand_t *hand,
     ngx_uint_t move)
 {
     int        rc;

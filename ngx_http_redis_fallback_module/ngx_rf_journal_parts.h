@@ -41,9 +41,11 @@ typedef struct {
 } ngx_rf_journal_dir_t;
 
 
-/* {path}/{db}/journal; NGX_DECLINED: there is none, only without "create" */
+/* {path}/{db}/NAME, one of the two; NGX_DECLINED: there is none, only without
+ * "create" */
 ngx_int_t ngx_rf_journal_dir_open(ngx_rf_journal_dir_t *jd,
-    ngx_rf_file_conf_t *conf, ngx_uint_t create, ngx_rf_file_error_t *error);
+    ngx_rf_file_conf_t *conf, const char *name, ngx_uint_t create,
+    ngx_rf_file_error_t *error);
 void ngx_rf_journal_dir_close(ngx_rf_journal_dir_t *jd);
 
 void ngx_rf_journal_name(uint64_t number, char *name);

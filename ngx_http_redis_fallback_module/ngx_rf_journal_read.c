@@ -139,7 +139,8 @@ ngx_rf_journal_open(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd)
 
     rd->errors[0].what = NULL;
 
-    rc = ngx_rf_journal_dir_open(&jd, conf, 0, &rd->errors[0]);
+    rc = ngx_rf_journal_dir_open(&jd, conf, NGX_RF_JOURNAL_DIR, 0,
+                                 &rd->errors[0]);
 
     if (rc != NGX_OK) {
         rd->nerrors = (rc == NGX_ERROR);
@@ -271,7 +272,8 @@ ngx_rf_journal_next(ngx_rf_file_conf_t *conf, ngx_rf_journal_read_t *rd,
 
     rd->errors[0].what = NULL;
 
-    rc = ngx_rf_journal_dir_open(&jd, conf, 0, &rd->errors[0]);
+    rc = ngx_rf_journal_dir_open(&jd, conf, NGX_RF_JOURNAL_DIR, 0,
+                                 &rd->errors[0]);
 
     if (rc != NGX_OK) {
         rd->nerrors = (rc == NGX_ERROR);

@@ -189,7 +189,8 @@ rf_files_show_journal(rf_files_show_t *show)
     db = show->db;
     error.what = NULL;
 
-    rc = ngx_rf_journal_dir_open(&jd, &db->conf, 0, &error);
+    rc = ngx_rf_journal_dir_open(&jd, &db->conf, NGX_RF_JOURNAL_DIR, 0,
+                                 &error);
 
     if (rc != NGX_OK) {
         rf_files_error(db->run, &error);

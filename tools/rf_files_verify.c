@@ -348,7 +348,8 @@ rf_files_verify_journal(rf_files_verify_t *v)
 
     error.what = NULL;
 
-    rc = ngx_rf_journal_dir_open(&jd, &v->db.conf, 0, &error);
+    rc = ngx_rf_journal_dir_open(&jd, &v->db.conf, NGX_RF_JOURNAL_DIR, 0,
+                                 &error);
 
     if (rc != NGX_OK) {
         if (rc == NGX_ERROR) {
