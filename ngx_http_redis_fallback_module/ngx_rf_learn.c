@@ -139,7 +139,7 @@ ngx_rf_learn_reply(ngx_rf_learn_t *ln)
 void
 ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln)
 {
-    ngx_int_t                i, last;
+    ngx_uint_t               i;
     const ngx_rf_command_t  *command;
 
     command = ln->command;
@@ -154,13 +154,11 @@ ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln)
         return;
     }
 
-    last = command->last < 0 ? (ngx_int_t) ln->argc + command->last
-                             : command->last;
+    for (i = 1; i < ln->argc; i++) {
 
-    for (i = command->first; i <= last && i < (ngx_int_t) ln->argc;
-         i += command->step)
-    {
-        ngx_rf_learn_forget_key(ln, &ln->argv[i]);
+        if (ngx_rf_command_is_key(command, ln->argc, i)) {
+            ngx_rf_learn_forget_key(ln, &ln->argv[i]);
+        }
     }
 }
 
@@ -169,21 +167,19 @@ void
 ngx_rf_learn_unsure(ngx_rf_zone_t *zone, const ngx_rf_command_t *command,
     ngx_uint_t argc, ngx_str_t *argv)
 {
-    ngx_int_t  i, last;
+    ngx_uint_t  i;
 
     if (command->first == 0 || !(command->flags & NGX_RF_CMD_WRITE)) {
         return;
     }
 
-    last = command->last < 0 ? (ngx_int_t) argc + command->last
-                             : command->last;
-
     ngx_rf_zone_lock(zone);
 
-    for (i = command->first; i <= last && i < (ngx_int_t) argc;
-         i += command->step)
-    {
-        ngx_rf_zone_unsure_locked(zone, &argv[i]);
+    for (i = 1; i < argc; i++) {
+
+        if (ngx_rf_command_is_key(command, argc, i)) {
+            ngx_rf_zone_unsure_locked(zone, &argv[i]);
+        }
     }
 
     ngx_rf_zone_unlock(zone);

@@ -927,15 +927,28 @@ ngx_rf_learn_seen(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t complete)
 {
     ngx_rf_entry_t  *e;
 
+    e = ngx_rf_learn_filled(ln, key);
+
+    if (e != NULL) {
+        ngx_rf_learn_mark(ln, e, complete);
+    }
+}
+
+
+ngx_rf_entry_t *
+ngx_rf_learn_filled(ngx_rf_learn_t *ln, ngx_str_t *key)
+{
+    ngx_rf_entry_t  *e;
+
     e = ngx_rf_zone_lookup_locked(ln->zone, key);
 
     if (e == NULL) {
-        return;
+        return NULL;
     }
 
     if (e->type == NGX_RF_NONE) {
         ngx_rf_zone_forget_locked(ln->zone, e);
-        return;
+        return NULL;
     }
 
     if (ln->pttl >= -1) {
@@ -943,5 +956,5 @@ ngx_rf_learn_seen(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t complete)
                                                : ln->sent + ln->pttl);
     }
 
-    ngx_rf_learn_mark(ln, e, complete);
+    return e;
 }

@@ -88,6 +88,10 @@ void ngx_rf_learn_read(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t fresh);
 
 /* ngx_rf_learn_coll.c */
 
+/* a collection's entry that elements were put into, with its expiry; NULL: none
+ * of them is there */
+ngx_rf_entry_t *ngx_rf_learn_filled(ngx_rf_learn_t *ln, ngx_str_t *key);
+
 /* what a command that goes by elements has done to them; NGX_DECLINED: that is
  * not known */
 ngx_int_t ngx_rf_learn_elements(ngx_rf_learn_t *ln, ngx_rf_local_t *l,

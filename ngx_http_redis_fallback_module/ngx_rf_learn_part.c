@@ -31,26 +31,12 @@ ngx_rf_learn_read(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t fresh)
 {
     ngx_rf_entry_t  *e;
 
-    e = ngx_rf_zone_lookup_locked(ln->zone, key);
-
-    if (e == NULL) {
-        return;
-    }
-
-    if (e->type == NGX_RF_NONE) {
-        ngx_rf_zone_forget_locked(ln->zone, e);
-        return;
-    }
-
-    if (ln->pttl >= -1) {
-        ngx_rf_zone_expire_locked(ln->zone, e, ln->pttl == -1 ? 0
-                                               : ln->sent + ln->pttl);
-    }
+    e = ngx_rf_learn_filled(ln, key);
 
     /* an element that was read is no news about the others: what was asked for
      * at the same time may be learned, too */
 
-    if (!fresh && e->complete) {
+    if (e == NULL || (!fresh && e->complete)) {
         return;
     }
 
