@@ -8,6 +8,7 @@ use warnings;
 use lib 't/lib';
 use RF;
 use Outage;
+use Proxy;
 use OutageApi;
 use ExactLoad;
 use JSON::PP ();
@@ -28,42 +29,7 @@ package Stall;
 
 use IO::Select;
 
-
-sub start {
-    my ($class, $redis) = @_;
-
-    my $self = bless { dir => RF::tempdir('stall'), port => RF::free_port() },
-                     $class;
-    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
-        LocalAddr => '127.0.0.1', LocalPort => $self->{port}) or die;
-
-    defined(my $pid = fork()) or die;
-
-    if ($pid == 0) {
-        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-        RF::die_with_parent(POSIX::SIGKILL());
-        eval { $self->serve($listen, $redis->port) };
-        warn $@ if $@;
-        POSIX::_exit(0);
-    }
-
-    $self->{pid} = $pid;
-
-    return $self;
-}
-
-
-sub port { $_[0]{port} }
-sub set  { RF::spew("$_[0]{dir}/$_[1]", $_[2] // '') }
-sub has  { return -e "$_[0]{dir}/$_[1]" }
-
-
-sub stop {
-    my ($self) = @_;
-
-    CORE::kill('KILL', $self->{pid});
-    waitpid $self->{pid}, 0;
-}
+our @ISA = 'Proxy';
 
 
 sub serve {
