@@ -377,7 +377,8 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
     if (e != NULL && e->type == NGX_RF_STRING
         && e->value->len == value->len
         && (expire == 0 || expire > ngx_rf_now())
-        && ngx_memcmp(e->value->data, value->data, value->len) == 0)
+        && (value->len == 0
+            || ngx_memcmp(e->value->data, value->data, value->len) == 0))
     {
         /* as it was */
         ngx_rf_zone_expire_locked(zone, e, expire);
