@@ -57,8 +57,9 @@ UNIT      = $(OUT)/ngx_rf_unit_module.so
 
 TOOL      = $(OUT)/redis-fallback-files
 TOOL_SRC  = $(sort $(wildcard tools/*.c tools/*.h))
-TOOL_ROOMS = codec codec_decode codec_text file file_parts file_prepare \
-            file_walk journal journal_files journal_handover journal_read
+TOOL_ROOMS = codec codec_decode codec_encode codec_text file file_parts \
+            file_prepare file_walk journal journal_crc journal_files \
+            journal_handover journal_read
 TOOL_OBJS = $(TOOL_ROOMS:%=$(SRC)/objs/addon/$(DIR)/ngx_rf_%.o)
 TOOL_INCS = -Itools -I$(DIR) -I$(SRC)/src/core -I$(SRC)/src/event \
             -I$(SRC)/src/event/modules -I$(SRC)/src/os/unix -I$(SRC)/objs

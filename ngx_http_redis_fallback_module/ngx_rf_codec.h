@@ -1,5 +1,5 @@
 /*
- * A record to the JSON of docs/files.md and back, with cJSON.  Pure, and safe
+ * A record to the JSON of docs/files.md, and back with cJSON.  Pure, and safe
  * in a thread: malloc() only.
  */
 
@@ -13,6 +13,30 @@
 /* enough of a file's beginning for ngx_rf_codec_version() */
 #define NGX_RF_CODEC_HEAD       64
 
+
+/*
+ * Text that grows, malloc()ed; zeroed at first.  Without memory "failed" is set,
+ * and nothing is appended any more.  What frees it is ngx_rf_codec_drop(data,
+ * size).
+ */
+
+typedef struct {
+    u_char               *data;
+    size_t                len;
+    size_t                size;
+    ngx_uint_t            failed;       /* no memory */
+} ngx_rf_codec_text_t;
+
+/* room for so many bytes more, at data + len, which stays as it is; NULL: no
+ * memory */
+u_char *ngx_rf_codec_room(ngx_rf_codec_text_t *text, size_t size);
+
+/* append a record as encode() and encode_ack() write it, without a NUL;
+ * NGX_ERROR: no memory */
+ngx_int_t ngx_rf_codec_append(ngx_rf_codec_text_t *text,
+    ngx_rf_record_t *rec);
+ngx_int_t ngx_rf_codec_append_ack(ngx_rf_codec_text_t *text,
+    ngx_rf_record_t *rec);
 
 /* *out is malloc()ed, NUL-terminated, *len without the NUL; NGX_ERROR: no
  * memory */

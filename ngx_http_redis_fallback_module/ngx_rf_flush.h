@@ -54,6 +54,8 @@ typedef struct {
     ngx_uint_t            gather_skip;  /* batches before it is tried again */
     ngx_uint_t            joined;       /* writes that wait for the next one */
     ngx_uint_t            answering;    /* for the one under way */
+    ngx_uint_t            begun;        /* number of the last batch */
+    ngx_uint_t            ended;        /* of the last that is home */
     uint64_t              log_start;    /* us, of the last batch */
     uint64_t              log_us;       /* that it took */
 
@@ -86,10 +88,15 @@ typedef struct {
  * ours.  Where the journal is full it is the files' turn, with their codes.
  */
 ngx_int_t ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all);
-/* one more write of this worker will wait for a batch: once for each, before
- * its ngx_rf_flush_log() or after it.  Batches wait a moment for as many as
- * the last ones had */
-void ngx_rf_flush_join(ngx_rf_flush_t *flush);
+/* one more write of this worker will wait for a batch, whose number is returned:
+ * once for each, before its ngx_rf_flush_log() or after it.  Batches wait a
+ * moment for as many as the last ones had */
+ngx_uint_t ngx_rf_flush_join(ngx_rf_flush_t *flush);
+
+/* that batch is under way or still to come: what has joined it is not durable,
+ * but by another worker's */
+#define ngx_rf_flush_is_under_way(flush, batch)                               \
+    ((ngx_int_t) ((batch) - (flush)->ended) > 0)
 
 /*
  * The leader, now and then: ends a generation of segments, one step at a time,

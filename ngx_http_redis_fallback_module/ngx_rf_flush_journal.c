@@ -10,8 +10,11 @@
  *   - what is still needed takes more than that: the journal is full, files
  *     take what is pending, and the journal needs what is in files no more;
  *   - clients that wait for a batch come back while the next one is under way
- *     with the others: each batch would have half of them.  So a worker waits
- *     while they come, and else for less than half of what a batch takes;
+ *     with the others: each batch would have half of them, or, where a sync
+ *     takes less time than their requests, a few.  So a worker waits while they
+ *     come, and else for less than half of what a batch takes.  For all of them
+ *     where the sync is what takes long; else for enough to share what a batch
+ *     costs, and the others' requests are worked on meanwhile;
  *   - nginx dies while segments are removed: they became garbage in one step
  *     before, by the base in the new one's head.
  */
@@ -35,6 +38,12 @@
 #define NGX_RF_FLUSH_GATHER_LEAST 4
 #define NGX_RF_FLUSH_GATHER_SKIP  4
 
+/* us of this process that a request takes, about: a batch that takes longer than
+ * all of them is worth waiting for; and how many share its cost well enough (it
+ * is 30 us of two threads that wake each other, and of a sync) */
+#define NGX_RF_FLUSH_REQUEST      10
+#define NGX_RF_FLUSH_GATHER_MANY  32
+
 /* batches of entries that turned out to need nothing, at a time */
 #define NGX_RF_FLUSH_LOOKS        16
 
@@ -46,6 +55,7 @@ static ngx_int_t ngx_rf_flush_log_batch(ngx_rf_flush_t *flush,
     ngx_uint_t all);
 static void ngx_rf_flush_gather(ngx_rf_flush_t *flush);
 static void ngx_rf_flush_gathered(ngx_event_t *ev);
+static ngx_uint_t ngx_rf_flush_enough(ngx_rf_flush_t *flush);
 static uint64_t ngx_rf_flush_us(void);
 static ngx_uint_t ngx_rf_flush_full(ngx_rf_flush_t *flush);
 static void ngx_rf_flush_log_done(ngx_rf_disk_job_t *job);
@@ -59,10 +69,12 @@ static ngx_uint_t ngx_rf_flush_turn_due(ngx_rf_flush_t *flush,
 static void ngx_rf_flush_turned(ngx_rf_disk_job_t *job);
 
 
-void
+ngx_uint_t
 ngx_rf_flush_join(ngx_rf_flush_t *flush)
 {
     flush->joined++;
+
+    return flush->begun + 1;
 }
 
 
@@ -150,7 +162,7 @@ ngx_rf_flush_gathered(ngx_event_t *ev)
     n = flush->joined;
     us = ngx_rf_flush_us() - flush->gather_start;
 
-    if (n < flush->gather_want && us < NGX_RF_FLUSH_GATHER) {
+    if (n < ngx_rf_flush_enough(flush) && us < NGX_RF_FLUSH_GATHER) {
 
         if (n > flush->gather_seen) {
             flush->gather_seen = n;
@@ -162,6 +174,10 @@ ngx_rf_flush_gathered(ngx_event_t *ev)
             flush->gather_skip--;
 
         } else if (us < flush->log_us / 2) {
+
+            /* who is to send them may need this processor */
+            ngx_sched_yield();
+
             ngx_post_event(ev, &ngx_posted_next_events);
             return;
 
@@ -174,6 +190,21 @@ ngx_rf_flush_gathered(ngx_event_t *ev)
      * they would ask for one at once, and this turn would never end */
 
     (void) ngx_rf_flush_log_batch(flush, 0);
+}
+
+
+static ngx_uint_t
+ngx_rf_flush_enough(ngx_rf_flush_t *flush)
+{
+    ngx_uint_t  n;
+
+    n = flush->gather_want;
+
+    if (flush->log_us > n * NGX_RF_FLUSH_REQUEST) {
+        return n;
+    }
+
+    return ngx_min(n, ngx_max(n / 2, NGX_RF_FLUSH_GATHER_MANY));
 }
 
 
@@ -249,6 +280,7 @@ ngx_rf_flush_log_batch(ngx_rf_flush_t *flush, ngx_uint_t all)
         n++;
     }
 
+    flush->begun++;
     flush->log_left -= ngx_min(flush->log_left, n);
     flush->log_start = ngx_rf_flush_us();
 
@@ -260,6 +292,7 @@ ngx_rf_flush_log_batch(ngx_rf_flush_t *flush, ngx_uint_t all)
     {
         /* as if the disk had refused them */
 
+        flush->ended = flush->begun;
         flush->log_left = 0;
         ngx_rf_zone_log_done(flush->zone, list, NGX_ERROR, log.generation);
         return NGX_DECLINED;
@@ -291,6 +324,8 @@ ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
 
     list = job->records;
     job->records = NULL;
+
+    flush->ended = flush->begun;
 
     ngx_rf_flush_log_result(flush, list, job->rc, &job->batch, &job->error);
 

@@ -11,8 +11,6 @@
 
 #include "ngx_rf_journal.h"
 #include "ngx_rf_journal_parts.h"
-#include "ngx_rf_codec.h"
-#include <ngx_crc32.h>
 
 
 /* a batch's text grows by doubling from here */
@@ -22,13 +20,16 @@
 #define NGX_RF_JOURNAL_BLOCK    4096
 
 
-static void ngx_rf_journal_line(ngx_rf_journal_text_t *text, u_char kind,
-    const u_char *json, size_t len);
+static size_t ngx_rf_journal_open_line(ngx_rf_codec_text_t *text);
+static void ngx_rf_journal_end_line(ngx_rf_codec_text_t *text, u_char kind,
+    size_t start);
+static void ngx_rf_journal_format(ngx_rf_codec_text_t *text, const char *fmt,
+    ...) __attribute__((format(printf, 2, 3)));
 static ngx_int_t ngx_rf_journal_begin(ngx_rf_journal_t *journal,
     ngx_rf_journal_dir_t *jd, ngx_rf_journal_batch_t *batch,
     const char **what);
 static const char *ngx_rf_journal_write(ngx_rf_journal_t *journal,
-    ngx_rf_journal_text_t *text, ngx_uint_t ahead);
+    ngx_rf_codec_text_t *text, ngx_uint_t ahead);
 static size_t ngx_rf_journal_ahead(ngx_rf_journal_t *journal, off_t end);
 static void ngx_rf_journal_drop(ngx_rf_journal_dir_t *jd,
     ngx_rf_journal_batch_t *batch);
@@ -74,7 +75,7 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
     ngx_err_t               err;
     const char             *what;
     ngx_rf_journal_dir_t    jd;
-    ngx_rf_journal_text_t   text;
+    ngx_rf_codec_text_t     text;
 
     error->what = NULL;
     batch->bytes = 0;
@@ -134,41 +135,45 @@ ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
 
 
 ngx_int_t
-ngx_rf_journal_make(ngx_rf_record_t *records, ngx_rf_journal_text_t *text)
+ngx_rf_journal_make(ngx_rf_record_t *records, ngx_rf_codec_text_t *text)
 {
-    size_t            len;
-    u_char           *json, end[64];
-    ngx_int_t         rc;
+    size_t            start;
     ngx_uint_t        n;
+    uint32_t          crc;
     ngx_rf_record_t  *rec;
 
-    ngx_memzero(text, sizeof(ngx_rf_journal_text_t));
+    ngx_memzero(text, sizeof(ngx_rf_codec_text_t));
+
+    (void) ngx_rf_codec_room(text, NGX_RF_JOURNAL_BUFFER);
 
     n = 0;
 
     for (rec = records; rec; rec = rec->next) {
 
-        rc = rec->remove ? ngx_rf_codec_encode_ack(rec, &json, &len)
-                         : ngx_rf_codec_encode(rec, &json, &len);
+        start = ngx_rf_journal_open_line(text);
 
-        if (rc != NGX_OK) {
-            text->failed = 1;
-            break;
+        if (rec->remove) {
+            (void) ngx_rf_codec_append_ack(text, rec);
+
+        } else {
+            (void) ngx_rf_codec_append(text, rec);
         }
 
-        ngx_rf_journal_line(text, rec->remove ? 'A' : 'R', json, len);
-        ngx_rf_codec_drop(json, len);
+        ngx_rf_journal_end_line(text, rec->remove ? 'A' : 'R', start);
         n++;
     }
 
-    len = snprintf((char *) end, sizeof(end),
-                   "{\"lines\":%lu,\"crc\":\"%08lx\"}", (unsigned long) n,
-                   (unsigned long) ngx_crc32_long(text->data, text->len));
+    crc = text->failed ? 0 : ngx_rf_journal_crc(text->data, text->len);
 
-    ngx_rf_journal_line(text, 'C', end, len);
+    start = ngx_rf_journal_open_line(text);
+
+    ngx_rf_journal_format(text, "{\"lines\":%lu,\"crc\":\"%08lx\"}",
+                          (unsigned long) n, (unsigned long) crc);
+
+    ngx_rf_journal_end_line(text, 'C', start);
 
     if (text->failed) {
-        free(text->data);
+        ngx_rf_codec_drop(text->data, text->size);
         return NGX_ERROR;
     }
 
@@ -176,45 +181,72 @@ ngx_rf_journal_make(ngx_rf_record_t *records, ngx_rf_journal_text_t *text)
 }
 
 
-static void
-ngx_rf_journal_line(ngx_rf_journal_text_t *text, u_char kind,
-    const u_char *json, size_t len)
+/* where the line begins; its JSON comes behind the prefix, which end_line()
+ * fills in */
+
+static size_t
+ngx_rf_journal_open_line(ngx_rf_codec_text_t *text)
 {
-    size_t   size;
-    u_char  *p;
+    size_t  start;
 
-    /* with the line feed, and the NUL of snprintf() */
+    start = text->len;
 
-    size = text->len + NGX_RF_JOURNAL_PREFIX + len + 2;
-
-    if (size > text->size) {
-        size = ngx_max(size, ngx_max(2 * text->size, NGX_RF_JOURNAL_BUFFER));
-
-        p = text->failed ? NULL : malloc(size);
-
-        if (p == NULL) {
-            text->failed = 1;
-            return;
-        }
-
-        if (text->len) {
-            ngx_memcpy(p, text->data, text->len);
-            ngx_rf_codec_drop(text->data, text->size);
-        }
-
-        text->data = p;
-        text->size = size;
+    if (ngx_rf_codec_room(text, NGX_RF_JOURNAL_PREFIX)) {
+        text->len += NGX_RF_JOURNAL_PREFIX;
     }
 
-    p = text->data + text->len;
+    return start;
+}
 
-    (void) snprintf((char *) p, NGX_RF_JOURNAL_PREFIX + 1, "%c %08lx ", kind,
-                    (unsigned long) ngx_crc32_long((u_char *) json, len));
 
-    p = ngx_cpymem(p + NGX_RF_JOURNAL_PREFIX, json, len);
-    *p++ = LF;
+static void
+ngx_rf_journal_end_line(ngx_rf_codec_text_t *text, u_char kind, size_t start)
+{
+    u_char      *p, *json;
+    uint32_t     crc;
+    ngx_uint_t   i;
 
-    text->len = p - text->data;
+    p = ngx_rf_codec_room(text, 1);
+
+    if (p == NULL) {
+        return;
+    }
+
+    json = text->data + start + NGX_RF_JOURNAL_PREFIX;
+    crc = ngx_rf_journal_crc(json, p - json);
+
+    *p = LF;
+    text->len++;
+
+    p = text->data + start;
+
+    *p++ = kind;
+    *p++ = ' ';
+
+    for (i = 0; i < 8; i++) {
+        *p++ = "0123456789abcdef"[crc >> 28];
+        crc <<= 4;
+    }
+
+    *p = ' ';
+}
+
+
+/* shorter than a head */
+
+static void
+ngx_rf_journal_format(ngx_rf_codec_text_t *text, const char *fmt, ...)
+{
+    u_char   *p;
+    va_list   args;
+
+    p = ngx_rf_codec_room(text, NGX_RF_JOURNAL_HEAD);
+
+    if (p) {
+        va_start(args, fmt);
+        text->len += vsnprintf((char *) p, NGX_RF_JOURNAL_HEAD, fmt, args);
+        va_end(args);
+    }
 }
 
 
@@ -224,11 +256,10 @@ static ngx_int_t
 ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
     ngx_rf_journal_batch_t *batch, const char **what)
 {
-    int                     len;
     char                    name[NGX_RF_JOURNAL_NAME];
-    u_char                  json[NGX_RF_JOURNAL_HEAD];
+    size_t                  start;
     ngx_err_t               err;
-    ngx_rf_journal_text_t   text;
+    ngx_rf_codec_text_t     text;
 
     ngx_rf_journal_name(batch->number, name);
 
@@ -247,16 +278,17 @@ ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
     journal->size = 0;
     journal->end = 0;
 
-    ngx_memzero(&text, sizeof(ngx_rf_journal_text_t));
+    ngx_memzero(&text, sizeof(ngx_rf_codec_text_t));
 
-    len = snprintf((char *) json, sizeof(json),
-                   "{\"journal\":1,\"number\":\"%llu\",\"base\":\"%llu\","
-                   "\"seq\":\"%llu\"}",
-                   (unsigned long long) batch->number,
-                   (unsigned long long) batch->base,
-                   (unsigned long long) batch->seq);
+    start = ngx_rf_journal_open_line(&text);
 
-    ngx_rf_journal_line(&text, 'H', json, len);
+    ngx_rf_journal_format(&text, "{\"journal\":1,\"number\":\"%llu\","
+                          "\"base\":\"%llu\",\"seq\":\"%llu\"}",
+                          (unsigned long long) batch->number,
+                          (unsigned long long) batch->base,
+                          (unsigned long long) batch->seq);
+
+    ngx_rf_journal_end_line(&text, 'H', start);
 
     if (text.failed) {
         ngx_set_errno(NGX_ENOMEM);
@@ -287,7 +319,7 @@ ngx_rf_journal_begin(ngx_rf_journal_t *journal, ngx_rf_journal_dir_t *jd,
 
 
 static const char *
-ngx_rf_journal_write(ngx_rf_journal_t *journal, ngx_rf_journal_text_t *text,
+ngx_rf_journal_write(ngx_rf_journal_t *journal, ngx_rf_codec_text_t *text,
     ngx_uint_t ahead)
 {
     off_t     end;

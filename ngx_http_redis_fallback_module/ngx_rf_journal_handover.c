@@ -142,7 +142,7 @@ ngx_rf_hand_put(ngx_rf_journal_dir_t *hd, const char *name,
 {
     ngx_int_t               rc;
     const char             *what;
-    ngx_rf_journal_text_t   text;
+    ngx_rf_codec_text_t     text;
 
     if (ngx_rf_journal_make(records, &text) != NGX_OK) {
         what = "malloc()";

@@ -14,7 +14,6 @@
 #include "ngx_rf_journal.h"
 #include "ngx_rf_journal_parts.h"
 #include "ngx_rf_codec.h"
-#include <ngx_crc32.h>
 
 
 typedef struct {
@@ -503,7 +502,7 @@ ngx_rf_journal_start(ngx_rf_journal_line_t *line, u_char *text, u_char *end)
         for (p--; p > text && p[-1] != LF; p--) { /* void */ }
     }
 
-    return ngx_rf_journal_field(line, "crc", 16) == ngx_crc32_long(p, end - p)
+    return ngx_rf_journal_field(line, "crc", 16) == ngx_rf_journal_crc(p, end - p)
            ? p : NULL;
 }
 
@@ -619,7 +618,7 @@ ngx_rf_journal_parse(u_char *p, u_char *last, ngx_rf_journal_line_t *line)
     crc = ngx_hextoi(p + 2, 8);
 
     return (crc != NGX_ERROR
-            && (uint32_t) crc == ngx_crc32_long(line->json, line->len))
+            && (uint32_t) crc == ngx_rf_journal_crc(line->json, line->len))
            ? NGX_OK : NGX_DECLINED;
 }
 

@@ -452,6 +452,13 @@ ngx_rf_work_durable(ngx_rf_work_t *w)
     op = w->op;
     store = op->store;
 
+    if (w->executed && !store->polling
+        && ngx_rf_flush_is_under_way(&store->flush, w->batch))
+    {
+        /* another worker may have it on disk: the poll tells */
+        return ngx_rf_work_wait(w, ngx_rf_work_durable, ngx_rf_work_no_room);
+    }
+
     one.command = op->command;
     one.argc = op->argc;
     one.first = 0;
@@ -468,7 +475,7 @@ ngx_rf_work_durable(ngx_rf_work_t *w)
 
         if (!w->executed) {
             w->executed = 1;
-            ngx_rf_flush_join(&store->flush);
+            w->batch = ngx_rf_flush_join(&store->flush);
         }
 
         return ngx_rf_work_wait(w, ngx_rf_work_durable, ngx_rf_work_no_room);

@@ -228,6 +228,7 @@ struct ngx_rf_store_s {
     ngx_rf_flush_t        flush;
     ngx_queue_t           waiting;      /* operations that wait */
     ngx_event_t           wait_event;
+    ngx_uint_t            polling;      /* by time, not after a batch */
     ngx_uint_t            stopping;
 };
 

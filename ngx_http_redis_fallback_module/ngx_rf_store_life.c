@@ -790,7 +790,9 @@ ngx_rf_store_wait_handler(ngx_event_t *ev)
 
     store = ev->data;
 
+    store->polling = 1;
     ngx_rf_store_wake(store);
+    store->polling = 0;
 
     if (!ngx_queue_empty(&store->waiting) && !ev->timer_set) {
         ngx_add_timer(ev, NGX_RF_STORE_POLL);

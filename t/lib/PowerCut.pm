@@ -549,8 +549,9 @@ sub build {
     my $dir = "$RF::ROOT/ngx_http_redis_fallback_module";
     my @rooms = map { "$dir/$_" }
                 map { "ngx_rf_$_.c" }
-                qw(file file_parts file_prepare file_walk journal journal_read
-                   codec codec_decode codec_text);
+                qw(file file_parts file_prepare file_walk journal journal_crc
+                   journal_read codec codec_decode codec_encode
+                   codec_text);
     my @sources = ("$RF::ROOT/t/lib/shim/power.c", @rooms);
 
     die "no $src: run make\n" unless -d "$src/objs";
