@@ -15,9 +15,9 @@
 
 
 /*
- * Text that grows, malloc()ed; zeroed at first.  Without memory "failed" is set,
- * and nothing is appended any more.  What frees it is ngx_rf_codec_drop(data,
- * size).
+ * Text that grows, malloc()ed; zeroed at first.  Without memory "failed" is
+ * set, and nothing is appended any more.  What frees it is
+ * ngx_rf_codec_drop(data, size).
  */
 
 typedef struct {

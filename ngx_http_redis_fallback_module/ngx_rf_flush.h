@@ -88,15 +88,14 @@ typedef struct {
  * ours.  Where the journal is full it is the files' turn, with their codes.
  */
 ngx_int_t ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all);
-/* one more write of this worker will wait for a batch, whose number is returned:
- * once for each, before its ngx_rf_flush_log() or after it.  Batches wait a
- * moment for as many as the last ones had */
+/* one more write of this worker will wait for a batch, whose number is
+ * returned: once for each, before its ngx_rf_flush_log() or after it.  Batches
+ * wait a moment for as many as the last ones had */
 ngx_uint_t ngx_rf_flush_join(ngx_rf_flush_t *flush);
 
-/* that batch is under way or still to come: what has joined it is not durable,
+/* that batch is under way or about to begin: what has joined it is not durable,
  * but by another worker's */
-#define ngx_rf_flush_is_under_way(flush, batch)                               \
-    ((ngx_int_t) ((batch) - (flush)->ended) > 0)
+ngx_uint_t ngx_rf_flush_is_under_way(ngx_rf_flush_t *flush, ngx_uint_t batch);
 
 /*
  * The leader, now and then: ends a generation of segments, one step at a time,

@@ -38,9 +38,9 @@
 #define NGX_RF_FLUSH_GATHER_LEAST 4
 #define NGX_RF_FLUSH_GATHER_SKIP  4
 
-/* us of this process that a request takes, about: a batch that takes longer than
- * all of them is worth waiting for; and how many share its cost well enough (it
- * is 30 us of two threads that wake each other, and of a sync) */
+/* us of this process that a request takes, about: a batch that takes longer
+ * than all of them is worth waiting for; and how many share its cost well
+ * enough (it is 30 us of two threads that wake each other, and of a sync) */
 #define NGX_RF_FLUSH_REQUEST      10
 #define NGX_RF_FLUSH_GATHER_MANY  32
 
@@ -75,6 +75,14 @@ ngx_rf_flush_join(ngx_rf_flush_t *flush)
     flush->joined++;
 
     return flush->begun + 1;
+}
+
+
+ngx_uint_t
+ngx_rf_flush_is_under_way(ngx_rf_flush_t *flush, ngx_uint_t batch)
+{
+    return (ngx_int_t) (batch - flush->ended) > 0
+           && (flush->gather.posted || ngx_rf_disk_logging(flush->disk));
 }
 
 

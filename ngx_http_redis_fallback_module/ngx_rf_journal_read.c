@@ -502,7 +502,8 @@ ngx_rf_journal_start(ngx_rf_journal_line_t *line, u_char *text, u_char *end)
         for (p--; p > text && p[-1] != LF; p--) { /* void */ }
     }
 
-    return ngx_rf_journal_field(line, "crc", 16) == ngx_rf_journal_crc(p, end - p)
+    return ngx_rf_journal_field(line, "crc", 16)
+           == ngx_rf_journal_crc(p, end - p)
            ? p : NULL;
 }
 

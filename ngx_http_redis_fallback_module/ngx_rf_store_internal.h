@@ -55,7 +55,7 @@ struct ngx_rf_work_s {
                                            worker's lock; 0: it did not yet */
 
     ngx_rf_disk_job_t     *job;
-    ngx_uint_t             batch;       /* "executed": see ngx_rf_flush_join() */
+    ngx_uint_t             batch;       /* see ngx_rf_flush_join() */
 
     ngx_queue_t            queue;       /* store->waiting */
     ngx_rf_step_pt         step;        /* to be tried again */
