@@ -25,7 +25,7 @@ package RF;
 #     done_testing;
 #
 # Environment: RF_MODULE, the module (build/BUILD/...so is the default, BUILD
-# being release); NGX_BIN, the nginx; RF_SANITIZE=1, run nginx with the
+# being release); NGX_BIN, the nginx; REDIS_SERVER, the Redis; RF_SANITIZE=1, run nginx with the
 # sanitizers' runtime (implied by BUILD=sanitize); RF_KEEP=1, leave the
 # temporary directories; RF_SLOW, a factor for deadlines.
 
@@ -834,7 +834,7 @@ sub start {
 
     for my $try (1 .. 5) {
         $self->{pid} = RF::spawn('redis', $self->{log}, {},
-            $ENV{REDIS_BIN} || 'redis-server', "$self->{dir}/redis.conf")
+            $ENV{REDIS_SERVER} || 'redis-server', "$self->{dir}/redis.conf")
             or die;
 
         my $up = RF::wait_for(sub {

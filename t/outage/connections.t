@@ -217,7 +217,8 @@ sub stalled {
     my $redis = RF::Redis->new;
     my $proxy = Stall->start($redis);
     my $t = Outage->new(redis => $proxy,
-                        store => { connections => $n, timeout => '20s' });
+                        store => { connections => $n, timeout => '20s',
+                                   cache => 'off' });
     my $monitor = Monitor->start($redis);
     my $huge = 'h' x 4_000_000;
 

@@ -274,7 +274,8 @@ sub scenario {
 
     $cause->{mend}->($redis);
     $t->recovered(\%expect, $name);
-    is($t->get('keep1')->{tier}, 'redis', "$name: Redis answers again");
+    is($t->get("unread$outages")->{tier}, 'redis',
+       "$name: Redis answers again");
     is($t->status->{outages}, $outages + 1, "$name: no further outage");
 
     $t->delete($_) for map { ("keep$_", "new$_", "more$_") } 1 .. 8;

@@ -45,7 +45,7 @@ sub acts_as_off {
 
 
 sub refused {
-    my ($what, @rules) = @_;
+    my ($connections, $what, @rules) = @_;
 
     # nginx needs somebody else to change things
 
@@ -53,8 +53,10 @@ sub refused {
         "user default on nopass ~* &* +\@all\n"
         . "user nginx on >secret ~* &* +\@all @rules\n");
     my $t = Tracking->new(redis => $redis,
-        store => { user => 'nginx', password => 'secret', connections => 1 });
+        store => { user => 'nginx', password => 'secret',
+                   connections => $connections });
 
+    $what .= ", connections $connections" if $connections > 1;
     acts_as_off($t, $what);
     ok(wait_for(sub { warnings_of($t) }), "$what: it is said");
     ok(!$t->store->status->{redis}{tracking}, "$what: the status knows");
@@ -165,12 +167,17 @@ sub addressed {
 }
 
 
-refused('without client|tracking', '-client|tracking');
-refused('without the channel', 'resetchannels');
-refused('without SUBSCRIBE', '-subscribe');
-refused('without INFO', '-info');
-refused('without CLIENT', '-client');
-refused('without client|id', '-client|id');
+refused(1, 'without client|tracking', '-client|tracking');
+refused(1, 'without the channel', 'resetchannels');
+refused(1, 'without SUBSCRIBE', '-subscribe');
+refused(1, 'without INFO', '-info');
+refused(1, 'without CLIENT', '-client');
+refused(1, 'without client|id', '-client|id');
+
+# a worker says it once, whatever becomes of each of its connections
+
+refused(4, 'without client|tracking', '-client|tracking');
+refused(4, 'without SUBSCRIBE', '-subscribe');
 
 without($_) for 'off', '60s';
 
