@@ -238,7 +238,8 @@ sub cache { return $_[0]{lines}{cache} }
 sub seen {
     my ($self, $check) = @_;
 
-    return $self->cache eq 'off' ? $check->() : wait_for($check, 1);
+    return $self->cache eq 'off' ? $check->()
+                                  : wait_for(sub { $check->() }, 1);
 }
 
 
