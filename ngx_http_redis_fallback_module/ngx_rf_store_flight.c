@@ -3,8 +3,8 @@
  * before a byte of it has left, in the same turn of the event loop that is, get
  * its reply as their own: Redis will say what holds at a time when all of them
  * had begun.  For those that come later it may be too old: somebody's write may
- * have been acknowledged in between.  They look into memory when it is back, and
- * what memory may not answer they ask together, by one more command.
+ * have been acknowledged in between.  They look into memory when it is back,
+ * and what memory may not answer they ask together, by one more command.
  *
  * Where memory would not answer ("cache off", or Redis does not track) there is
  * nothing to wait for: who finds it sent sends another one, for all that come

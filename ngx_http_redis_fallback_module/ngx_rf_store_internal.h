@@ -100,9 +100,10 @@ void ngx_rf_work_uncalled(ngx_rf_work_t *w);
  * way, and this one waits for its reply, or for what memory learns from it;
  * otherwise it leads, unless it is one that nobody shares.
  * landed(): memory has learned the leader's reply, or there is none (NULL);
- * those who waited are in *followers, whom resume() answers, or lets look again,
- * once the leader was answered.  left(): the leader was cancelled, or could not be sent.  close():
- * the key is about to be changed, what comes from now on is another read.
+ * those who waited are in *followers, whom resume() answers, or lets look
+ * again, once the leader was answered.  left(): the leader was cancelled, or
+ * could not be sent.  close(): the key is about to be changed, what comes from
+ * now on is another read.
  */
 ngx_uint_t ngx_rf_flight_join(ngx_rf_work_t *w);
 /* for one that leads, with op->lock: 1 if another worker has sent a read of the

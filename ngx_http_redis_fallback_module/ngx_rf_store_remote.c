@@ -83,10 +83,10 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 }
 
 
-/* memory answers no read of it that comes from now on, nor does the reply to one
- * that came before: those that were sent to
- * Redis come after this one, and so must these.  Nor does it matter then
- * whether anybody is still there when the reply comes */
+/* neither memory nor the reply to an earlier one answers a read of it that
+ * comes from now on: those that were sent to Redis come after this one, and so
+ * must these.  Nor does it matter then whether anybody is still there when the
+ * reply comes */
 
 static void
 ngx_rf_work_touch(ngx_rf_work_t *w)

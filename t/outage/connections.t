@@ -163,7 +163,9 @@ sub clients {
 }
 
 
-# each link of each worker is needed
+# each link of each worker is needed: for keys that memory does not know
+
+my $touched = 0;
 
 sub touch_all {
     my ($t) = @_;
@@ -171,7 +173,7 @@ sub touch_all {
     my $conns = $t->conns;
 
     for my $conn (values %$conns) {
-        $t->get("touch$_", conn => $conn) for 1 .. 300;
+        $t->get('touch' . $touched++, conn => $conn) for 1 .. 300;
     }
 }
 
