@@ -34,6 +34,10 @@
  * fraction of what a request has */
 #define NGX_RF_FLIGHT_PATIENCE  200
 
+/* reads in one place: who finds so many asks by itself, since clients may
+ * choose keys whose hashes collide */
+#define NGX_RF_FLIGHT_CHAIN     32
+
 /* a lock, in the 32 bits that an ngx_atomic_t has at least: the process' slot,
  * from 1, and ms, which begin anew after 35 minutes */
 #define NGX_RF_FLIGHT_MS        0x1fffff
@@ -56,6 +60,7 @@ ngx_uint_t
 ngx_rf_flight_join(ngx_rf_work_t *w)
 {
     uint32_t         hash;
+    ngx_uint_t       n;
     ngx_queue_t     *q, *flights;
     ngx_rf_op_t     *op;
     ngx_rf_work_t   *leader;
@@ -77,8 +82,9 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
         return 0;
     }
 
-    hash = ngx_rf_zone_hash(store->zone.sh, &op->argv[1]);
+    hash = ngx_murmur_hash2(op->argv[1].data, op->argv[1].len);
     flights = &store->flights[hash % NGX_RF_STORE_FLIGHTS];
+    n = 0;
 
     /* the last one first: those before it have left */
 
@@ -87,6 +93,10 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
          q = ngx_queue_prev(q))
     {
         leader = ngx_queue_data(q, ngx_rf_work_t, flight);
+
+        if (++n == NGX_RF_FLIGHT_CHAIN) {
+            return 0;
+        }
 
         if (leader->closed || !ngx_rf_flight_same(w, leader)) {
             continue;
@@ -202,13 +212,6 @@ ngx_rf_flight_same(ngx_rf_work_t *w, ngx_rf_work_t *leader)
     a = w->op;
     b = leader->op;
 
-    if (a->order != b->order
-        && a->order % a->store->conf.redis.connections
-           != b->order % a->store->conf.redis.connections)
-    {
-        return 0;
-    }
-
     if (a->command != b->command || a->argc != b->argc) {
         return 0;
     }
@@ -223,7 +226,9 @@ ngx_rf_flight_same(ngx_rf_work_t *w, ngx_rf_work_t *leader)
         }
     }
 
-    return 1;
+    return a->order == b->order
+           || a->order % a->store->conf.redis.connections
+              == b->order % a->store->conf.redis.connections;
 }
 
 
@@ -294,11 +299,18 @@ ngx_rf_flight_resume(ngx_queue_t *followers)
 
 
 void
-ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash)
+ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key)
 {
+    uint32_t        hash;
     ngx_str_t      *other;
     ngx_queue_t    *q, *flights;
     ngx_rf_work_t  *leader;
+
+    if (store->nleads == 0) {
+        return;
+    }
+
+    hash = ngx_murmur_hash2(key->data, key->len);
 
     flights = &store->flights[hash % NGX_RF_STORE_FLIGHTS];
 

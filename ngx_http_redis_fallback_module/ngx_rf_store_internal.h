@@ -113,7 +113,7 @@ void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
     ngx_queue_t *followers);
 void ngx_rf_flight_resume(ngx_queue_t *followers);
 void ngx_rf_flight_left(ngx_rf_work_t *w);
-void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash);
+void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key);
 
 
 /* ngx_rf_store_multi.c */

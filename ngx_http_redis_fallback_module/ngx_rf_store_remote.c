@@ -121,6 +121,7 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
         }
 
         if (store->conf.cache == NGX_RF_CACHE_OFF && store->nleads == 0) {
+            /* nobody is told */
             continue;
         }
 
@@ -130,17 +131,19 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
                 continue;
             }
 
+            ngx_rf_flight_close(store, &argv[k]);
+
+            if (store->conf.cache == NGX_RF_CACHE_OFF) {
+                continue;
+            }
+
             hash = ngx_rf_zone_hash(store->zone.sh, &argv[k]);
 
             if (store->tracking) {
                 ngx_rf_tracking_touched(store->tracking, hash);
             }
 
-            ngx_rf_flight_close(store, &argv[k], hash);
-
-            if (store->conf.cache != NGX_RF_CACHE_OFF) {
-                ngx_rf_zone_touched(&store->zone, &argv[k], hash);
-            }
+            ngx_rf_zone_touched(&store->zone, &argv[k], hash);
         }
     }
 
@@ -249,7 +252,10 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
     }
 
     ngx_rf_work_resume(w, rc);
-    ngx_rf_flight_resume(&followers);
+
+    if (!ngx_queue_empty(&followers)) {
+        ngx_rf_flight_resume(&followers);
+    }
 }
 
 
