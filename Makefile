@@ -78,6 +78,9 @@ ADDONS    = --add-dynamic-module=$(UP) \
 
 TESTS    ?= t/*.t
 OUTAGE   ?= t/outage/*.t
+SERVER_TESTS ?= t/outage/00-smoke.t t/outage/redis-down.t t/outage/recovery.t \
+            t/outage/transactions.t t/outage/coherence.t t/outage/lock.t \
+            t/outage/tracking*.t
 PROVE     = BUILD=$(BUILD) RF_FLAVOUR=$(FLAVOUR) NGX_BIN=$(NGX_BIN) scripts/prove
 
 # our variables are not for nginx's makefiles
@@ -87,7 +90,7 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
 
 
 .PHONY: all build module tool help deps run test tests test-unit test-client \
-        test-tool test-nginx test-outage test-upstash check layers format \
+        test-tool test-nginx test-outage test-servers test-upstash check layers format \
         matrix bench bench-deps budget budget-update soak chaos differential \
         power-cut clean FORCE
 
@@ -129,6 +132,8 @@ help:
 	@echo 'make test-client  its Redis client, with real servers'
 	@echo 'make test-nginx   t/*.t; some: TESTS="t/a.t t/b.t"'
 	@echo 'make test-outage  t/outage/*.t; some: OUTAGE=t/outage/a.t'
+	@echo 'make test-servers those that matter with other servers: Redis 6 and'
+	@echo '                  8, Valkey; some: SERVERS="redis-8 valkey-9"'
 	@echo 'make test-tool    redis-fallback-files, t/tool/'
 	@echo 'make test-upstash the api with its published client, from npm'
 	@echo 'make check        layers, format, and all tests'
@@ -248,6 +253,20 @@ test-nginx: build
 test-outage: build
 	@scripts/deps --check
 	@$(PROVE) $(OUTAGE)
+
+# not what Redis 7.0 of Debian 12 is asked in test-outage: other servers, built
+# below build/servers
+
+test-servers: build
+	@scripts/deps --check
+	@scripts/servers $(SERVERS) > build/servers.txt
+	@failed=0; while read -r name program; do \
+	     echo "== $$name: $$($$program --version)"; \
+	     REDIS_SERVER=$$program $(PROVE) $(SERVER_TESTS) \
+	         || failed=$$((failed + 1)); \
+	 done < build/servers.txt; \
+	 echo "$$(wc -l < build/servers.txt) servers, $$failed failed"; \
+	 [ $$failed = 0 ]
 
 test-upstash: build
 	@scripts/deps --check

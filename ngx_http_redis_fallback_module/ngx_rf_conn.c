@@ -234,6 +234,13 @@ ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
 }
 
 
+ngx_uint_t
+ngx_rf_conn_unsent(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
+{
+    return ngx_rf_pipeline_unsent(&conn->pipeline, call);
+}
+
+
 void
 ngx_rf_conn_cut(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
 {

@@ -218,6 +218,13 @@ ngx_rf_pipeline_cut(ngx_rf_pipeline_t *p, ngx_rf_call_t *call)
 }
 
 
+ngx_uint_t
+ngx_rf_pipeline_unsent(ngx_rf_pipeline_t *p, ngx_rf_call_t *call)
+{
+    return p->nsent <= ngx_rf_pipeline_slot(p, call->slot)->start;
+}
+
+
 void
 ngx_rf_pipeline_collect(ngx_rf_pipeline_t *p, ngx_queue_t *calls)
 {

@@ -299,6 +299,14 @@ ngx_rf_redis_call(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
 }
 
 
+ngx_uint_t
+ngx_rf_redis_unsent(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
+{
+    return !call->inflight
+           || ngx_rf_conn_unsent(redis->links[call->link].conn, call);
+}
+
+
 void
 ngx_rf_redis_cut(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
 {

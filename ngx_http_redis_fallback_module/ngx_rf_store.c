@@ -291,13 +291,18 @@ ngx_rf_work_normal(ngx_rf_work_t *w)
         ngx_rf_tracking_alive(store->tracking);
     }
 
-    if (store->conf.cache != NGX_RF_CACHE_OFF
-        && store->nanywhere == 0
+    if (store->nanywhere == 0
         && (flags & (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL))
            == (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL)
         && op->command->first > 0)
     {
-        return ngx_rf_work_local(w, NGX_RF_SCOPE_FRESH);
+        if (store->conf.cache != NGX_RF_CACHE_OFF) {
+            return ngx_rf_work_local(w, NGX_RF_SCOPE_FRESH);
+        }
+
+        if (op->nparts == 0 && ngx_rf_flight_join(w)) {
+            return NGX_AGAIN;
+        }
     }
 
     return ngx_rf_work_remote(w);

@@ -222,6 +222,7 @@ struct ngx_rf_store_s {
     ngx_rf_redis_t       *redis;
     ngx_rf_tracking_t    *tracking;     /* NULL: not wanted */
     ngx_queue_t           flights[NGX_RF_STORE_FLIGHTS];
+    ngx_uint_t            nleads;       /* works in "flights" */
     ngx_uint_t            nanywhere;    /* commands in flight that may change
                                            any key */
     ngx_rf_disk_t        *disk;         /* NULL: no file tier */

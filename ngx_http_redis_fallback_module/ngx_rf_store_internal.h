@@ -50,6 +50,7 @@ struct ngx_rf_work_s {
     ngx_queue_t            flight;      /* store->flights, of one that leads */
     ngx_queue_t            followers;   /* their "queue" */
     uint32_t               hash;        /* of its key */
+    ngx_rf_reply_t        *shared;      /* the leader's, of one that shares */
     ngx_atomic_uint_t      lock;        /* what it has put into sh->locks */
     ngx_msec_t             patience;    /* until when it waits for another
                                            worker's lock; 0: it did not yet */
@@ -70,6 +71,8 @@ struct ngx_rf_work_s {
     unsigned               leads:1;     /* others wait for its reply */
     unsigned               closed:1;    /* it leads, and nobody may join */
     unsigned               alone:1;     /* it has waited for another's */
+    unsigned               shares:1;    /* it waits, and the leader's reply is
+                                           its own */
     unsigned               anywhere:1;  /* it is in flight, and nobody knows
                                            which keys it changes */
 };
@@ -95,20 +98,23 @@ void ngx_rf_work_uncalled(ngx_rf_work_t *w);
 
 /*
  * ngx_rf_store_flight.c: one read per key.  join(): 1 if the same read is under
- * way, and this one waits for what memory learns from it; otherwise it leads.
- * landed(): memory has learned the leader's reply, or there is none; those who
- * waited are in *followers, whom resume() lets look again once the leader was
- * answered.  left(): the leader was cancelled, or could not be sent.  close():
- * the key is about to be changed, what comes from now on is another read.
+ * way, and this one waits for its reply, or for what memory learns from it;
+ * otherwise it leads, unless it is one that nobody shares.
+ * landed(): memory has learned the leader's reply, or there is none (NULL);
+ * those who waited are in *followers, whom resume() answers, or lets look
+ * again, once the leader was answered.  left(): the leader was cancelled, or
+ * could not be sent.  close(): the key is about to be changed, what comes from
+ * now on is another read.
  */
 ngx_uint_t ngx_rf_flight_join(ngx_rf_work_t *w);
 /* for one that leads, with op->lock: 1 if another worker has sent a read of the
  * key to Redis, which this one waits for, for some time */
 ngx_uint_t ngx_rf_flight_wait(ngx_rf_work_t *w);
-void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_queue_t *followers);
+void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
+    ngx_queue_t *followers);
 void ngx_rf_flight_resume(ngx_queue_t *followers);
 void ngx_rf_flight_left(ngx_rf_work_t *w);
-void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash);
+void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key);
 
 
 /* ngx_rf_store_multi.c */

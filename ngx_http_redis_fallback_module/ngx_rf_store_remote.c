@@ -75,9 +75,7 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
         ngx_rf_tracking_mark(store->tracking, call->link, &w->mark);
     }
 
-    if (store->conf.cache != NGX_RF_CACHE_OFF
-        && (op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE)))
-    {
+    if (op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE)) {
         ngx_rf_work_touch(w);
     }
 
@@ -85,9 +83,10 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 }
 
 
-/* memory answers no read of it that comes from now on: those that were sent to
- * Redis come after this one, and so must these.  Nor does it matter then
- * whether anybody is still there when the reply comes */
+/* neither memory nor the reply to an earlier one answers a read of it that
+ * comes from now on: those that were sent to Redis come after this one, and so
+ * must these.  Nor does it matter then whether anybody is still there when the
+ * reply comes */
 
 static void
 ngx_rf_work_touch(ngx_rf_work_t *w)
@@ -121,9 +120,20 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
             continue;
         }
 
+        if (store->conf.cache == NGX_RF_CACHE_OFF && store->nleads == 0) {
+            /* nobody is told */
+            continue;
+        }
+
         for (k = 1; k < part->argc; k++) {
 
             if (!ngx_rf_command_is_key(part->command, part->argc, k)) {
+                continue;
+            }
+
+            ngx_rf_flight_close(store, &argv[k]);
+
+            if (store->conf.cache == NGX_RF_CACHE_OFF) {
                 continue;
             }
 
@@ -133,7 +143,6 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
                 ngx_rf_tracking_touched(store->tracking, hash);
             }
 
-            ngx_rf_flight_close(store, &argv[k], hash);
             ngx_rf_zone_touched(&store->zone, &argv[k], hash);
         }
     }
@@ -229,7 +238,7 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
     ngx_queue_init(&followers);
 
     if (w->leads) {
-        ngx_rf_flight_landed(w, &followers);
+        ngx_rf_flight_landed(w, reply, &followers);
     }
 
     if (reply) {
@@ -243,7 +252,10 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
     }
 
     ngx_rf_work_resume(w, rc);
-    ngx_rf_flight_resume(&followers);
+
+    if (!ngx_queue_empty(&followers)) {
+        ngx_rf_flight_resume(&followers);
+    }
 }
 
 

@@ -536,8 +536,6 @@ ngx_rf_tracking_heard(ngx_rf_call_t *call, ngx_uint_t outcome)
         return;
     }
 
-    t->nfailures = 0;
-
     if (!t->timer.timer_set) {
         ngx_add_timer(&t->timer, NGX_RF_TRACKING_PING);
     }
@@ -617,13 +615,26 @@ ngx_rf_tracking_asked(ngx_rf_call_t *call, ngx_uint_t outcome)
         return;
     }
 
-    if (reply->type == NGX_RF_REPLY_ERROR) {
+    if (reply->type == NGX_RF_REPLY_ERROR
+        && ngx_strnstr(reply->str.data, "does not exist", reply->str.len))
+    {
+        /* the second connection, for Redis; we have not heard of it yet */
+
+        ngx_rf_conn_close(t->conn);
+
+    } else if (reply->type == NGX_RF_REPLY_ERROR) {
         ngx_rf_tracking_refused(t, &reply->str);
 
     } else {
         link->tracked = 1;
+        t->nfailures = 0;
 
         if (t->epoch == 0) {
+
+            /* only now: another worker whose epoch begins anew with what it
+             * has left says nothing of what Redis would allow */
+
+            t->zone->sh->untracked = 0;
             ngx_rf_tracking_begin(t);
         }
     }
@@ -645,7 +656,6 @@ ngx_rf_tracking_begin(ngx_rf_tracking_t *t)
     } while (t->epoch == 0);
 
     t->failing = 0;
-    sh->untracked = 0;
 
     sh->links[ngx_process_slot].epoch = t->epoch;
     sh->links[ngx_process_slot].beat = t->shared ? t->turn : 0;
@@ -746,6 +756,13 @@ ngx_rf_tracking_named(ngx_rf_tracking_t *t, ngx_rf_reply_t *keys)
 
         ngx_rf_zone_invalidated(t->zone, key);
     }
+}
+
+
+ngx_uint_t
+ngx_rf_tracking_vouches(ngx_rf_tracking_t *t)
+{
+    return t->epoch != 0;
 }
 
 

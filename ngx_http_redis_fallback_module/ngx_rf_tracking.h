@@ -51,6 +51,9 @@ void ngx_rf_tracking_down(ngx_rf_tracking_t *t, ngx_uint_t link);
 /* an operation begins: the other workers are told that this one is awake */
 void ngx_rf_tracking_alive(ngx_rf_tracking_t *t);
 
+/* whether Redis vouches for anything that this worker reads */
+ngx_uint_t ngx_rf_tracking_vouches(ngx_rf_tracking_t *t);
+
 /* a read is sent over that link */
 void ngx_rf_tracking_mark(ngx_rf_tracking_t *t, ngx_uint_t link,
     ngx_rf_tracking_mark_t *mark);

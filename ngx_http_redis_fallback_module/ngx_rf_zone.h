@@ -416,7 +416,7 @@ typedef struct {
                                            the log */
     ngx_rf_link_t         links[NGX_MAX_PROCESSES];
     ngx_atomic_t          locks[NGX_RF_ZONE_LOCKS];
-                                        /* pid << 32 | ngx_current_msec of its
+                                        /* slot and time of its
                                            read; 0: none */
 
     ngx_rf_stat_t         stat;

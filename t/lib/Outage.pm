@@ -19,7 +19,8 @@ package Outage;
 # second port, ->spread, with a socket for each worker, so that ->conns can
 # give a connection to each.
 #
-# In the store: timeouts of 200ms and 300ms, probes each 200ms, no cache.
+# In the store: timeouts of 200ms and 300ms, probes each 200ms, cache tracking,
+# or what RF_CACHE says.
 # Options: workers, redis, store (more lines, or undef to take one away),
 # lines (text for the block), server, http, start, as RF::Nginx has them.
 
@@ -79,7 +80,7 @@ sub new {
         connect_timeout => int(1000 * $CONNECT) . 'ms',
         timeout         => int(1000 * $TIMEOUT) . 'ms',
         check_interval  => '200ms',
-        cache           => $ENV{RF_CACHE} || 'off',
+        cache           => $ENV{RF_CACHE} || 'tracking',
         %{ $opt{store} || {} },
     );
 
@@ -226,6 +227,38 @@ sub mode   { return ($_[0]->status || {})->{mode} || '' }
 sub wait_normal     { return $_[0]{nginx}->wait_mode('normal', $_[1]) }
 sub wait_fallback   { return $_[0]{nginx}->wait_mode('fallback', $_[1]) }
 sub wait_recovering { return $_[0]{nginx}->wait_mode('recovering', $_[1]) }
+
+
+sub cache { return $_[0]{lines}{cache} }
+
+
+# what somebody else has changed is so for nginx, too: at once if each read asks
+# Redis, with tracking soon (tracking.t knows how soon)
+
+sub seen {
+    my ($self, $check) = @_;
+
+    return $self->cache eq 'off' ? $check->()
+                                  : wait_for(sub { $check->() }, 1);
+}
+
+
+# with tracking: Redis vouches for what each worker reads
+
+sub tracks {
+    my ($self) = @_;
+
+    return 1 if $self->cache ne 'tracking';
+
+    my $conns = $self->conns;
+    my $workers = keys %$conns;
+
+    return wait_for(sub {
+        $self->get("nothing$_", conn => $conns->{$_}) for keys %$conns;
+        my $redis = ($self->status || return 0)->{redis};
+        return $redis->{connected} == $workers && $redis->{tracking};
+    }, 10);
+}
 
 
 # { pid => connection } to each worker

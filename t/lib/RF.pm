@@ -25,7 +25,7 @@ package RF;
 #     done_testing;
 #
 # Environment: RF_MODULE, the module (build/BUILD/...so is the default, BUILD
-# being release); NGX_BIN, the nginx; RF_SANITIZE=1, run nginx with the
+# being release); NGX_BIN, the nginx; REDIS_SERVER, the Redis; RF_SANITIZE=1, run nginx with the
 # sanitizers' runtime (implied by BUILD=sanitize); RF_KEEP=1, leave the
 # temporary directories; RF_SLOW, a factor for deadlines.
 
@@ -784,6 +784,48 @@ sub dir  { $_[0]{dir} }
 sub unix { "$_[0]{dir}/redis.sock" }
 
 
+sub program { return $ENV{REDIS_SERVER} || 'redis-server' }
+
+
+# 70015 is 7.0.15; Valkey says what Redis it was once
+
+my $version;
+
+sub version {
+    if (!defined $version) {
+        my $program = program();
+        my $text = `"$program" --version`;
+        my @parts = $text =~ /v=(\d+)\.(\d+)\.(\d+)/
+            or die "$program: no version\n";
+
+        $version = $text =~ /^Valkey/ ? 70200 + $parts[2]
+                   : $parts[0] * 10000 + $parts[1] * 100 + $parts[2];
+    }
+
+    return $version;
+}
+
+
+# Rules of an ACL as this server knows them: Redis 6.0 has no channels, and
+# before 7.0 a subcommand cannot be taken away, but be given alone
+
+sub rules {
+    my ($text) = @_;
+
+    $text =~ s/ &\S+//g if version() < 60200;
+
+    if (version() < 70000) {
+        my @needed = qw(client|id client|kill client|tracking);
+
+        $text =~ s{ -client\|(\w+)}
+                  {' -client' . join '', map { " +$_" }
+                                        grep { $_ ne "client|$1" } @needed}ge;
+    }
+
+    return $text;
+}
+
+
 sub write_conf {
     my ($self) = @_;
 
@@ -812,7 +854,7 @@ END
     }
 
     if (defined $self->{acl}) {
-        RF::spew("$dir/users.acl", $self->{acl});
+        RF::spew("$dir/users.acl", rules($self->{acl}));
         $conf .= "aclfile $dir/users.acl\n";
     }
 
@@ -834,7 +876,7 @@ sub start {
 
     for my $try (1 .. 5) {
         $self->{pid} = RF::spawn('redis', $self->{log}, {},
-            $ENV{REDIS_BIN} || 'redis-server', "$self->{dir}/redis.conf")
+            program(), "$self->{dir}/redis.conf")
             or die;
 
         my $up = RF::wait_for(sub {

@@ -144,8 +144,8 @@ sub reading {
     my ($t, $name) = @_;
 
     my $redis = $t->redis;
-    my %writes = map { $_ => 1 }
-        @{ $redis->cmd('COMMAND', 'LIST', 'FILTERBY', 'ACLCAT', 'write') };
+    my %writes = map { $_->[0] => 1 } grep { grep { $_ eq 'write' } @{ $_->[2] } }
+                 @{ $redis->cmd('COMMAND') };
 
     $redis->cmd('SET', 'a', 'one');
     $redis->cmd('SET', 'b', 'two', 'PX', 100000);
@@ -166,7 +166,8 @@ sub reading {
     is("@wrote", '', "$name: reading writes nothing");
     is($redis->info('persistence')->{rdb_changes_since_last_save}, $changes,
        "$name: and changes nothing");
-    cmp_ok($calls->{get}, '>=', 24, "$name: Redis was asked");
+    cmp_ok($calls->{get}, '>=', $t->cache eq 'off' ? 24 : 4,
+           "$name: Redis was asked");
     is($t->get('list')->{status}, 409, "$name: a list is no string");
     is($t->mode, 'normal', "$name: nor is that an outage");
 }
@@ -248,12 +249,15 @@ sub others {
 
     $t->put('a', 'mine');
     $redis->cmd('SET', 'a', 'theirs');
-    is($t->get('a')->{body}, 'theirs', "$name: an external SET is seen");
+    ok($t->seen(sub { $t->get('a')->{body} eq 'theirs' }),
+       "$name: an external SET is seen");
     $redis->cmd('DEL', 'a');
-    is($t->get('a')->{status}, 404, "$name: an external DEL is seen");
+    ok($t->seen(sub { $t->get('a')->{status} == 404 }),
+       "$name: an external DEL is seen");
     is($redis->cmd('EXISTS', 'a'), 0, "$name: and not undone");
     $redis->cmd('SET', 'a', 'theirs again');
-    is($t->get('a')->{body}, 'theirs again', "$name: nor is a miss kept");
+    ok($t->seen(sub { $t->get('a')->{body} eq 'theirs again' }),
+       "$name: nor is a miss kept");
 
     # while we cannot see it
 
@@ -271,9 +275,11 @@ sub others {
     is($t->put('rival', 'newer')->{status}, 204, "$name: a conflict");
     admit($redis);
     ok($t->wait_normal, "$name: normal again");
-    is($t->get('key1')->{status}, 404, "$name: their DEL counts");
+    ok($t->seen(sub { $t->get('key1')->{status} == 404 }),
+       "$name: their DEL counts");
     is($redis->cmd('EXISTS', 'key1'), 0, "$name: it is not revived");
-    is($t->get('key2')->{body}, 'theirs', "$name: their SET counts");
+    ok($t->seen(sub { $t->get('key2')->{body} eq 'theirs' }),
+       "$name: their SET counts");
     is($redis->cmd('GET', 'key2'), 'theirs', "$name: it stays");
     is($redis->cmd('GET', 'key3'), 'new', "$name: our SET counts");
     is($redis->cmd('EXISTS', 'key4'), 0, "$name: our DEL counts");
@@ -283,7 +289,8 @@ sub others {
 
     $t->delete('key3');
     $redis->cmd('DEL', 'key2');
-    $t->get('key2');
+    ok($t->seen(sub { $t->get('key2')->{status} == 404 }),
+       "$name: their DEL is seen");
     refuse($redis);
     fallen_back($t, $name);
     is($t->get("key$_")->{status}, 404, "$name: key$_ stays away") for 2 .. 4;
@@ -326,7 +333,8 @@ sub lost {
 
         $t->delete('key1');
         $redis->cmd('DEL', 'key2');
-        $t->get('key2');
+        ok($t->seen(sub { $t->get('key2')->{status} == 404 }),
+           "$name: a deletion is seen");
         @expect{qw(key1 key2)} = ();
 
         $redis->kill;

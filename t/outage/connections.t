@@ -163,7 +163,9 @@ sub clients {
 }
 
 
-# each link of each worker is needed
+# each link of each worker is needed: for keys that memory does not know
+
+my $touched = 0;
 
 sub touch_all {
     my ($t) = @_;
@@ -171,7 +173,7 @@ sub touch_all {
     my $conns = $t->conns;
 
     for my $conn (values %$conns) {
-        $t->get("touch$_", conn => $conn) for 1 .. 300;
+        $t->get('touch' . $touched++, conn => $conn) for 1 .. 300;
     }
 }
 
@@ -217,7 +219,8 @@ sub stalled {
     my $redis = RF::Redis->new;
     my $proxy = Stall->start($redis);
     my $t = Outage->new(redis => $proxy,
-                        store => { connections => $n, timeout => '20s' });
+                        store => { connections => $n, timeout => '20s',
+                                   cache => 'off' });
     my $monitor = Monitor->start($redis);
     my $huge = 'h' x 4_000_000;
 

@@ -26,8 +26,9 @@ sub works {
     is($t->put('a', 'one')->{status}, 204, "$name: written");
     is($t->mode, 'normal', "$name: normal");
     is($redis->cmd('GET', 'a'), 'one', "$name: it is in Redis");
-    is($t->get('a')->{body}, 'one', "$name: and read");
-    is($t->get('a')->{tier}, 'redis', "$name: from there");
+    my $res = $t->get('a');
+    is($res->{body}, 'one', "$name: and read");
+    is($res->{tier}, 'redis', "$name: from there");
     $redis->cmd('SET', 'n', 5);
     $redis->cmd('SET', 'gone', 'soon');
     is($t->get('n')->{body}, 5, "$name: what others wrote, too");

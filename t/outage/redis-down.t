@@ -67,6 +67,7 @@ my @causes = (
         reason => qr/OOM/,
     }, {
         name => 'loading',
+        since => 70000,     # before it said nothing while it loaded so little
         fail => sub {
             my ($redis) = @_;
             $redis->cmd('CONFIG', 'SET', 'rdbcompression', 'no');
@@ -274,12 +275,32 @@ sub scenario {
 
     $cause->{mend}->($redis);
     $t->recovered(\%expect, $name);
-    is($t->get('keep1')->{tier}, 'redis', "$name: Redis answers again");
+    is($t->get("unread$outages")->{tier}, 'redis',
+       "$name: Redis answers again");
     is($t->status->{outages}, $outages + 1, "$name: no further outage");
 
     $t->delete($_) for map { ("keep$_", "new$_", "more$_") } 1 .. 8;
     $t->run('DEL', 'count');
-    $redis->cmd('FLUSHALL');
+    flush($t);
+}
+
+
+# What is written before a worker has heard of a FLUSHALL counts as written
+# before it, so restore would not write it back.  Redis has told all of them
+# when it answers the next command; the second request of each comes in a turn
+# of its event loop that began after that.
+
+sub flush {
+    my ($t) = @_;
+
+    $t->redis->cmd($_) for qw(FLUSHALL PING);
+
+    my $conns = $t->conns;
+
+    for my $conn (values %$conns) {
+        $t->get('unread', conn => $conn) for 1 .. 2;
+        $conn->close;
+    }
 }
 
 
@@ -307,7 +328,9 @@ for my $workers (1, 4) {
                         server => locations(),
                         store => { check_interval => '100ms' });
 
-    scenario($t, $_, $workers) for @causes;
+    scenario($t, $_, $workers) for grep { !$_->{since}
+                                          || RF::Redis::version() >= $_->{since} }
+                                        @causes;
 
     ok($t->nginx->stop, "$workers workers: stops");
     $t->nginx->check_logs;

@@ -11,6 +11,64 @@ use Tracking;
 my $crowd = 50;
 
 
+# A proxy before a Redis.  With "hold" what Redis replies is kept ("held") until
+# "release".
+
+package Hold;
+
+use IO::Select;
+use Proxy;
+
+our @ISA = 'Proxy';
+
+
+sub serve {
+    my ($self, $listen, $port) = @_;
+
+    my $select = IO::Select->new($listen);
+    my (%peer, %server, %held);
+
+    for ( ;; ) {
+        if ($self->has('release')) {
+            syswrite $peer{$_}, delete $held{$_}
+                for grep { defined $held{$_} } values %peer;
+        }
+
+        for my $sock ($select->can_read(0.01)) {
+            if ($sock == $listen) {
+                my $in = $listen->accept or next;
+                my $out = IO::Socket::INET->new("127.0.0.1:$port") or next;
+                ($peer{$in}, $peer{$out}) = ($out, $in);
+                $server{$out} = 1;
+                $select->add($in, $out);
+                next;
+            }
+
+            next if !$peer{$sock};
+
+            if (!sysread $sock, my $data, 1 << 20) {
+                my $other = $peer{$sock};
+                $select->remove($sock, $other);
+                delete @peer{$sock, $other};
+                close $_ for $sock, $other;
+
+            } elsif ($server{$sock} && $self->has('hold')
+                     && !$self->has('release'))
+            {
+                $held{$sock} .= $data;
+                $self->set('held');
+
+            } else {
+                syswrite $peer{$sock}, $data;
+            }
+        }
+    }
+}
+
+
+package main;
+
+
 # requests that nginx has read by the time this returns, and that Redis does
 # not answer before release(): one worker reads in the order of what comes
 
@@ -81,17 +139,18 @@ sub crowds {
     my $redis = $t->redis;
     my ($pid) = $t->pids;
     my $name = "cache $cache";
-    my $commands = $cache eq 'off' ? $crowd : 1;
-
     $cache eq 'tracking' ? ok($t->tracks, "$name: Redis vouches")
                          : $t->ask($pid, 'GET', 'nobody');
 
-    my @cases = ([ 'a value', 'some', 200, 'value', $commands ]);
+    # who comes when it was sent looks into memory, where a miss is learned with
+    # tracking only, and what is large never: they ask together
 
-    # a miss is learned with tracking only
+    my $large = 'x' x 9_000_000;
+    my @cases = ([ 'a value', 'some', 200, 'value', 1 ],
+                 [ 'a miss', 'none', 404, '', $cache eq '60s' ? 2 : 1 ],
+                 [ 'too large', 'large', 200, $large, 2 ]);
 
-    push @cases, [ 'a miss', 'none', 404, '', $commands ]
-        if $cache ne '60s';
+    $redis->cmd('SET', 'large', $large);
 
     for my $case (@cases) {
         my ($what, $key, $status, $body, $calls) = @$case;
@@ -103,7 +162,8 @@ sub crowds {
         release($t);
         all_are("$name: $what, all are answered", $status, $body,
                 answers(@conns));
-        is($redis->calls->{get}, $calls, "$name: $what, commands");
+        is($redis->calls->{get}, $calls, "$name: $what, commands")
+            if $cache ne 'off';
         is($t->nginx->get("/kv/$key")->{status}, $status,
            "$name: $what, later");
     }
@@ -175,6 +235,124 @@ sub crowds {
 
     is($t->store->status->{outages}, 0, "$name: without an outage");
     $t->ended;
+}
+
+
+# requests that one turn of a worker's event loop finds, and who writes meanwhile
+
+sub at_once {
+    my ($t, $conns, $meanwhile, @requests) = @_;
+
+    my ($pid) = $t->pids;
+
+    CORE::kill('STOP', $pid);
+    wait_for(sub { RF::slurp("/proc/$pid/stat") =~ /\) T / });
+    $meanwhile->() if $meanwhile;
+    $conns->[$_]->write($requests[$_], now() + 5) for 0 .. $#requests;
+    CORE::kill('CONT', $pid);
+
+    return map { RF::HTTP::read_response($conns->[$_], 'GET', now() + slow(15)) }
+           0 .. $#requests;
+}
+
+
+# Where memory answers nothing: what comes in one turn is one command; what comes
+# after a command was sent never gets its reply, since somebody may have been told
+# in between that it is history.
+
+sub turns {
+    my ($name, $redis, %store) = @_;
+
+    my $proxy = Hold->start($redis);
+    my $t = Tracking->new(workers => 1, redis => $redis,
+        store => { server => '127.0.0.1:' . $proxy->port, timeout => '20s',
+                   connections => 1, %store });
+    my ($pid) = $t->pids;
+    my @conns = map { RF::Conn->new($t->nginx->port) } 1 .. $crowd;
+    my $get = sub { RF::HTTP::format_request('GET', "/kv/$_[0]",
+                                             keepalive => 1) };
+    my $put = RF::HTTP::format_request('PUT', '/kv/k', keepalive => 1,
+                                       body => 'mine');
+    my $reset = sub {
+        $redis->cmd('SET', 'k', 'old');
+        $redis->cmd('DEL', 'none', 'other');
+        $redis->cmd('CONFIG', 'RESETSTAT');
+    };
+
+    $t->ask($pid, 'GET', 'nobody');
+    RF::HTTP::request($t->nginx->port, 'GET', '/kv/nobody', conn => $_)
+        for @conns;
+
+    $reset->();
+    all_are("$name: a turn", 200, 'old',
+            at_once($t, \@conns, undef, map { $get->('k') } @conns));
+    is($redis->calls->{get}, 1, "$name: is one command");
+
+    $reset->();
+    all_are("$name: misses", 404, '',
+            at_once($t, \@conns, undef, map { $get->('none') } @conns));
+    is($redis->calls->{get}, 1, "$name: are one command");
+
+    $reset->();
+    my @two = at_once($t, \@conns, undef, map { $get->($_ % 2 ? 'k' : 'none') }
+                                         1 .. @conns);
+    is(join(' ', map { $_->{status} } @two), join(' ', (200, 404) x ($crowd / 2)),
+       "$name: two keys");
+    is($redis->calls->{get}, 2, "$name: are two commands");
+
+    # an error is everybody's, too
+
+    $redis->cmd('DEL', 'k');
+    $redis->cmd('RPUSH', 'k', 'x');
+    my @errors = at_once($t, \@conns, undef, map { $get->('k') } @conns);
+    is(scalar(grep { $_->{status} == 409 } @errors), $crowd, "$name: errors");
+    $redis->cmd('DEL', 'k');
+
+    # behind a write of the same turn
+
+    for (1 .. 5) {
+        $reset->();
+        my @mixed = at_once($t, \@conns, undef,
+                            map({ $get->('k') } 1 .. 20), $put,
+                            map({ $get->('k') } 22 .. $crowd));
+        my $late = RF::HTTP::request($t->nginx->port, 'GET', '/kv/k');
+        is(scalar(grep { $_->{status} == 200 && $_->{body} =~ /^(old|mine)$/ }
+                  @mixed), $crowd - 1, "$name: around a write");
+        is($late->{body}, 'mine', "$name: which is the last");
+        cmp_ok($redis->calls->{get}, '<=', 3, "$name: in few commands");
+    }
+
+    $reset->();
+    my ($both) = at_once($t, \@conns, undef,
+        RF::HTTP::format_request('POST', '/api/pipeline', keepalive => 1,
+            body => '[["GET","k"],["SET","k","p"],["GET","k"],["DEL","k"],'
+                    . '["GET","k"],["EVAL","return redis.call(\'SET\','
+                    . '\'k\',\'e\')","0"],["GET","k"]]'));
+    is($both->{body}, '[{"result":"old"},{"result":"OK"},{"result":"p"},'
+                      . '{"result":1},{"result":null},{"result":"OK"},'
+                      . '{"result":"e"}]', "$name: in their order");
+
+    # the reply of one is under way when somebody else writes
+
+    $reset->();
+    $proxy->set('hold');
+    my $first = RF::Conn->new($t->nginx->port);
+    $first->write($get->('k'), now() + 5);
+    ok(wait_for(sub { $proxy->has('held') }), "$name: one is executed");
+
+    my $written = sub {
+        $redis->cmd('SET', 'k', 'new');
+        $proxy->set('release');
+    };
+
+    all_are("$name: those that come later see what was written", 200, 'new',
+            at_once($t, \@conns, $written, map { $get->('k') } @conns));
+    is(RF::HTTP::read_response($first, 'GET', now() + slow(5))->{body}, 'old',
+       "$name: the first does not");
+    is($redis->calls->{get}, 2, "$name: by one command more");
+
+    $t->ended;
+    $proxy->stop;
 }
 
 
@@ -261,6 +439,13 @@ sub shut {
 
 
 crowds($_) for qw(tracking off 60s);
+
+turns('cache off', RF::Redis->new, cache => 'off');
+turns('refused', RF::Redis->new(acl =>
+          "user default on nopass ~* &* +\@all\n"
+          . "user nginx on >secret ~* &* +\@all -client|tracking\n"),
+      user => 'nginx', password => 'secret');
+
 killed($_) for qw(tracking off);
 shut();
 done_testing;

@@ -45,7 +45,7 @@ sub acts_as_off {
 
 
 sub refused {
-    my ($what, @rules) = @_;
+    my ($connections, $what, @rules) = @_;
 
     # nginx needs somebody else to change things
 
@@ -53,8 +53,10 @@ sub refused {
         "user default on nopass ~* &* +\@all\n"
         . "user nginx on >secret ~* &* +\@all @rules\n");
     my $t = Tracking->new(redis => $redis,
-        store => { user => 'nginx', password => 'secret', connections => 1 });
+        store => { user => 'nginx', password => 'secret',
+                   connections => $connections });
 
+    $what .= ", connections $connections" if $connections > 1;
     acts_as_off($t, $what);
     ok(wait_for(sub { warnings_of($t) }), "$what: it is said");
     ok(!$t->store->status->{redis}{tracking}, "$what: the status knows");
@@ -71,7 +73,7 @@ sub refused {
 
     # allowed
 
-    $redis->cmd('ACL', 'SETUSER', 'nginx', '+@all', '&*');
+    $redis->cmd(split / /, RF::Redis::rules('ACL SETUSER nginx +@all &*'));
     $redis->cmd('CLIENT', 'KILL', 'USER', 'nginx');
     ok($t->tracks, "$what: Redis vouches when it may");
     $t->visible("$what, allowed", [ [ GET => 'k' ], [ GET => 'l' ] ],
@@ -83,7 +85,7 @@ sub refused {
 
     # and no more, while it is in use
 
-    $redis->cmd('ACL', 'SETUSER', 'nginx', @rules);
+    $redis->cmd(split / /, RF::Redis::rules("ACL SETUSER nginx @rules"));
     $t->visible("$what, forbidden", [ [ GET => 'k' ], [ GET => 'l' ] ],
                 sub { $redis->cmd('SET', 'k', 'new') },
                 sub { $redis->cmd('SET', 'k', 'old') }) if "@rules" !~ /reset/;
@@ -165,12 +167,18 @@ sub addressed {
 }
 
 
-refused('without client|tracking', '-client|tracking');
-refused('without the channel', 'resetchannels');
-refused('without SUBSCRIBE', '-subscribe');
-refused('without INFO', '-info');
-refused('without CLIENT', '-client');
-refused('without client|id', '-client|id');
+refused(1, 'without client|tracking', '-client|tracking');
+refused(1, 'without the channel', 'resetchannels')
+    if RF::Redis::version() >= 60200;
+refused(1, 'without SUBSCRIBE', '-subscribe');
+refused(1, 'without INFO', '-info');
+refused(1, 'without CLIENT', '-client');
+refused(1, 'without client|id', '-client|id');
+
+# a worker says it once, whatever becomes of each of its connections
+
+refused(4, 'without client|tracking', '-client|tracking');
+refused(4, 'without SUBSCRIBE', '-subscribe');
 
 without($_) for 'off', '60s';
 
