@@ -167,8 +167,8 @@ RF_UNIT(multi_compacts)
     e = ngx_rf_zone_lookup_locked(zone, &key);
     ngx_rf_zone_unlock(zone);
 
-    ok(e->nchanges <= 3, "is a few changes, not thousands: %u",
-       (unsigned) e->nchanges);
+    ok(e->work->nchanges <= 3, "is a few changes, not thousands: %u",
+       (unsigned) e->work->nchanges);
 }
 
 
@@ -558,14 +558,17 @@ multi_same_changes(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
 {
     ngx_rf_zchange_t  *x, *y;
 
-    if (a->nchanges != b->nchanges || a->nsent != b->nsent) {
-        printf("# multi: %lu and %lu changes\n", (unsigned long) a->nchanges,
-               (unsigned long) b->nchanges);
+    if (a->work->nchanges != b->work->nchanges
+        || a->work->nsent != b->work->nsent)
+    {
+        printf("# multi: %lu and %lu changes\n",
+               (unsigned long) a->work->nchanges,
+               (unsigned long) b->work->nchanges);
         return 0;
     }
 
-    x = a->changes;
-    y = b->changes;
+    x = a->work->changes;
+    y = b->work->changes;
 
     while (x && y) {
 
