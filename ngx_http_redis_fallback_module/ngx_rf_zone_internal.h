@@ -99,7 +99,7 @@ void ngx_rf_zone_due_unlink(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 
 /* the same of disk's lists */
 #define ngx_rf_zone_disk_entry(q)                                            \
-    (ngx_queue_data(q, ngx_rf_zwork_t, disk)->entry)
+    ((ngx_queue_data(q, ngx_rf_zwork_t, disk))->entry)
 
 
 /* ngx_rf_zone_work.c */

@@ -1088,12 +1088,12 @@ coll_file(coll_t *t, ngx_rf_record_t *rec, ngx_rf_entry_t *from)
         e = ngx_rf_zone_lookup_locked(t->loaded, &rec->key);
         taken = e ? ngx_rf_zone_record(t->loaded, e) : NULL;
 
-        if (e && (e->work->nchanges > from->nchanges
-                  || e->work->nsent > from->nsent))
+        if (e && (e->work->nchanges > from->work->nchanges
+                  || e->work->nsent > from->work->nsent))
         {
             printf("# %d changes, %d of them sent: from %d and %d\n",
                    (int) e->work->nchanges, (int) e->work->nsent,
-                   (int) from->nchanges, (int) from->nsent);
+                   (int) from->work->nchanges, (int) from->work->nsent);
             t->wrong++;
         }
 

@@ -488,8 +488,9 @@ multi_same(ngx_rf_zone_t *a, ngx_rf_zone_t *b)
         if (x == NULL || y == NULL
             || x->type != y->type || x->pending != y->pending
             || x->expire != y->expire || x->complete != y->complete
-            || x->base != y->base || x->base_expires != y->base_expires
-            || x->undo != 0
+            || x->work->base != y->work->base
+            || x->work->base_expires != y->work->base_expires
+            || x->work->undo != 0
             || !multi_same_value(x, y)
             || !multi_same_changes(x, y))
         {

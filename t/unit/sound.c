@@ -48,7 +48,7 @@ static void sound_nodes(sound_t *s, ngx_rf_node_t *node);
 static void sound_block(sound_t *s, size_t size);
 static void sound_wrong(sound_t *s, const char *what);
 static ngx_uint_t sound_queue(ngx_queue_t *queue);
-static ngx_uint_t sound_line(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line);
+static ngx_uint_t sound_entries(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line);
 static void sound_work(sound_t *s, ngx_rf_entry_t *e);
 static void sound_spare(sound_t *s);
 
@@ -587,14 +587,14 @@ sound_lists(sound_t *s)
 
     sh = s->zone->sh;
 
-    n = sound_line(sh, NGX_RF_LINE_CLEAN) + sound_line(sh, NGX_RF_LINE_STALE)
-        + sound_line(sh, NGX_RF_LINE_PENDING)
-        + sound_line(sh, NGX_RF_LINE_FLYING);
+    n = sound_entries(sh, NGX_RF_LINE_CLEAN) + sound_entries(sh, NGX_RF_LINE_STALE)
+        + sound_entries(sh, NGX_RF_LINE_PENDING)
+        + sound_entries(sh, NGX_RF_LINE_FLYING);
 
     if (s->entries != sh->entries || s->entries != n || s->live != sh->live
         || s->pending != sh->npending
-        || s->pending != sound_line(sh, NGX_RF_LINE_PENDING)
-                         + sound_line(sh, NGX_RF_LINE_FLYING)
+        || s->pending != sound_entries(sh, NGX_RF_LINE_PENDING)
+                         + sound_entries(sh, NGX_RF_LINE_FLYING)
                          - sh->nrestoring
         || s->disk[NGX_RF_DISK_UNLOGGED] != sh->nunlogged
         || s->disk[NGX_RF_DISK_UNLOGGED] != sound_unlogged(sh)
@@ -848,7 +848,7 @@ sound_queue(ngx_queue_t *queue)
 
 
 static ngx_uint_t
-sound_line(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line)
+sound_entries(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line)
 {
     uint32_t         prev;
     ngx_uint_t       n;

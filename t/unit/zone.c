@@ -55,7 +55,7 @@ RF_UNIT(zone_pending)
 
     is_reply(t, "SET a 1", "+OK");
     is_int(zt_entry(t, "a")->pending, NGX_RF_REPLACE, "SET replaces");
-    is_int(zt_entry(t, "a")->base, NGX_RF_BASE_UNKNOWN, "what, is unknown");
+    is_int(zt_entry(t, "a")->work->base, NGX_RF_BASE_UNKNOWN, "what, is unknown");
     is_reply(t, "INCR a", ":2");
     is_int(zt_entry(t, "a")->pending, NGX_RF_REPLACE, "it stays a replacement");
 
@@ -67,7 +67,7 @@ RF_UNIT(zone_pending)
     is_reply(t, "DECR n", ":5");
     is_reply(t, "EXPIRE n 200", ":1");
     is_reply(t, "DECR n", ":4");
-    is_int(zt_entry(t, "n")->nchanges, 2, "compacted to two changes");
+    is_int(zt_entry(t, "n")->work->nchanges, 2, "compacted to two changes");
     is_reply(t, "RENAME n m", "+OK");
 
     is_reply(t, "DEL nosuch", ":0");
@@ -77,8 +77,8 @@ RF_UNIT(zone_pending)
 
     zt_learn(t, "SET k v", "OK", -3, t->zone.sh->seq);
     is_reply(t, "SET k w", "+OK");
-    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_KNOWN, "a base that was seen");
-    is_int(zt_entry(t, "k")->base_sha1[0], 0x7a, "its digest");
+    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_KNOWN, "a base that was seen");
+    is_int(zt_entry(t, "k")->work->base_sha1[0], 0x7a, "its digest");
 
     is_reply(t, "SET e v EX 0", "-ERR invalid expire time in 'set' command");
     ok(zt_entry(t, "e") == NULL, "an error leaves no trace");
@@ -116,7 +116,7 @@ RF_UNIT(zone_expiry)
     is_reply(t, "GET delta", "nil");
     is_int(zt_entry(t, "delta")->pending, NGX_RF_CLEAN,
            "Redis' own expiry: nothing to be replayed");
-    is_int(zt_entry(t, "delta")->where, NGX_RF_DISK_UNLOGGED,
+    is_int(zt_entry(t, "delta")->work->where, NGX_RF_DISK_UNLOGGED,
            "which the disk is to know");
     is_reply(t, "GET local", "nil");
     is_int(zt_entry(t, "local")->pending, NGX_RF_REPLACE,
@@ -124,7 +124,7 @@ RF_UNIT(zone_expiry)
     is_int(zt_entry(t, "local")->type, NGX_RF_NONE, "without a value");
     is_reply(t, "DBSIZE", ":0");
     is_int(zt_entry(t, "replaced")->type, NGX_RF_NONE, "replaced: a tombstone");
-    is_int(zt_entry(t, "replaced")->where, NGX_RF_DISK_UNLOGGED,
+    is_int(zt_entry(t, "replaced")->work->where, NGX_RF_DISK_UNLOGGED,
            "for the disk too");
     is_int(t->zone.sh->stat.expired, 3, "counted");
 
@@ -374,14 +374,14 @@ RF_UNIT(zone_files)
 
     /* the writer dies */
 
-    zt_entry(t, "a")->writer = 999999;
+    zt_entry(t, "a")->work->writer = 999999;
     ngx_rf_zone_reclaim(&t->zone);
     is_int(t->zone.sh->nwriting, 0, "reclaimed");
-    is_int(zt_entry(t, "a")->where, NGX_RF_DISK_DIRTY, "dirty again");
-    ok(zt_entry(t, "a")->file_version != 0, "and perhaps there is a file");
+    is_int(zt_entry(t, "a")->work->where, NGX_RF_DISK_DIRTY, "dirty again");
+    ok(zt_entry(t, "a")->work->file_version != 0, "and perhaps there is a file");
     rec->status = NGX_OK;
     ngx_rf_zone_dirty_done(&t->zone, rec);
-    is_int(zt_entry(t, "a")->where, NGX_RF_DISK_DIRTY,
+    is_int(zt_entry(t, "a")->work->where, NGX_RF_DISK_DIRTY,
            "a claim that ended says nothing");
 
     zt_flush(t, NGX_OK);
@@ -450,16 +450,16 @@ RF_UNIT(zone_base_unsure)
     zt_learn(t, "SET k v", "OK", -3, t->zone.sh->seq);
     is_reply(t, "SET k w", "+OK");
     is_reply(t, "SET k x", "+OK");
-    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_KNOWN, "the first one counts");
+    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_KNOWN, "the first one counts");
 
     rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
     is_int(rec->base, NGX_RF_BASE_KNOWN, "it is sent with it");
     ngx_rf_zone_replay_done(&t->zone, rec, NGX_AGAIN, 0, ngx_rf_now());
     free(rec);
-    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_KNOWN, "and again");
+    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_KNOWN, "and again");
 
     is_reply(t, "SET k y", "+OK");
-    is_int(zt_entry(t, "k")->base, NGX_RF_BASE_UNKNOWN,
+    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_UNKNOWN,
            "but what follows may find the one before");
 
     zt_learn(t, "SET u v", "OK", -3, t->zone.sh->seq);
@@ -468,7 +468,7 @@ RF_UNIT(zone_base_unsure)
     ngx_rf_zone_unlock(&t->zone);
     is_reply(t, "GET u", "v");
     is_reply(t, "SET u w", "+OK");
-    is_int(zt_entry(t, "u")->base, NGX_RF_BASE_UNKNOWN, "what was in doubt");
+    is_int(zt_entry(t, "u")->work->base, NGX_RF_BASE_UNKNOWN, "what was in doubt");
 }
 
 
@@ -496,7 +496,7 @@ RF_UNIT(zone_replay)
 
     is_reply(t, "INCRBY n 7", ":12");
     is_reply(t, "INCRBY n 1", ":13");
-    is_int(zt_entry(t, "n")->nchanges, 2, "what may have been sent is frozen");
+    is_int(zt_entry(t, "n")->work->nchanges, 2, "what may have been sent is frozen");
 
     rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
     ok(rec->id == id && rec->nsent == 1, "the same part under the same id");
@@ -517,7 +517,7 @@ RF_UNIT(zone_replay)
     free(rec);
 
     is_reply(t, "SET n x", "+OK");
-    is_int(zt_entry(t, "n")->nchanges, 0, "a replacement drops the changes");
+    is_int(zt_entry(t, "n")->work->nchanges, 0, "a replacement drops the changes");
     is_reply(t, "SET o 1 PX 1000", "+OK");
     is_reply(t, "DEL p", ":0");
     ngx_rf_zone_replay_hurry(&t->zone, &key);
@@ -564,7 +564,7 @@ RF_UNIT(zone_replay_file)
     is_reply(t, "INCRBY n 7", ":12");
     ngx_rf_zone_dirty_done(&t->zone, file);
     is_int(t->zone.sh->nunlogged, 1, "and is behind");
-    is_int(zt_entry(t, "n")->nchanges, 1, "what is in a file only is merged");
+    is_int(zt_entry(t, "n")->work->nchanges, 1, "what is in a file only is merged");
 
     rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
     ok(rec && rec->id == id, "nothing waits for it, the id is the same");
@@ -591,8 +591,8 @@ RF_UNIT(zone_replay_file)
     t = zt_start(pool, log, 1 << 20, 1);
 
     is_reply(t, "INCRBY n 12", ":12");
-    zt_entry(t, "n")->id = id;
-    zt_entry(t, "n")->nsent = 1;
+    zt_entry(t, "n")->work->id = id;
+    zt_entry(t, "n")->work->nsent = 1;
     is_reply(t, "INCR n", ":13");
     zt_replay(t, NGX_OK, 0);
 
@@ -628,7 +628,7 @@ RF_UNIT(zone_restore)
     is_reply(t, "INCR d", ":5");
     is_int(zt_entry(t, "d")->pending, NGX_RF_REPLACE,
            "Redis has lost what the change would add to");
-    is_int(zt_entry(t, "d")->base, NGX_RF_BASE_ABSENT, "which is absent");
+    is_int(zt_entry(t, "d")->work->base, NGX_RF_BASE_ABSENT, "which is absent");
     is_reply(t, "GET e", "NEED_REDIS");
     is_reply(t, "GET c", "NEED_REDIS");
     is_reply(t, "MGET a e", "NEED_WAIT");
@@ -859,7 +859,7 @@ RF_UNIT(zone_copy)
     is_int(to->zone.sh->npending, 3, "pending");
     is_int(to->zone.sh->ndirty, 0, "with their files");
     is_int(zt_entry(to, "n")->flying, 0, "none of them flies");
-    ok(zt_entry(to, "n")->id != 0, "the id is kept");
+    ok(zt_entry(to, "n")->work->id != 0, "the id is kept");
     is_int(t->zone.sh->superseded, 1, "superseded");
     is_int(to->zone.sh->run, 3, "the run");
     is_reply(to, "TTL kept", ":100");
