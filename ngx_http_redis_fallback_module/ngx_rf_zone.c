@@ -119,6 +119,12 @@ ngx_rf_zone_create(ngx_rf_zone_t *zone)
 
     ngx_rf_zone_log_ctx(zone);
 
+    if (ngx_rf_zone_work_reserve(zone, NGX_RF_ZONE_UNDO) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, zone->log, 0,
+                      "zone of store \"%V\" is too small", &zone->name);
+        return NGX_ERROR;
+    }
+
     return NGX_OK;
 }
 
