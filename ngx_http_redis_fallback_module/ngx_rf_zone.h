@@ -583,8 +583,8 @@ ngx_rf_entry_t *ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 /*
  * A command that changes up to n entries is put between begin(), which may
  * return NGX_RF_NEED_ROOM, and commit() or rollback(), which puts all entries
- * back as they were.  With n 0, which always works, it changes some few that
- * are pending already.  A worker killed before the commit leaves no trace of it.
+ * back as they were.  A worker killed before the commit leaves no trace of it.
+ * With n 0, which always works, it changes some few that are pending already.
  */
 ngx_int_t ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n);
 void ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone);

@@ -20,7 +20,8 @@
 
 /* whether the disk may hold something of the entry */
 #define ngx_rf_zone_on_disk(e)                                               \
-    ((e)->work->file_version != 0 || (e)->work->writer != 0 || (e)->work->logged)
+    ((e)->work->file_version != 0 || (e)->work->writer != 0                  \
+     || (e)->work->logged)
 
 
 /* ngx_rf_zone_slab.c */

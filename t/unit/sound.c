@@ -587,7 +587,8 @@ sound_lists(sound_t *s)
 
     sh = s->zone->sh;
 
-    n = sound_entries(sh, NGX_RF_LINE_CLEAN) + sound_entries(sh, NGX_RF_LINE_STALE)
+    n = sound_entries(sh, NGX_RF_LINE_CLEAN)
+        + sound_entries(sh, NGX_RF_LINE_STALE)
         + sound_entries(sh, NGX_RF_LINE_PENDING)
         + sound_entries(sh, NGX_RF_LINE_FLYING);
 

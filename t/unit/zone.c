@@ -55,7 +55,8 @@ RF_UNIT(zone_pending)
 
     is_reply(t, "SET a 1", "+OK");
     is_int(zt_entry(t, "a")->pending, NGX_RF_REPLACE, "SET replaces");
-    is_int(zt_entry(t, "a")->work->base, NGX_RF_BASE_UNKNOWN, "what, is unknown");
+    is_int(zt_entry(t, "a")->work->base, NGX_RF_BASE_UNKNOWN,
+           "what, is unknown");
     is_reply(t, "INCR a", ":2");
     is_int(zt_entry(t, "a")->pending, NGX_RF_REPLACE, "it stays a replacement");
 
@@ -77,7 +78,8 @@ RF_UNIT(zone_pending)
 
     zt_learn(t, "SET k v", "OK", -3, t->zone.sh->seq);
     is_reply(t, "SET k w", "+OK");
-    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_KNOWN, "a base that was seen");
+    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_KNOWN,
+           "a base that was seen");
     is_int(zt_entry(t, "k")->work->base_sha1[0], 0x7a, "its digest");
 
     is_reply(t, "SET e v EX 0", "-ERR invalid expire time in 'set' command");
@@ -303,6 +305,53 @@ RF_UNIT(zone_stale)
     ok(sound_zone(&t->zone, 0), "sound");
 }
 
+
+/* reading a key again within a second writes nothing at all: neither the list
+ * nor the entry, which another worker may be reading */
+
+RF_UNIT(zone_hit)
+{
+    zt_t            *t;
+    size_t           size;
+    u_char          *before;
+    int64_t          now;
+    ngx_str_t        key = ngx_string("a");
+    ngx_rf_entry_t  *e;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+    now = ngx_rf_now();
+
+    zt_learn(t, "SET a 1", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET b 1", "OK", -3, t->zone.sh->seq);
+
+    size = t->zone.shpool->end - (u_char *) t->zone.shpool;
+    before = ngx_alloc(size, log);
+
+    ngx_rf_zone_lock(&t->zone);
+
+    e = ngx_rf_zone_lookup_locked(&t->zone, &key);
+    e->used--;
+
+    ngx_memcpy(before, t->zone.shpool, size);
+    ok(ngx_rf_zone_find_locked(&t->zone, &key, now) == e, "found");
+    ok(ngx_memcmp(before, t->zone.shpool, size) != 0, "moves in its list");
+    ok(ngx_rf_zone_line_first(t->zone.sh, NGX_RF_LINE_CLEAN) == e, "first");
+
+    ngx_memcpy(before, t->zone.shpool, size);
+    ok(ngx_rf_zone_find_locked(&t->zone, &key, now) == e, "found again");
+    ok(ngx_memcmp(before, t->zone.shpool, size) == 0, "nothing is written");
+
+    ngx_rf_zone_unlock(&t->zone);
+
+    ok(offsetof(ngx_rf_entry_t, key) <= 88 && sizeof(ngx_rf_zwork_t) <= 128,
+       "slots of 128");
+    ok(offsetof(ngx_rf_entry_t, expire) + sizeof(int64_t) <= 64,
+       "one line says whether it may be used");
+
+    ngx_free(before);
+}
+
+
 /* an entry's header and an ordinary name fit a slot of 128 */
 
 RF_UNIT(zone_capacity)
@@ -415,7 +464,8 @@ RF_UNIT(zone_files)
     ngx_rf_zone_reclaim(&t->zone);
     is_int(t->zone.sh->nwriting, 0, "reclaimed");
     is_int(zt_entry(t, "a")->work->where, NGX_RF_DISK_DIRTY, "dirty again");
-    ok(zt_entry(t, "a")->work->file_version != 0, "and perhaps there is a file");
+    ok(zt_entry(t, "a")->work->file_version != 0,
+       "and perhaps there is a file");
     rec->status = NGX_OK;
     ngx_rf_zone_dirty_done(&t->zone, rec);
     is_int(zt_entry(t, "a")->work->where, NGX_RF_DISK_DIRTY,
@@ -487,7 +537,8 @@ RF_UNIT(zone_base_unsure)
     zt_learn(t, "SET k v", "OK", -3, t->zone.sh->seq);
     is_reply(t, "SET k w", "+OK");
     is_reply(t, "SET k x", "+OK");
-    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_KNOWN, "the first one counts");
+    is_int(zt_entry(t, "k")->work->base, NGX_RF_BASE_KNOWN,
+           "the first one counts");
 
     rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
     is_int(rec->base, NGX_RF_BASE_KNOWN, "it is sent with it");
@@ -505,7 +556,8 @@ RF_UNIT(zone_base_unsure)
     ngx_rf_zone_unlock(&t->zone);
     is_reply(t, "GET u", "v");
     is_reply(t, "SET u w", "+OK");
-    is_int(zt_entry(t, "u")->work->base, NGX_RF_BASE_UNKNOWN, "what was in doubt");
+    is_int(zt_entry(t, "u")->work->base, NGX_RF_BASE_UNKNOWN,
+           "what was in doubt");
 }
 
 
@@ -533,7 +585,8 @@ RF_UNIT(zone_replay)
 
     is_reply(t, "INCRBY n 7", ":12");
     is_reply(t, "INCRBY n 1", ":13");
-    is_int(zt_entry(t, "n")->work->nchanges, 2, "what may have been sent is frozen");
+    is_int(zt_entry(t, "n")->work->nchanges, 2,
+           "what may have been sent is frozen");
 
     rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
     ok(rec->id == id && rec->nsent == 1, "the same part under the same id");
@@ -554,7 +607,8 @@ RF_UNIT(zone_replay)
     free(rec);
 
     is_reply(t, "SET n x", "+OK");
-    is_int(zt_entry(t, "n")->work->nchanges, 0, "a replacement drops the changes");
+    is_int(zt_entry(t, "n")->work->nchanges, 0,
+           "a replacement drops the changes");
     is_reply(t, "SET o 1 PX 1000", "+OK");
     is_reply(t, "DEL p", ":0");
     ngx_rf_zone_replay_hurry(&t->zone, &key);
@@ -601,7 +655,8 @@ RF_UNIT(zone_replay_file)
     is_reply(t, "INCRBY n 7", ":12");
     ngx_rf_zone_dirty_done(&t->zone, file);
     is_int(t->zone.sh->nunlogged, 1, "and is behind");
-    is_int(zt_entry(t, "n")->work->nchanges, 1, "what is in a file only is merged");
+    is_int(zt_entry(t, "n")->work->nchanges, 1,
+           "what is in a file only is merged");
 
     rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
     ok(rec && rec->id == id, "nothing waits for it, the id is the same");
