@@ -9,6 +9,7 @@
 #include "ngx_rf_local.h"
 #include "ngx_rf_mode.h"
 #include "sound.h"
+#include "ngx_rf_zone_internal.h"
 
 
 typedef struct {
