@@ -427,7 +427,7 @@ ngx_rf_keyspace_move(ngx_rf_local_t *l, ngx_rf_entry_t *e, ngx_str_t *to)
 {
     ngx_int_t  rc;
 
-    if (ngx_rf_zone_partial(e) || (!e->complete && e->nsent)) {
+    if (ngx_rf_zone_partial(e) || (!e->complete && e->work->nsent)) {
         return NGX_RF_NEED_REDIS;
     }
 

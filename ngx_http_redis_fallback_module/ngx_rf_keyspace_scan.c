@@ -70,7 +70,10 @@ ngx_rf_keyspace_keys(ngx_rf_local_t *l)
 
     for (i = 0; i < sh->nbuckets; i++) {
 
-        for (e = sh->buckets[i]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[i]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
 
             key.data = e->key;
             key.len = e->key_len;
@@ -125,7 +128,10 @@ ngx_rf_keyspace_scan(ngx_rf_local_t *l)
 
     while (scan.cursor < sh->nbuckets && visited < scan.count) {
 
-        for (e = sh->buckets[scan.cursor]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[scan.cursor]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
 
             if (!ngx_rf_keyspace_live(l, e)) {
                 continue;
@@ -315,7 +321,7 @@ ngx_rf_keyspace_dbsize(ngx_rf_local_t *l)
 ngx_int_t
 ngx_rf_keyspace_randomkey(ngx_rf_local_t *l)
 {
-    ngx_uint_t         i, n, start, pick;
+    ngx_uint_t         i, n, at, start, pick;
     ngx_rf_entry_t    *e;
     ngx_rf_zone_sh_t  *sh;
 
@@ -330,8 +336,11 @@ ngx_rf_keyspace_randomkey(ngx_rf_local_t *l)
     for (i = 0; i < sh->nbuckets; i++) {
 
         n = 0;
+        at = (start + i) & (sh->nbuckets - 1);
 
-        for (e = sh->buckets[(start + i) & (sh->nbuckets - 1)]; e; e = e->next)
+        for (e = ngx_rf_zone_at(sh, sh->buckets[at]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
         {
             n += ngx_rf_keyspace_live(l, e);
         }
@@ -342,7 +351,9 @@ ngx_rf_keyspace_randomkey(ngx_rf_local_t *l)
 
         pick = ngx_random() % n;
 
-        for (e = sh->buckets[(start + i) & (sh->nbuckets - 1)]; e; e = e->next)
+        for (e = ngx_rf_zone_at(sh, sh->buckets[at]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
         {
             if (ngx_rf_keyspace_live(l, e) && pick-- == 0) {
                 return ngx_rf_local_string(l, e->key, e->key_len);

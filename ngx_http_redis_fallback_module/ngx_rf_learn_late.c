@@ -146,7 +146,7 @@ ngx_rf_learn_late(ngx_rf_learn_t *ln, ngx_rf_late_t *late,
     }
 
     if (e->flying) {
-        e->late = 1;
+        e->work->late = 1;
         return;
     }
 
@@ -160,7 +160,7 @@ ngx_rf_learn_late(ngx_rf_learn_t *ln, ngx_rf_late_t *late,
 
     seen = e->complete ? e->seen : ln->sent;
 
-    (void) ngx_rf_zone_begin_locked(ln->zone, 1);
+    (void) ngx_rf_zone_begin_locked(ln->zone, 0);
     ngx_rf_zone_keep_locked(ln->zone, e);
 
     if (handler(ln, late) == NGX_OK) {
@@ -169,7 +169,7 @@ ngx_rf_learn_late(ngx_rf_learn_t *ln, ngx_rf_late_t *late,
     } else {
         ngx_rf_zone_rollback_locked(ln->zone);
 
-        (void) ngx_rf_zone_begin_locked(ln->zone, 1);
+        (void) ngx_rf_zone_begin_locked(ln->zone, 0);
         ngx_rf_zone_keep_locked(ln->zone, e);
 
         complete = 0;
@@ -177,7 +177,7 @@ ngx_rf_learn_late(ngx_rf_learn_t *ln, ngx_rf_late_t *late,
         if (ngx_rf_late_unknown(ln, late) != NGX_OK) {
             /* no room: reads are outdated then, but nothing is lost */
             ngx_rf_zone_rollback_locked(ln->zone);
-            (void) ngx_rf_zone_begin_locked(ln->zone, 1);
+            (void) ngx_rf_zone_begin_locked(ln->zone, 0);
         }
     }
 
@@ -198,9 +198,9 @@ ngx_rf_learn_late_replaced(ngx_rf_learn_t *ln, ngx_rf_late_t *late)
     l = &late->local;
 
     /* what Redis held then is not what it holds now, by a change of our own */
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
 
-    if (!e->derived || ln->command->first != 1 || ln->command->last != 1
+    if (!e->work->derived || ln->command->first != 1 || ln->command->last != 1
         || ngx_rf_local_handler(ln->id) == NULL
         || !ngx_rf_learn_late_applied(ln)
         || ngx_rf_zone_begin_locked(ln->zone, 1) != NGX_OK)
@@ -289,7 +289,7 @@ ngx_rf_late_append(ngx_rf_learn_t *ln, ngx_rf_late_t *late)
         return NGX_DECLINED;
     }
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = e->work->changes; c; c = c->next) {
 
         if (ngx_rf_zone_about_expiry(c)) {
             continue;
@@ -426,7 +426,7 @@ ngx_rf_late_one_delta(ngx_rf_entry_t *e, ngx_rf_coll_t *c)
 
     n = 0;
 
-    for (change = e->changes; change; change = change->next) {
+    for (change = e->work->changes; change; change = change->next) {
         n += !ngx_rf_zone_about_expiry(change);
     }
 
@@ -494,7 +494,7 @@ ngx_rf_late_redo(ngx_rf_late_t *late, ngx_str_t *value)
 
     e->complete = 0;
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = e->work->changes; c; c = c->next) {
 
         if (ngx_rf_zone_about_expiry(c)) {
             continue;
@@ -562,7 +562,10 @@ ngx_rf_late_rebuild(ngx_rf_late_t *late)
 
     ngx_rf_coll_fresh(&late->local, late->key, e->type, &c);
 
-    for (change = e->changes; change && rc == NGX_OK; change = change->next) {
+    for (change = e->work->changes;
+         change && rc == NGX_OK;
+         change = change->next)
+    {
 
         delta = ngx_rf_zone_delta(change);
 

@@ -615,9 +615,9 @@ ngx_rf_local_remember(ngx_rf_opened_t *o, ngx_rf_entry_t *e)
     }
 
     o->version = e->version;
-    o->changes = e->changes;
-    o->last_change = e->last_change;
-    o->nsent = e->nsent;
+    o->changes = e->work->changes;
+    o->last_change = e->work->last_change;
+    o->nsent = e->work->nsent;
     o->complete = e->complete;
 
     if (e->type != NGX_RF_NONE && e->type != NGX_RF_STRING) {

@@ -5,7 +5,7 @@
  * Guarantees: an entry is linked into its chain by one store, when it is
  * complete, and leaves it by one store before it is freed, so the chains can
  * be walked after a holder of the lock was killed anywhere.  Everything else
- * (lists, the expiry tree, the slab pool) is made anew then.
+ * (lists, the slab pool) is made anew then.
  *
  * Refuses to know: what commands mean, modes, Redis, files.
  */
@@ -15,11 +15,6 @@
 #include <openssl/rand.h>
 #include "ngx_rf_zone.h"
 #include "ngx_rf_zone_internal.h"
-
-
-/* flying entries that a sweep steps over: bounds the time that the lock is
- * held */
-#define NGX_RF_ZONE_LOOK        64
 
 
 #define ngx_rf_rotl(x, n)       (((x) << (n)) | ((x) >> (64 - (n))))
@@ -75,6 +70,12 @@ ngx_rf_zone_create(ngx_rf_zone_t *zone)
     ngx_uint_t         n;
     ngx_rf_zone_sh_t  *sh;
 
+    if (zone->shm_zone->shm.size >> NGX_RF_ZONE_UNIT >= NGX_RF_ZONE_LINE) {
+        ngx_log_error(NGX_LOG_EMERG, zone->log, 0,
+                      "zone of store \"%V\" is too large", &zone->name);
+        return NGX_ERROR;
+    }
+
     for (n = 256; n * 2 <= zone->shm_zone->shm.size / 256; n *= 2) {
         /* void */
     }
@@ -118,6 +119,12 @@ ngx_rf_zone_create(ngx_rf_zone_t *zone)
 
     ngx_rf_zone_log_ctx(zone);
 
+    if (ngx_rf_zone_work_reserve(zone, NGX_RF_ZONE_UNDO) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, zone->log, 0,
+                      "zone of store \"%V\" is too small", &zone->name);
+        return NGX_ERROR;
+    }
+
     return NGX_OK;
 }
 
@@ -125,7 +132,7 @@ ngx_rf_zone_create(ngx_rf_zone_t *zone)
 size_t
 ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets)
 {
-    return sizeof(ngx_rf_zone_sh_t) + nbuckets * sizeof(ngx_rf_entry_t *)
+    return sizeof(ngx_rf_zone_sh_t) + nbuckets * sizeof(uint32_t)
            + sizeof(" in redis fallback store \"\"") + zone->name.len;
 }
 
@@ -133,8 +140,8 @@ ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets)
 void
 ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh)
 {
-    sh->buckets = (ngx_rf_entry_t **) (sh + 1);
-    ngx_memzero(sh->buckets, sh->nbuckets * sizeof(ngx_rf_entry_t *));
+    sh->buckets = (uint32_t *) (sh + 1);
+    ngx_memzero(sh->buckets, sh->nbuckets * sizeof(uint32_t));
 
     ngx_rf_zone_reset_lists(sh);
 }
@@ -145,10 +152,11 @@ ngx_rf_zone_reset_lists(ngx_rf_zone_sh_t *sh)
 {
     ngx_uint_t  i;
 
-    ngx_queue_init(&sh->clean);
-    ngx_queue_init(&sh->stale);
-    ngx_queue_init(&sh->pending_queue);
-    ngx_queue_init(&sh->flying);
+    ngx_rf_zone_line_reset(sh);
+
+    ngx_memzero(&sh->none, sizeof(ngx_rf_zwork_t));
+    sh->spare = NULL;
+    sh->nspare = 0;
 
     for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
         ngx_queue_init(&sh->unlogged[i]);
@@ -158,10 +166,6 @@ ngx_rf_zone_reset_lists(ngx_rf_zone_sh_t *sh)
     ngx_queue_init(&sh->dirty);
     ngx_queue_init(&sh->writing);
     ngx_queue_init(&sh->trash);
-
-    /* a function of nginx itself: its address is the same in all processes,
-     * which that of a module need not be */
-    ngx_rbtree_init(&sh->expires, &sh->sentinel, ngx_rbtree_insert_value);
 
     sh->entries = 0;
     sh->live = 0;
@@ -242,8 +246,8 @@ ngx_rf_zone_repath(ngx_rf_zone_t *zone)
     }
 
     for (i = 0; i < sh->nbuckets; i++) {
-        for (e = sh->buckets[i]; e; e = next) {
-            next = e->next;
+        for (e = ngx_rf_zone_at(sh, sh->buckets[i]); e; e = next) {
+            next = ngx_rf_zone_next(sh, e);
             ngx_rf_zone_repath_entry(zone, e);
         }
     }
@@ -265,17 +269,19 @@ ngx_rf_zone_repath(ngx_rf_zone_t *zone)
 static void
 ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    ngx_rf_zone_unplace(zone, e);
+    if (e->work != &zone->sh->none) {
+        ngx_rf_zone_unplace(zone, e);
 
-    if (e->writer) {
-        zone->sh->nwriting--;
-        e->writer = 0;
+        if (e->work->writer) {
+            zone->sh->nwriting--;
+            e->work->writer = 0;
+        }
+
+        e->work->file_version = 0;
+        e->work->log_version = 0;
+        e->work->logged = 0;
+        e->work->acked = 0;
     }
-
-    e->file_version = 0;
-    e->log_version = 0;
-    e->logged = 0;
-    e->acked = 0;
 
     if (e->pending == NGX_RF_CLEAN && !e->complete && !e->flying) {
         ngx_rf_zone_remove(zone, e);
@@ -393,8 +399,10 @@ ngx_rf_zone_lookup_hash_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 
     sh = zone->sh;
 
-    for (e = sh->buckets[hash & (sh->nbuckets - 1)]; e; e = e->next) {
-
+    for (e = ngx_rf_zone_at(sh, sh->buckets[hash & (sh->nbuckets - 1)]);
+         e;
+         e = ngx_rf_zone_next(sh, e))
+    {
         if (e->hash == hash
             && e->key_len == key->len
             && ngx_memcmp(e->key, key->data, key->len) == 0)
@@ -439,10 +447,10 @@ ngx_rf_zone_found_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
 static void
 ngx_rf_zone_touch(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    if (e->pending != NGX_RF_CLEAN
+    if (e->used == (uint8_t) ngx_time()
+        || e->pending != NGX_RF_CLEAN
         || e->flying
-        || ngx_rf_zone_on_disk(e)
-        || e->by.used == (uint32_t) ngx_time())
+        || ngx_rf_zone_on_disk(e))
     {
         return;
     }
@@ -455,7 +463,8 @@ ngx_rf_entry_t *
 ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep)
 {
-    ngx_rf_entry_t    *e, **bucket;
+    uint32_t          *bucket;
+    ngx_rf_entry_t    *e;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
@@ -468,6 +477,7 @@ ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 
     ngx_memzero(e, offsetof(ngx_rf_entry_t, key));
 
+    e->work = &sh->none;
     e->magic = NGX_RF_ENTRY_MAGIC;
     e->hash = ngx_rf_zone_hash(sh, key);
     e->key_len = key->len;
@@ -478,10 +488,10 @@ ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 
     ngx_memory_barrier();
 
-    *bucket = e;
+    *bucket = ngx_rf_zone_number(sh, e);
 
-    e->by.used = ngx_time();
-    ngx_queue_insert_head(&sh->clean, &e->queue);
+    e->used = (uint8_t) ngx_time();
+    ngx_rf_zone_line_head(sh, NGX_RF_LINE_CLEAN, e);
     sh->entries++;
 
     ngx_rf_zone_save(zone, e, 1);
@@ -493,13 +503,17 @@ ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
 void
 ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    ngx_rf_entry_t    **p;
-    ngx_rf_zone_sh_t   *sh;
+    uint32_t          *p, number;
+    ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
+    number = ngx_rf_zone_number(sh, e);
 
-    for (p = &sh->buckets[e->hash & (sh->nbuckets - 1)]; *p; p = &(*p)->next) {
-        if (*p == e) {
+    for (p = &sh->buckets[e->hash & (sh->nbuckets - 1)];
+         *p;
+         p = &ngx_rf_zone_at(sh, *p)->next)
+    {
+        if (*p == number) {
             *p = e->next;
             break;
         }
@@ -511,19 +525,19 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_rf_zone_ungroup(e);
 
-    while (e->undo) {
-        ngx_rf_zone_settle(zone, &sh->undo[e->undo - 1]);
+    while (e->work->undo) {
+        ngx_rf_zone_settle(zone, &sh->undo[e->work->undo - 1]);
     }
 
     if (e->expire) {
-        ngx_rbtree_delete(&sh->expires, &e->expires);
+        ngx_rf_zone_due_unlink(sh, e);
     }
 
-    ngx_queue_remove(&e->queue);
+    ngx_rf_zone_line_remove(sh, e);
 
     ngx_rf_zone_unplace(zone, e);
 
-    if (e->writer) {
+    if (e->work->writer) {
         sh->nwriting--;
     }
 
@@ -537,8 +551,9 @@ ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         sh->nrestoring--;
     }
 
-    ngx_rf_zone_free_changes(zone, e->changes);
+    ngx_rf_zone_free_changes(zone, e->work->changes);
     ngx_rf_zone_free_value(zone, e->type, e->value);
+    ngx_rf_zone_work_drop(zone, e);
     ngx_slab_free_locked(zone->shpool, e);
 }
 
@@ -623,26 +638,21 @@ ngx_rf_zone_forget_key_locked(ngx_rf_zone_t *zone, ngx_str_t *key)
 void
 ngx_rf_zone_forget_all_locked(ngx_rf_zone_t *zone)
 {
-    ngx_queue_t       *q, *next;
+    ngx_rf_entry_t    *e, *next;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
 
-    for (q = ngx_queue_head(&sh->clean);
-         q != ngx_queue_sentinel(&sh->clean);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        ngx_rf_zone_forget_locked(zone,
-                                  ngx_queue_data(q, ngx_rf_entry_t, queue));
+    for (e = ngx_rf_zone_line_first(sh, NGX_RF_LINE_CLEAN); e; e = next) {
+        next = ngx_rf_zone_line_next(sh, e);
+        ngx_rf_zone_forget_locked(zone, e);
     }
 
-    for (q = ngx_queue_head(&sh->stale);
-         q != ngx_queue_sentinel(&sh->stale);
-         q = ngx_queue_next(q))
+    for (e = ngx_rf_zone_line_first(sh, NGX_RF_LINE_STALE);
+         e;
+         e = ngx_rf_zone_line_next(sh, e))
     {
-        ngx_rf_zone_forget_locked(zone,
-                                  ngx_queue_data(q, ngx_rf_entry_t, queue));
+        ngx_rf_zone_forget_locked(zone, e);
     }
 
     ngx_rf_zone_remember_all(zone);
@@ -671,20 +681,21 @@ ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     sh = zone->sh;
 
-    ngx_queue_remove(&e->queue);
+    ngx_rf_zone_line_remove(sh, e);
 
     if (e->flying) {
-        ngx_queue_insert_tail(&sh->flying, &e->queue);
+        ngx_rf_zone_line_tail(sh, NGX_RF_LINE_FLYING, e);
 
     } else if (e->pending != NGX_RF_CLEAN) {
-        ngx_queue_insert_tail(&sh->pending_queue, &e->queue);
+        ngx_rf_zone_line_tail(sh, NGX_RF_LINE_PENDING, e);
 
     } else if (ngx_rf_zone_on_disk(e)) {
-        ngx_queue_insert_tail(&sh->stale, &e->queue);
+        ngx_rf_zone_line_tail(sh, NGX_RF_LINE_STALE, e);
 
     } else {
-        e->by.used = ngx_time();
-        ngx_queue_insert_head(&sh->clean, &e->queue);
+        e->used = (uint8_t) ngx_time();
+        ngx_rf_zone_line_head(sh, NGX_RF_LINE_CLEAN, e);
+        ngx_rf_zone_work_rid(zone, e);
     }
 }
 
@@ -699,7 +710,7 @@ ngx_rf_zone_place(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     sh = zone->sh;
     where = ngx_rf_zone_where(sh, e);
 
-    if (e->where == where) {
+    if (e->work->where == where) {
         return;
     }
 
@@ -725,8 +736,8 @@ ngx_rf_zone_place(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return;
     }
 
-    e->where = where;
-    ngx_queue_insert_tail(queue, &e->disk);
+    e->work->where = where;
+    ngx_queue_insert_tail(queue, &e->work->disk);
 }
 
 
@@ -743,18 +754,20 @@ ngx_rf_zone_where(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
             return NGX_RF_DISK_UNLOGGED;
         }
 
-    } else if (e->file_version != e->version && e->log_version < e->version) {
+    } else if (e->work->file_version != e->version
+               && e->work->log_version < e->version)
+    {
         return NGX_RF_DISK_UNLOGGED;
     }
 
     /* one that is being written comes back when the writer is done */
 
-    if (e->writer) {
+    if (e->work->writer) {
         return NGX_RF_DISK_WRITING;
     }
 
-    if (e->pending == NGX_RF_CLEAN ? e->file_version != 0
-                                   : e->file_version != e->version)
+    if (e->pending == NGX_RF_CLEAN ? e->work->file_version != 0
+                                   : e->work->file_version != e->version)
     {
         return NGX_RF_DISK_DIRTY;
     }
@@ -770,7 +783,7 @@ ngx_rf_zone_unplace(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     sh = zone->sh;
 
-    switch (e->where) {
+    switch (e->work->where) {
 
     case NGX_RF_DISK_NONE:
         return;
@@ -791,8 +804,8 @@ ngx_rf_zone_unplace(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         break;
     }
 
-    e->where = NGX_RF_DISK_NONE;
-    ngx_queue_remove(&e->disk);
+    e->work->where = NGX_RF_DISK_NONE;
+    ngx_queue_remove(&e->work->disk);
 }
 
 
@@ -837,7 +850,7 @@ ngx_rf_zone_expires_locally(ngx_rf_entry_t *e)
     ngx_str_t          verb;
     ngx_rf_zchange_t  *c;
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = e->work->changes; c; c = c->next) {
 
         if (ngx_rf_zone_change_str(c, 0, &verb) == NGX_OK
             && verb.len == sizeof("PEXPIREAT") - 1
@@ -848,46 +861,4 @@ ngx_rf_zone_expires_locally(ngx_rf_entry_t *e)
     }
 
     return 0;
-}
-
-
-void
-ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n)
-{
-    ngx_uint_t          look;
-    ngx_rf_entry_t     *e;
-    ngx_rbtree_t       *tree;
-    ngx_rbtree_node_t  *node;
-
-    tree = &zone->sh->expires;
-
-    if (zone->undoing) {
-        return;
-    }
-
-    (void) ngx_rf_zone_trash(zone, NGX_RF_ZONE_LOOK);
-
-    if (tree->root == tree->sentinel) {
-        return;
-    }
-
-    node = ngx_rbtree_min(tree->root, tree->sentinel);
-
-    /* flying ones stay where they are, and are stepped over */
-
-    for (look = n + NGX_RF_ZONE_LOOK; n && look && node; look--) {
-
-        e = ngx_rbtree_data(node, ngx_rf_entry_t, expires);
-
-        if (e->expire > now) {
-            return;
-        }
-
-        node = ngx_rbtree_next(tree, node);
-
-        if (!e->flying) {
-            ngx_rf_zone_expired(zone, e, now);
-            n--;
-        }
-    }
 }

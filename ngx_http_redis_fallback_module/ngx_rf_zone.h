@@ -1,6 +1,6 @@
 /*
  * The shared-memory tier: entries in a hash table, an LRU of what may be
- * evicted, an expiry tree, the pending list (what Redis has not acknowledged),
+ * evicted, lists by expiry, the pending list (what Redis has not acknowledged),
  * the lists of what the journal and the files lag behind on, counters.
  *
  * Guarantees: values are copied out under the lock; nothing blocks and nothing
@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      7
+#define NGX_RF_ZONE_LAYOUT      8
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -123,59 +123,37 @@ typedef enum {
 } ngx_rf_disk_e;
 
 
-/* ordered so that the header takes 241 bytes: with a key of up to 15 bytes an
- * entry fits a slab slot of 256, with one of up to 271 a slot of 512 */
+/* what only an entry has that Redis or the disk lag behind on; others have
+ * sh->none, which is all zeros, in its place.  While a command may be undone,
+ * what it has changed has one as well */
 
-struct ngx_rf_entry_s {
-    ngx_rf_entry_t       *next;         /* hash chain */
-    ngx_rbtree_node_t     expires;      /* linked while expire != 0 */
-    ngx_queue_t           queue;        /* of clean, stale, pending, flying */
+typedef struct {
     ngx_queue_t           disk;         /* of "where" */
+    ngx_rf_entry_t       *entry;
 
-    uint64_t              version;      /* sequence number of the last change,
-                                           local or acknowledged */
     uint64_t              file_version; /* what the file holds; 0: no file; 1:
                                            perhaps there is one */
     uint64_t              log_version;  /* what the journal has, durably */
-    int64_t               expire;       /* ms; 0: never */
-    int64_t               changed;      /* last local change, or the last write
-                                           that Redis acknowledged to have set
-                                           the whole value, ms */
-    int64_t               seen;         /* last seen in Redis, ms; 0: never */
     uint64_t              id;           /* see ngx_rf_record_t */
-    uint64_t              voucher;      /* see ngx_rf_zone_voucher(); 0: none */
 
     ngx_rf_entry_t       *peer;         /* ring of the entries that one
                                            transaction has changed; NULL:
                                            alone */
     ngx_rf_zchange_t     *changes;
     ngx_rf_zchange_t     *last_change;
-    ngx_rf_blob_t        *value;        /* NGX_RF_STRING: its bytes; other
-                                           types: an ngx_rf_content_t */
 
     uint32_t              nsent;
     uint32_t              nchanges;
-    uint32_t              run;          /* sh->run when last seen in Redis */
     uint32_t              sent_run;     /* sh->run when nsent changes went */
+    uint32_t              undo;         /* index + 1 in the undo log */
     int32_t               writer;       /* pid that writes the file; 0: none.
                                            The entry may be in another list by
                                            now */
-    uint32_t              hash;
-    uint32_t              undo;         /* index + 1 in the undo log */
-    union {
-        uint32_t          used;         /* second of the last LRU move */
-        int32_t           logger;       /* LOGGING: pid */
-    } by;
-    uint32_t              key_len;
+    int32_t               logger;       /* LOGGING: pid */
 
-    uint32_t              magic;
-    uint8_t               type;         /* ngx_rf_type_e; NONE: absent */
-    uint8_t               pending;      /* ngx_rf_pending_e */
     uint8_t               base;         /* ngx_rf_base_e */
     u_char                base_sha1[20];
 
-    uint8_t               complete:1;
-    uint8_t               flying:1;     /* being replayed */
     uint8_t               foreign:1;
     uint8_t               base_expires:1;
     uint8_t               where:3;      /* ngx_rf_disk_e */
@@ -194,13 +172,74 @@ struct ngx_rf_entry_s {
                                            acknowledged another write to it */
     uint8_t               derived:1;    /* REPLACE: made from what memory knew
                                            before, not in spite of it */
-    uint8_t               whole:1;      /* CLEAN: the change at "changed" left
-                                           nothing of what was before */
+} ngx_rf_zwork_t;
 
-    uint8_t               doubted:1;    /* Redis said that it was changed, and
+
+/* a place in a list of entries.  Entries are known by numbers here, of units
+ * of 64 bytes from the zone's header on, which is half of a pointer; a slot
+ * for one begins at such a unit.  Numbers with NGX_RF_ZONE_LINE are those of
+ * lists, sh->lines */
+
+typedef struct {
+    uint32_t              next;
+    uint32_t              prev;
+} ngx_rf_line_t;
+
+#define NGX_RF_ZONE_UNIT        6
+#define NGX_RF_ZONE_LINE        0x80000000
+
+typedef enum {
+    NGX_RF_LINE_CLEAN = 0,  /* head: most recently used */
+    NGX_RF_LINE_STALE,      /* clean, but a file is to go yet */
+    NGX_RF_LINE_PENDING,    /* head: first to be replayed */
+    NGX_RF_LINE_FLYING,
+    NGX_RF_LINE_DUE         /* this one and those behind it: by expiry */
+} ngx_rf_line_e;
+
+/* lists by expiry: a second or so each, and again from the first */
+#define NGX_RF_ZONE_DUE         2048
+#define NGX_RF_ZONE_DUE_SHIFT   10
+
+
+/* ordered so that the header takes 88 bytes: with a key of up to 40 bytes an
+ * entry fits a slab slot of 128.  What a lookup compares, and what tells
+ * whether the value may be used, is in the first 64; the rest and the key
+ * follow in the next */
+
+struct ngx_rf_entry_s {
+    uint32_t              next;         /* hash chain: a number, 0: the last */
+    uint32_t              hash;
+    uint32_t              key_len;
+    uint32_t              run;          /* sh->run when last seen in Redis */
+
+    ngx_rf_blob_t        *value;        /* NGX_RF_STRING: its bytes; other
+                                           types: an ngx_rf_content_t */
+    ngx_rf_zwork_t        *work;         /* never NULL */
+    uint64_t              version;      /* sequence number of the last change,
+                                           local or acknowledged */
+    uint64_t              voucher;      /* see ngx_rf_zone_voucher(); 0: none */
+    int64_t               expire;       /* ms; 0: never */
+    ngx_rf_line_t         queue;        /* of clean, stale, pending, flying */
+
+    int64_t               seen:48;      /* last seen in Redis, ms; 0: never */
+    uint64_t              type:8;       /* ngx_rf_type_e; NONE: absent */
+    uint64_t              pending:8;    /* ngx_rf_pending_e */
+
+    int64_t               changed:48;   /* last local change, or the last write
+                                           that Redis acknowledged to have set
+                                           the whole value, ms */
+    uint64_t              used:8;       /* second of the last LRU move */
+    uint64_t              magic:3;
+    uint64_t              complete:1;
+    uint64_t              flying:1;     /* being replayed */
+    uint64_t              whole:1;      /* CLEAN: the change at "changed" left
+                                           nothing of what was before */
+    uint64_t              doubted:1;    /* Redis said that it was changed, and
                                            it was not read since */
-    uint8_t               touched:1;    /* a command that changes it was sent,
+    uint64_t              touched:1;    /* a command that changes it was sent,
                                            and nothing was learned since */
+
+    ngx_rf_line_t         due;          /* linked while expire != 0 */
 
     u_char                key[1];
 };
@@ -215,6 +254,7 @@ struct ngx_rf_entry_s {
 typedef struct {
     ngx_rf_entry_t       *entry;        /* NULL: gone, nothing to undo */
     ngx_rf_entry_t        saved;        /* without the key */
+    ngx_rf_zwork_t         work;
     ngx_rf_zchange_t     *swapped;      /* taken out by a compaction */
     ngx_uint_t            fresh;        /* inserted by this command */
 
@@ -313,18 +353,22 @@ typedef struct {
     ngx_uint_t            files;        /* there is a file tier */
 
     ngx_uint_t            nbuckets;     /* a power of two */
-    ngx_rf_entry_t      **buckets;
+    uint32_t             *buckets;      /* numbers of entries */
 
-    ngx_queue_t           clean;        /* head: most recently used */
-    ngx_queue_t           stale;        /* clean, but a file is to go yet */
-    ngx_queue_t           pending_queue;/* head: first to be replayed */
-    ngx_queue_t           flying;
+    ngx_rf_zwork_t         none;         /* of entries that have none */
+    ngx_rf_zwork_t        *spare;        /* not in use, linked by "entry" */
+    ngx_uint_t            nspare;
+
+    ngx_rf_line_t         lines[NGX_RF_LINE_DUE + NGX_RF_ZONE_DUE];
+    int64_t               due_at;       /* all expiries before it, in units of
+                                           2^NGX_RF_ZONE_DUE_SHIFT ms, have
+                                           been looked for */
+    uint32_t              due_next;     /* who is next there; 0: the first */
+
     ngx_queue_t           unlogged[NGX_RF_ZONE_LOGS];
     ngx_queue_t           logging;
     ngx_queue_t           dirty;        /* head: first to be written */
     ngx_queue_t           writing;
-    ngx_rbtree_t          expires;
-    ngx_rbtree_node_t     sentinel;
 
     ngx_uint_t            entries;      /* all, tombstones included */
     ngx_uint_t            live;         /* those that exist */
@@ -496,6 +540,19 @@ void ngx_rf_zone_abandoned_done(ngx_rf_zone_t *zone, uint64_t *ids,
     ngx_uint_t n);
 
 
+/* the entry of that number, or NULL; the next one in its chain */
+
+static ngx_inline ngx_rf_entry_t *
+ngx_rf_zone_at(ngx_rf_zone_sh_t *sh, uint32_t n)
+{
+    return n ? (ngx_rf_entry_t *) (void *)
+               ((u_char *) sh + ((size_t) n << NGX_RF_ZONE_UNIT))
+             : NULL;
+}
+
+#define ngx_rf_zone_next(sh, e)  ngx_rf_zone_at(sh, (e)->next)
+
+
 /*
  * For the rooms that execute commands; all under the lock.
  * "now" is wall-clock ms.  find() returns NULL for no entry, and for an
@@ -527,6 +584,7 @@ ngx_rf_entry_t *ngx_rf_zone_find_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
  * A command that changes up to n entries is put between begin(), which may
  * return NGX_RF_NEED_ROOM, and commit() or rollback(), which puts all entries
  * back as they were.  A worker killed before the commit leaves no trace of it.
+ * With n 0, which always works, it changes some few that are pending already.
  */
 ngx_int_t ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n);
 void ngx_rf_zone_commit_locked(ngx_rf_zone_t *zone);

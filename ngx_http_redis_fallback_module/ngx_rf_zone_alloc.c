@@ -107,22 +107,16 @@ ngx_rf_zone_evict_clean(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep)
 {
     ngx_uint_t       n;
-    ngx_queue_t     *q, *queue;
-    ngx_rf_entry_t  *e;
+    ngx_rf_entry_t  *e, *next;
 
-    queue = &zone->sh->clean;
-    q = ngx_queue_last(queue);
+    next = ngx_rf_zone_line_last(zone->sh, NGX_RF_LINE_CLEAN);
 
-    for (n = NGX_RF_ZONE_LOOK + nkeep; n; n--) {
+    for (n = NGX_RF_ZONE_LOOK + nkeep; n && next; n--) {
 
-        if (q == ngx_queue_sentinel(queue)) {
-            break;
-        }
+        e = next;
+        next = ngx_rf_zone_line_prev(zone->sh, e);
 
-        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
-        q = ngx_queue_prev(q);
-
-        if (e->undo == 0 && !ngx_rf_zone_kept(zone, e, keep, nkeep)) {
+        if (e->work->undo == 0 && !ngx_rf_zone_kept(zone, e, keep, nkeep)) {
             ngx_rf_zone_remove(zone, e);
             return NGX_OK;
         }
@@ -140,22 +134,16 @@ ngx_rf_zone_evict_stale(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep)
 {
     ngx_uint_t       n, undoing;
-    ngx_queue_t     *q, *queue;
-    ngx_rf_entry_t  *e;
+    ngx_rf_entry_t  *e, *next;
 
-    queue = &zone->sh->stale;
-    q = ngx_queue_head(queue);
+    next = ngx_rf_zone_line_first(zone->sh, NGX_RF_LINE_STALE);
 
-    for (n = NGX_RF_ZONE_LOOK + nkeep; n; n--) {
+    for (n = NGX_RF_ZONE_LOOK + nkeep; n && next; n--) {
 
-        if (q == ngx_queue_sentinel(queue)) {
-            break;
-        }
+        e = next;
+        next = ngx_rf_zone_line_next(zone->sh, e);
 
-        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
-        q = ngx_queue_next(q);
-
-        if (e->undo || ngx_rf_zone_kept(zone, e, keep, nkeep)) {
+        if (e->work->undo || ngx_rf_zone_kept(zone, e, keep, nkeep)) {
             continue;
         }
 
@@ -184,8 +172,7 @@ ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
     ngx_uint_t nkeep)
 {
     ngx_uint_t         n;
-    ngx_queue_t       *q, *queue;
-    ngx_rf_entry_t    *e;
+    ngx_rf_entry_t    *e, *next;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
@@ -194,21 +181,16 @@ ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
         return NGX_DECLINED;
     }
 
-    queue = &sh->pending_queue;
-    q = ngx_queue_head(queue);
+    next = ngx_rf_zone_line_first(sh, NGX_RF_LINE_PENDING);
 
-    for (n = NGX_RF_ZONE_LOOK_DISK + nkeep; n; n--) {
+    for (n = NGX_RF_ZONE_LOOK_DISK + nkeep; n && next; n--) {
 
-        if (q == ngx_queue_sentinel(queue)) {
-            break;
-        }
+        e = next;
+        next = ngx_rf_zone_line_next(sh, e);
 
-        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
-        q = ngx_queue_next(q);
-
-        if (e->file_version == e->version
-            && e->writer == 0
-            && e->undo == 0
+        if (e->work->file_version == e->version
+            && e->work->writer == 0
+            && e->work->undo == 0
             && !ngx_rf_zone_kept(zone, e, keep, nkeep))
         {
             /* counted first: a kill in between must not lose sight of it */

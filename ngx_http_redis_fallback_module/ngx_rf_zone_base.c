@@ -23,25 +23,25 @@ ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     ngx_sha1_t  sha1;
 
-    e->base = NGX_RF_BASE_UNKNOWN;
-    e->base_expires = (e->expire != 0);
-    e->sent = 0;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base_expires = (e->expire != 0);
+    e->work->sent = 0;
 
     if (ngx_rf_zone_restoring(zone->sh, e)) {
-        e->base = NGX_RF_BASE_ABSENT;
+        e->work->base = NGX_RF_BASE_ABSENT;
 
     } else if (!e->complete || e->seen == 0) {
         return;
 
     } else if (e->type == NGX_RF_NONE) {
-        e->base = NGX_RF_BASE_ABSENT;
+        e->work->base = NGX_RF_BASE_ABSENT;
 
     } else if (e->type == NGX_RF_STRING) {
         ngx_sha1_init(&sha1);
         ngx_sha1_update(&sha1, e->value->data, e->value->len);
-        ngx_sha1_final(e->base_sha1, &sha1);
+        ngx_sha1_final(e->work->base_sha1, &sha1);
 
-        e->base = NGX_RF_BASE_KNOWN;
+        e->work->base = NGX_RF_BASE_KNOWN;
 
     } else if (zone->digests) {
         ngx_rf_zone_base_coll(zone, e);
@@ -84,9 +84,9 @@ ngx_rf_zone_base_coll(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         ngx_rf_digest_add(&digest, &name, &value, score);
     }
 
-    ngx_rf_digest_final(&digest, e->base_sha1);
+    ngx_rf_digest_final(&digest, e->work->base_sha1);
 
-    e->base = NGX_RF_BASE_COLL;
+    e->work->base = NGX_RF_BASE_COLL;
 }
 
 
@@ -103,7 +103,8 @@ ngx_rf_zone_unsure_locked(ngx_rf_zone_t *zone, ngx_str_t *key)
 
     if (e->pending == NGX_RF_CLEAN) {
         e->seen = 0;
+        return;
     }
 
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
 }

@@ -45,12 +45,18 @@ ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     zone->urgent = 1;
 
+    if (ngx_rf_zone_work_reserve(zone, n) != NGX_OK) {
+        zone->urgent = 0;
+        return NGX_RF_NEED_ROOM;
+    }
+
     if (n > NGX_RF_ZONE_UNDO) {
         sh->undo = ngx_rf_zone_alloc_locked(zone, n * sizeof(ngx_rf_undo_t),
                                             NULL, 0);
         if (sh->undo == NULL) {
             sh->undo = sh->undo_first;
             zone->urgent = 0;
+            ngx_rf_zone_work_trim(zone);
             return NGX_RF_NEED_ROOM;
         }
 
@@ -130,6 +136,8 @@ ngx_rf_zone_end(ngx_rf_zone_t *zone)
     if (undo != sh->undo_first) {
         ngx_slab_free_locked(zone->shpool, undo);
     }
+
+    ngx_rf_zone_work_trim(zone);
 }
 
 
@@ -219,7 +227,7 @@ ngx_rf_zone_join(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
 
     n = 0;
 
-    for (e = a; n == 0 || e != a; e = e->peer) {
+    for (e = a; n == 0 || e != a; e = e->work->peer) {
 
         if (e == b) {
             return;
@@ -227,12 +235,12 @@ ngx_rf_zone_join(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
 
         n++;
 
-        if (e->peer == NULL) {
+        if (e->work->peer == NULL) {
             break;
         }
     }
 
-    for (e = b->peer, n++; e != NULL && e != b; e = e->peer) {
+    for (e = b->work->peer, n++; e != NULL && e != b; e = e->work->peer) {
         n++;
     }
 
@@ -240,9 +248,9 @@ ngx_rf_zone_join(ngx_rf_entry_t *a, ngx_rf_entry_t *b)
         return;
     }
 
-    next = a->peer ? a->peer : a;
-    a->peer = b->peer ? b->peer : b;
-    b->peer = next;
+    next = a->work->peer ? a->work->peer : a;
+    a->work->peer = b->work->peer ? b->work->peer : b;
+    b->work->peer = next;
 }
 
 
@@ -251,16 +259,16 @@ ngx_rf_zone_ungroup(ngx_rf_entry_t *e)
 {
     ngx_rf_entry_t  *p;
 
-    if (e->peer == NULL) {
+    if (e->work->peer == NULL) {
         return;
     }
 
-    for (p = e->peer; p->peer != e; p = p->peer) {
+    for (p = e->work->peer; p->work->peer != e; p = p->work->peer) {
         /* void */
     }
 
-    p->peer = (e->peer == p) ? NULL : e->peer;
-    e->peer = NULL;
+    p->work->peer = (e->work->peer == p) ? NULL : e->work->peer;
+    e->work->peer = NULL;
 }
 
 
@@ -278,10 +286,10 @@ ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
     }
 
     value = u->again ? u->value : e->value;
-    changes = u->again ? u->changes : e->changes;
+    changes = u->again ? u->changes : e->work->changes;
 
     u->entry = NULL;
-    e->undo = u->saved.undo;
+    e->work->undo = u->work.undo;
 
     if (e->pending == NGX_RF_CLEAN) {
         /* a rollback could not have put it back into its ring */
@@ -294,11 +302,13 @@ ngx_rf_zone_settle(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
     }
 
     if (changes == NULL) {
-        ngx_rf_zone_free_changes(zone, u->saved.changes);
+        ngx_rf_zone_free_changes(zone, u->work.changes);
 
     } else {
         ngx_rf_zone_free_locked(zone, u->swapped);
     }
+
+    ngx_rf_zone_work_rid(zone, e);
 }
 
 
@@ -353,7 +363,7 @@ ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
 
     ngx_rf_zone_place_expire(zone, e, saved->expire);
 
-    if (e->changes != NULL) {
+    if (e->work->changes != NULL) {
         ngx_rf_zone_free_new(zone, u);
     }
 
@@ -363,11 +373,11 @@ ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
         ngx_rf_zone_free_locked(zone, value);
     }
 
-    e->undo = saved->undo;
+    e->work->undo = u->work.undo;
     u->entry = NULL;
 
-    if (e->undo) {
-        sh->undo[e->undo - 1].again = 0;
+    if (e->work->undo) {
+        sh->undo[e->work->undo - 1].again = 0;
     }
 
     if (u->fresh) {
@@ -380,6 +390,7 @@ ngx_rf_zone_rollback_entry(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
     }
 
     ngx_rf_zone_place(zone, e);
+    ngx_rf_zone_work_rid(zone, e);
 }
 
 
@@ -391,7 +402,7 @@ ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t fresh)
 
     sh = zone->sh;
 
-    if (!zone->undoing || e->undo > zone->savepoint) {
+    if (!zone->undoing || e->work->undo > zone->savepoint) {
         return;
     }
 
@@ -401,12 +412,14 @@ ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t fresh)
         return;
     }
 
-    if (e->undo) {
-        u = &sh->undo[e->undo - 1];
+    if (e->work->undo) {
+        u = &sh->undo[e->work->undo - 1];
         u->again = 1;
         u->value = e->value;
-        u->changes = e->changes;
+        u->changes = e->work->changes;
     }
+
+    (void) ngx_rf_zone_work(zone, e);
 
     u = &sh->undo[sh->nundo];
 
@@ -415,10 +428,11 @@ ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t fresh)
     u->fresh = fresh;
     u->again = 0;
     ngx_memcpy(&u->saved, e, offsetof(ngx_rf_entry_t, key));
+    u->work = *e->work;
 
     ngx_memory_barrier();
 
-    e->undo = ++sh->nundo;
+    e->work->undo = ++sh->nundo;
 
     ngx_memory_barrier();
 }
@@ -443,26 +457,26 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
     e->type = saved->type;
     e->value = saved->value;
     e->complete = saved->complete;
-    e->foreign = saved->foreign;
+    e->work->foreign = u->work.foreign;
 
     e->pending = saved->pending;
-    e->id = saved->id;
-    e->nsent = saved->nsent;
-    e->sent_run = saved->sent_run;
-    e->nchanges = saved->nchanges;
-    e->changes = saved->changes;
-    e->last_change = saved->last_change;
+    e->work->id = u->work.id;
+    e->work->nsent = u->work.nsent;
+    e->work->sent_run = u->work.sent_run;
+    e->work->nchanges = u->work.nchanges;
+    e->work->changes = u->work.changes;
+    e->work->last_change = u->work.last_change;
 
-    e->log_version = saved->log_version;
-    e->logged = saved->logged;
-    e->acked = saved->acked;
-    e->log_odd = saved->log_odd;
-    e->derived = saved->derived;
+    e->work->log_version = u->work.log_version;
+    e->work->logged = u->work.logged;
+    e->work->acked = u->work.acked;
+    e->work->log_odd = u->work.log_odd;
+    e->work->derived = u->work.derived;
 
-    e->base = saved->base;
-    e->base_expires = saved->base_expires;
-    e->sent = saved->sent;
-    ngx_memcpy(e->base_sha1, saved->base_sha1, 20);
+    e->work->base = u->work.base;
+    e->work->base_expires = u->work.base_expires;
+    e->work->sent = u->work.sent;
+    ngx_memcpy(e->work->base_sha1, u->work.base_sha1, 20);
 }
 
 
@@ -487,8 +501,8 @@ ngx_rf_zone_relink(ngx_rf_undo_t *u)
         }
     }
 
-    if (u->saved.last_change) {
-        u->saved.last_change->next = NULL;
+    if (u->work.last_change) {
+        u->work.last_change->next = NULL;
     }
 }
 
@@ -502,12 +516,12 @@ ngx_rf_zone_free_new(ngx_rf_zone_t *zone, ngx_rf_undo_t *u)
     ngx_rf_zchange_t  *c, *added;
 
     e = u->entry;
-    added = u->saved.last_change ? u->saved.last_change->next : e->changes;
+    added = u->work.last_change ? u->work.last_change->next : e->work->changes;
 
     if (u->swapped) {
-        c = u->swapped->prev ? u->swapped->prev->next : e->changes;
+        c = u->swapped->prev ? u->swapped->prev->next : e->work->changes;
 
-        if (u->swapped == u->saved.last_change) {
+        if (u->swapped == u->work.last_change) {
             added = c->next;
         }
 
@@ -541,14 +555,14 @@ ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_rf_undo_t     *u;
     ngx_rf_zchange_t  *changes;
 
-    changes = e->changes;
+    changes = e->work->changes;
 
     if (changes == NULL) {
         return;
     }
 
-    if (e->undo) {
-        u = &zone->sh->undo[e->undo - 1];
+    if (e->work->undo) {
+        u = &zone->sh->undo[e->work->undo - 1];
 
         ngx_rf_zone_free_new(zone, u);
         ngx_rf_zone_relink(u);
@@ -556,11 +570,11 @@ ngx_rf_zone_drop_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         changes = NULL;
     }
 
-    e->changes = NULL;
-    e->last_change = NULL;
-    e->nchanges = 0;
-    e->nsent = 0;
-    e->id = 0;
+    e->work->changes = NULL;
+    e->work->last_change = NULL;
+    e->work->nchanges = 0;
+    e->work->nsent = 0;
+    e->work->id = 0;
 
     ngx_memory_barrier();
 
@@ -574,7 +588,7 @@ ngx_rf_zone_set_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 {
     ngx_rf_zone_save(zone, e, 0);
 
-    if (e->undo) {
+    if (e->work->undo) {
         ngx_rf_zone_drop_value(zone, e->type, e->value);
 
     } else if (ngx_rf_zone_is_coll(e->type)) {
@@ -646,7 +660,8 @@ ngx_rf_zone_publish_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_zone_put_value(e, type, value);
 
     if (old != NULL
-        && (e->undo == 0 || sh->undo[e->undo - 1].saved.value != old))
+        && (e->work->undo == 0
+            || sh->undo[e->work->undo - 1].saved.value != old))
     {
         ngx_slab_free_locked(zone->shpool, old);
     }
@@ -677,26 +692,14 @@ ngx_rf_zone_place_expire(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     if (e->expire) {
-        ngx_rbtree_delete(&sh->expires, &e->expires);
+        ngx_rf_zone_due_unlink(sh, e);
     }
 
     e->expire = expire;
 
     if (expire) {
-        ngx_rf_zone_link_expire(sh, e);
+        ngx_rf_zone_due_link(sh, e);
     }
-}
-
-
-void
-ngx_rf_zone_link_expire(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
-{
-    /* where the key is 32 bits wide, seconds: they only sort */
-
-    e->expires.key = (ngx_rbtree_key_t)
-                     (sizeof(ngx_rbtree_key_t) < 8 ? e->expire / 1000
-                                                   : e->expire);
-    ngx_rbtree_insert(&sh->expires, &e->expires);
 }
 
 
@@ -708,17 +711,18 @@ ngx_rf_zone_replaced_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     if (e->pending != NGX_RF_REPLACE || !derived) {
         /* what it was replaced with before is not derived from anything */
-        e->derived = derived;
+        e->work->derived = derived;
     }
 
     if (e->pending == NGX_RF_CLEAN) {
         ngx_rf_zone_base(zone, e);
         zone->sh->npending++;
 
-    } else if ((e->pending == NGX_RF_DELTA && e->nsent) || e->sent) {
-
+    } else if ((e->pending == NGX_RF_DELTA && e->work->nsent)
+               || e->work->sent)
+    {
         /* what was sent may have been applied */
-        e->base = NGX_RF_BASE_UNKNOWN;
+        e->work->base = NGX_RF_BASE_UNKNOWN;
     }
 
     e->pending = NGX_RF_REPLACE;
@@ -750,21 +754,21 @@ ngx_rf_zone_delta_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         zone->sh->npending++;
     }
 
-    u = e->undo ? &zone->sh->undo[e->undo - 1] : NULL;
+    u = e->work->undo ? &zone->sh->undo[e->work->undo - 1] : NULL;
 
     old = compact ? ngx_rf_zone_mergeable(e, compact) : NULL;
 
     if (old != NULL && u != NULL
-        && (u->swapped || u->saved.nchanges != e->nchanges))
+        && (u->swapped || u->work.nchanges != e->work->nchanges))
     {
         /* the undo log knows one change per entry and command */
         old = NULL;
     }
 
     if (old == NULL) {
-        change->prev = e->last_change;
+        change->prev = e->work->last_change;
         change->next = NULL;
-        e->nchanges++;
+        e->work->nchanges++;
 
     } else {
         change->prev = old->prev;
@@ -781,14 +785,14 @@ ngx_rf_zone_delta_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         change->prev->next = change;
 
     } else {
-        e->changes = change;
+        e->work->changes = change;
     }
 
     if (change->next) {
         change->next->prev = change;
 
     } else {
-        e->last_change = change;
+        e->work->last_change = change;
     }
 
     if (old != NULL && u == NULL) {
@@ -813,7 +817,7 @@ ngx_rf_zone_cancel_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         ngx_rf_zone_drop_changes(zone, e);
     }
 
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
     e->complete = 0;
     e->version = ++zone->sh->seq;
 
@@ -828,7 +832,7 @@ ngx_rf_zone_late_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 {
     ngx_rf_zone_save(zone, e, 0);
 
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
     e->complete = complete;
     e->seen = seen;
 
@@ -843,12 +847,14 @@ ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
 {
     e->version = ++zone->sh->seq;
     e->changed = now;
-    e->foreign = 0;
-    e->acked = 0;
+    e->work->foreign = 0;
+    e->work->acked = 0;
 
     ngx_rf_zone_requeue(zone, e);
 
-    if (e->where == NGX_RF_DISK_UNLOGGED || e->where == NGX_RF_DISK_LOGGING) {
+    if (e->work->where == NGX_RF_DISK_UNLOGGED
+        || e->work->where == NGX_RF_DISK_LOGGING)
+    {
         /* to be journaled by this process, which may have to wait for it */
         ngx_rf_zone_unplace(zone, e);
     }
@@ -899,11 +905,11 @@ ngx_rf_zone_change_locked(ngx_rf_zone_t *zone, ngx_uint_t argc,
 ngx_rf_zchange_t *
 ngx_rf_zone_mergeable(ngx_rf_entry_t *e, ngx_uint_t compact)
 {
-    if (e->nchanges < e->nsent + compact) {
+    if (e->work->nchanges < e->work->nsent + compact) {
         return NULL;
     }
 
-    return compact == 2 ? e->last_change->prev : e->last_change;
+    return compact == 2 ? e->work->last_change->prev : e->work->last_change;
 }
 
 
@@ -964,7 +970,7 @@ void
 ngx_rf_zone_last_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     if (e->pending == NGX_RF_CLEAN && !e->flying && !ngx_rf_zone_on_disk(e)) {
-        ngx_queue_remove(&e->queue);
-        ngx_queue_insert_tail(&zone->sh->clean, &e->queue);
+        ngx_rf_zone_line_remove(zone->sh, e);
+        ngx_rf_zone_line_tail(zone->sh, NGX_RF_LINE_CLEAN, e);
     }
 }

@@ -53,7 +53,7 @@ ngx_rf_zone_hand_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
             continue;
         }
 
-        e = ngx_queue_data(ngx_queue_head(queue), ngx_rf_entry_t, disk);
+        e = ngx_rf_zone_disk_entry(ngx_queue_head(queue));
 
         ngx_rf_zone_unplace(zone, e);
 
@@ -153,7 +153,7 @@ ngx_rf_zone_hand_new(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         return NGX_RF_NEED_ROOM;
     }
 
-    e->acked = 0;
+    e->work->acked = 0;
 
     ngx_rf_zone_place(zone, e);
 
@@ -176,7 +176,8 @@ ngx_rf_zone_hand_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_int_t  rc;
 
     if (rec->pending == NGX_RF_DELTA && e->pending == NGX_RF_DELTA
-        && (e->id == rec->id || e->id == ngx_rf_record_id_behind(rec->id)))
+        && (e->work->id == rec->id
+            || e->work->id == ngx_rf_record_id_behind(rec->id)))
     {
         /* a crash, or another leader, came between this and its end */
         rec->version = e->version;

@@ -11,7 +11,7 @@
 
 
 #define NGX_RF_ZONE_MAGIC       0x72667a31
-#define NGX_RF_ENTRY_MAGIC      0x72666531
+#define NGX_RF_ENTRY_MAGIC      5
 
 #define ngx_rf_entry_size(len)  (offsetof(ngx_rf_entry_t, key) + (len))
 #define ngx_rf_blob_size(len)   (offsetof(ngx_rf_blob_t, data) + (len))
@@ -20,7 +20,8 @@
 
 /* whether the disk may hold something of the entry */
 #define ngx_rf_zone_on_disk(e)                                               \
-    ((e)->file_version != 0 || (e)->writer != 0 || (e)->logged)
+    ((e)->work->file_version != 0 || (e)->work->writer != 0                  \
+     || (e)->work->logged)
 
 
 /* ngx_rf_zone_slab.c */
@@ -51,7 +52,8 @@ void ngx_rf_zone_reset_lists(ngx_rf_zone_sh_t *sh);
 size_t ngx_rf_zone_block_size(ngx_rf_zone_t *zone, ngx_uint_t nbuckets);
 void ngx_rf_zone_log_ctx(ngx_rf_zone_t *zone);
 
-/* puts the entry into the list that its state belongs to */
+/* puts the entry into the list that its state belongs to; where nothing lags
+ * behind on it, its ngx_rf_zwork_t goes */
 void ngx_rf_zone_requeue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* links the entry into the list of what the disk lags behind on in it; where it
  * is in that list it stays there.  unplace() takes it out of any */
@@ -64,6 +66,57 @@ void ngx_rf_zone_remove(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* what an expired entry becomes; NULL: removed */
 ngx_rf_entry_t *ngx_rf_zone_expired(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     int64_t now);
+
+
+/* ngx_rf_zone_line.c */
+
+/* at the head, or the tail, of a list; out of it; the first or last of a list,
+ * NULL: it is empty; who is before or behind it, NULL: nobody */
+void ngx_rf_zone_line_head(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line,
+    ngx_rf_entry_t *e);
+void ngx_rf_zone_line_tail(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line,
+    ngx_rf_entry_t *e);
+void ngx_rf_zone_line_remove(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+ngx_rf_entry_t *ngx_rf_zone_line_first(ngx_rf_zone_sh_t *sh,
+    ngx_rf_line_e line);
+ngx_rf_entry_t *ngx_rf_zone_line_last(ngx_rf_zone_sh_t *sh,
+    ngx_rf_line_e line);
+ngx_rf_entry_t *ngx_rf_zone_line_next(ngx_rf_zone_sh_t *sh,
+    ngx_rf_entry_t *e);
+ngx_rf_entry_t *ngx_rf_zone_line_prev(ngx_rf_zone_sh_t *sh,
+    ngx_rf_entry_t *e);
+/* as one that is in no list, where that of before is not to be trusted */
+void ngx_rf_zone_line_init(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+/* all lists are empty */
+void ngx_rf_zone_line_reset(ngx_rf_zone_sh_t *sh);
+
+/* an entry that expires, into the list of its time; and out of it */
+void ngx_rf_zone_due_link(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+void ngx_rf_zone_due_unlink(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+
+/* the entry's number */
+#define ngx_rf_zone_number(sh, e)                                            \
+    ((uint32_t) (((u_char *) (e) - (u_char *) (sh)) >> NGX_RF_ZONE_UNIT))
+
+/* the same of disk's lists */
+#define ngx_rf_zone_disk_entry(q)                                            \
+    ((ngx_queue_data(q, ngx_rf_zwork_t, disk))->entry)
+
+
+/* ngx_rf_zone_work.c */
+
+/* there is room for n entries' work: NGX_OK, or NGX_RF_NEED_ROOM.  Nothing but
+ * work() takes it away */
+ngx_int_t ngx_rf_zone_work_reserve(ngx_rf_zone_t *zone, ngx_uint_t n);
+/* for one that comes from the disk: it may evict as a write may */
+ngx_int_t ngx_rf_zone_room(ngx_rf_zone_t *zone);
+/* the entry's own; if it has none, of what was reserved */
+ngx_rf_zwork_t *ngx_rf_zone_work(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* takes it away where it says nothing any more; or whatever it says */
+void ngx_rf_zone_work_rid(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+void ngx_rf_zone_work_drop(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+/* what is too many in reserve goes back into the pool */
+void ngx_rf_zone_work_trim(ngx_rf_zone_t *zone);
 
 
 /* ngx_rf_zone_tree.c */
@@ -101,8 +154,6 @@ ngx_uint_t ngx_rf_zone_mark_change(ngx_rf_zone_slab_map_t *map,
 void ngx_rf_zone_undo_fields(ngx_rf_undo_t *u);
 void ngx_rf_zone_save(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_uint_t fresh);
-/* an entry that expires, into the tree of those */
-void ngx_rf_zone_link_expire(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 /* out of its group */
 void ngx_rf_zone_ungroup(ngx_rf_entry_t *e);
 /* frees what the entry no longer uses and ends its undo */

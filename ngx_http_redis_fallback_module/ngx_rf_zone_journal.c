@@ -48,15 +48,16 @@ static ngx_uint_t ngx_rf_zone_turn_needs(ngx_rf_zone_t *zone,
 ngx_uint_t
 ngx_rf_zone_unacked(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 {
-    if (e->acked) {
+    if (e->work->acked) {
         return 0;
     }
 
     /* versions of which the disk may have more than is known count as new */
 
-    return (e->logged && (e->log_version == 0 || e->log_version > sh->mark))
-           || e->file_version == 1 || e->file_version > sh->mark
-           || (e->writer && e->version > sh->mark);
+    return (e->work->logged
+            && (e->work->log_version == 0 || e->work->log_version > sh->mark))
+           || e->work->file_version == 1 || e->work->file_version > sh->mark
+           || (e->work->writer && e->version > sh->mark);
 }
 
 
@@ -139,7 +140,7 @@ ngx_rf_zone_log_next(ngx_rf_zone_sh_t *sh, ngx_uint_t all)
 
     return ngx_queue_empty(queue)
            ? NULL
-           : ngx_queue_data(ngx_queue_head(queue), ngx_rf_entry_t, disk);
+           : ngx_rf_zone_disk_entry(ngx_queue_head(queue));
 }
 
 
@@ -150,7 +151,7 @@ ngx_rf_zone_log_settled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     if (e->pending != NGX_RF_CLEAN) {
         ngx_rf_zone_place(zone, e);
-        return e->where != NGX_RF_DISK_UNLOGGED;
+        return e->work->where != NGX_RF_DISK_UNLOGGED;
     }
 
     if (ngx_rf_zone_unacked(zone->sh, e)) {
@@ -159,7 +160,7 @@ ngx_rf_zone_log_settled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_rf_zone_unplace(zone, e);
 
-    if (e->file_version == 0 && e->writer == 0) {
+    if (e->work->file_version == 0 && e->work->writer == 0) {
         ngx_rf_zone_rid(zone, e);
 
     } else {
@@ -183,16 +184,16 @@ ngx_rf_zone_log_claim(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     ngx_rf_zone_unplace(zone, e);
 
-    e->logged = 1;
-    e->by.logger = ngx_pid;
-    e->where = NGX_RF_DISK_LOGGING;
-    ngx_queue_insert_tail(&sh->logging, &e->disk);
+    e->work->logged = 1;
+    e->work->logger = ngx_pid;
+    e->work->where = NGX_RF_DISK_LOGGING;
+    ngx_queue_insert_tail(&sh->logging, &e->work->disk);
     sh->nlogging++;
 
     rc = ngx_rf_zone_claim_record(zone, e, rec);
 
-    if (rc == NGX_ERROR && e->where == NGX_RF_DISK_LOGGING
-        && e->by.logger == ngx_pid)
+    if (rc == NGX_ERROR && e->work->where == NGX_RF_DISK_LOGGING
+        && e->work->logger == ngx_pid)
     {
         ngx_rf_zone_unplace(zone, e);
         ngx_rf_zone_place(zone, e);
@@ -278,11 +279,12 @@ ngx_rf_zone_log_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
     /* one that was not "logged" any more has been done with, or is another */
 
-    if (e == NULL || !e->logged) {
+    if (e == NULL || !e->work->logged) {
         return;
     }
 
-    claimed = (e->where == NGX_RF_DISK_LOGGING && e->by.logger == ngx_pid);
+    claimed = (e->work->where == NGX_RF_DISK_LOGGING
+               && e->work->logger == ngx_pid);
 
     if (claimed) {
         ngx_rf_zone_unplace(zone, e);
@@ -292,26 +294,28 @@ ngx_rf_zone_log_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
         if (!rec->remove) {
 
-            if (e->log_version < rec->version && rec->version <= e->version) {
-                e->log_version = rec->version;
-                e->log_odd = odd;
+            if (e->work->log_version < rec->version
+                && rec->version <= e->version)
+            {
+                e->work->log_version = rec->version;
+                e->work->log_odd = odd;
             }
 
         } else if (claimed && e->pending == NGX_RF_CLEAN) {
 
             /* without the claim: it may have been pending in between */
 
-            e->acked = 1;
-            e->log_odd = odd;
+            e->work->acked = 1;
+            e->work->log_odd = odd;
 
-            if (e->file_version == 0 && e->writer == 0) {
+            if (e->work->file_version == 0 && e->work->writer == 0) {
                 ngx_rf_zone_rid(zone, e);
                 return;
             }
         }
     }
 
-    if (e->where == NGX_RF_DISK_NONE) {
+    if (e->work->where == NGX_RF_DISK_NONE) {
         ngx_rf_zone_place(zone, e);
     }
 }
@@ -358,7 +362,10 @@ ngx_rf_zone_turn_scan(ngx_rf_zone_t *zone, ngx_uint_t n, ngx_uint_t *at,
 
     for ( /* void */ ; n && *at < sh->nbuckets; n--, (*at)++) {
 
-        for (e = sh->buckets[*at]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[*at]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
             *left += ngx_rf_zone_turn_needs(zone, e);
         }
     }
@@ -408,23 +415,23 @@ ngx_rf_zone_turn_busy(ngx_rf_zone_sh_t *sh)
 static ngx_uint_t
 ngx_rf_zone_turn_needs(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    if (!e->logged || e->log_odd == ngx_rf_zone_odd(zone->sh)) {
+    if (!e->work->logged || e->work->log_odd == ngx_rf_zone_odd(zone->sh)) {
         return 0;
     }
 
-    if (e->where == NGX_RF_DISK_LOGGING) {
+    if (e->work->where == NGX_RF_DISK_LOGGING) {
         return 1;
     }
 
     if (e->pending != NGX_RF_CLEAN) {
 
-        if (e->file_version == e->version) {
+        if (e->work->file_version == e->version) {
             return 0;
         }
 
-        e->log_version = 0;
+        e->work->log_version = 0;
 
-    } else if (e->file_version == 0 && e->writer == 0) {
+    } else if (e->work->file_version == 0 && e->work->writer == 0) {
 
         /* the records go with the generation, all at once */
 
@@ -432,13 +439,13 @@ ngx_rf_zone_turn_needs(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
             return 0;
         }
 
-    } else if (e->acked) {
-        e->acked = 0;
+    } else if (e->work->acked) {
+        e->work->acked = 0;
     }
 
     ngx_rf_zone_place(zone, e);
 
-    return e->where == NGX_RF_DISK_UNLOGGED;
+    return e->work->where == NGX_RF_DISK_UNLOGGED;
 }
 
 

@@ -26,7 +26,7 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     e->whole = (e->pending == NGX_RF_REPLACE);
     e->pending = NGX_RF_CLEAN;
-    e->late = 0;
+    e->work->late = 0;
     zone->sh->npending--;
 
     ngx_rf_zone_ungroup(e);
@@ -34,7 +34,7 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_memory_barrier();
 
     ngx_rf_zone_drop_changes(zone, e);
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
 
     ngx_rf_zone_requeue(zone, e);
     ngx_rf_zone_place(zone, e);
@@ -73,9 +73,9 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 
         ngx_rf_zone_unplace(zone, e);
 
-        e->writer = ngx_pid;
-        e->where = NGX_RF_DISK_WRITING;
-        ngx_queue_insert_tail(&sh->writing, &e->disk);
+        e->work->writer = ngx_pid;
+        e->work->where = NGX_RF_DISK_WRITING;
+        ngx_queue_insert_tail(&sh->writing, &e->work->disk);
         sh->nwriting++;
 
         size += e->key_len + ngx_rf_zone_weight(e);
@@ -83,7 +83,7 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 
         rc = ngx_rf_zone_claim_record(zone, e, &rec);
 
-        if (rc == NGX_ERROR && e->writer == ngx_pid) {
+        if (rc == NGX_ERROR && e->work->writer == ngx_pid) {
             ngx_rf_zone_release(zone, e);
         }
 
@@ -115,8 +115,7 @@ ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
     ngx_rf_entry_t  *e;
 
     if (!ngx_queue_empty(&sh->dirty)) {
-        return ngx_queue_data(ngx_queue_head(&sh->dirty), ngx_rf_entry_t,
-                              disk);
+        return ngx_rf_zone_disk_entry(ngx_queue_head(&sh->dirty));
     }
 
     if (!sh->disk_failed && !sh->journal_full) {
@@ -129,9 +128,9 @@ ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
              q != ngx_queue_sentinel(&sh->unlogged[i]);
              q = ngx_queue_next(q))
         {
-            e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+            e = ngx_rf_zone_disk_entry(q);
 
-            if (e->writer == 0) {
+            if (e->work->writer == 0) {
                 return e;
             }
         }
@@ -167,9 +166,9 @@ ngx_rf_zone_disclaim(ngx_rf_zone_t *zone, ngx_rf_record_t **list)
          q = next)
     {
         next = ngx_queue_next(q);
-        e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+        e = ngx_rf_zone_disk_entry(q);
 
-        if (e->writer == ngx_pid) {
+        if (e->work->writer == ngx_pid) {
             ngx_rf_zone_release(zone, e);
         }
     }
@@ -251,20 +250,22 @@ ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
 
     /* the claim may be void: the path has changed, the zone was rebuilt */
 
-    if (e == NULL || e->writer != ngx_pid) {
+    if (e == NULL || e->work->writer != ngx_pid) {
         return;
     }
 
     if (rec->status == NGX_OK) {
 
-        if (e->file_version == 0 && !rec->remove) {
+        if (e->work->file_version == 0 && !rec->remove) {
             (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
 
-        } else if (e->file_version != 0 && rec->remove && sh->stat.files) {
+        } else if (e->work->file_version != 0 && rec->remove
+                   && sh->stat.files)
+        {
             (void) ngx_atomic_fetch_add(&sh->stat.files, -1);
         }
 
-        e->file_version = rec->remove ? 0 : rec->version;
+        e->work->file_version = rec->remove ? 0 : rec->version;
 
         if (rec->remove && e->pending == NGX_RF_CLEAN) {
             /* who has read the file before is to know, even from the stamp
@@ -272,11 +273,11 @@ ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
             e->version = ++sh->seq;
         }
 
-    } else if (rec->filed && e->file_version == 0) {
+    } else if (rec->filed && e->work->file_version == 0) {
 
         /* renamed, but not synced: it may be there */
 
-        e->file_version = 1;
+        e->work->file_version = 1;
         (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
     }
 
@@ -290,15 +291,15 @@ static void
 ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     zone->sh->nwriting--;
-    e->writer = 0;
+    e->work->writer = 0;
 
-    if (e->where == NGX_RF_DISK_WRITING) {
+    if (e->work->where == NGX_RF_DISK_WRITING) {
         ngx_rf_zone_unplace(zone, e);
     }
 
     if (e->pending == NGX_RF_CLEAN) {
 
-        if (e->file_version == 0 && !ngx_rf_zone_unacked(zone->sh, e)) {
+        if (e->work->file_version == 0 && !ngx_rf_zone_unacked(zone->sh, e)) {
             ngx_rf_zone_rid(zone, e);
             return;
         }
@@ -315,9 +316,9 @@ ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 void
 ngx_rf_zone_rid(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    e->log_version = 0;
-    e->logged = 0;
-    e->acked = 0;
+    e->work->log_version = 0;
+    e->work->logged = 0;
+    e->work->acked = 0;
 
     if (e->flying) {
         return;
@@ -348,15 +349,15 @@ ngx_rf_zone_reclaim(ngx_rf_zone_t *zone)
          q = next)
     {
         next = ngx_queue_next(q);
-        e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+        e = ngx_rf_zone_disk_entry(q);
 
-        if (!ngx_rf_zone_dead(e->writer)) {
+        if (!ngx_rf_zone_dead(e->work->writer)) {
             continue;
         }
 
-        if (e->file_version == 0) {
+        if (e->work->file_version == 0) {
             /* perhaps there is one: a version that no entry has */
-            e->file_version = 1;
+            e->work->file_version = 1;
             (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
         }
 
@@ -368,9 +369,9 @@ ngx_rf_zone_reclaim(ngx_rf_zone_t *zone)
          q = next)
     {
         next = ngx_queue_next(q);
-        e = ngx_queue_data(q, ngx_rf_entry_t, disk);
+        e = ngx_rf_zone_disk_entry(q);
 
-        if (ngx_rf_zone_dead(e->by.logger)) {
+        if (ngx_rf_zone_dead(e->work->logger)) {
             ngx_rf_zone_unplace(zone, e);
             ngx_rf_zone_place(zone, e);
         }
@@ -403,8 +404,8 @@ ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key, uint64_t version)
     if (!zone->sh->files
         || e == NULL
         || e->pending == NGX_RF_CLEAN
-        || e->log_version >= ngx_min(version, e->version)
-        || e->file_version >= ngx_min(version, e->version))
+        || e->work->log_version >= ngx_min(version, e->version)
+        || e->work->file_version >= ngx_min(version, e->version))
     {
         rc = NGX_OK;
 
@@ -427,15 +428,15 @@ ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key)
 
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    if (e != NULL && e->where == NGX_RF_DISK_DIRTY) {
-        ngx_queue_remove(&e->disk);
-        ngx_queue_insert_head(&zone->sh->dirty, &e->disk);
+    if (e != NULL && e->work->where == NGX_RF_DISK_DIRTY) {
+        ngx_queue_remove(&e->work->disk);
+        ngx_queue_insert_head(&zone->sh->dirty, &e->work->disk);
 
-    } else if (e != NULL && e->where == NGX_RF_DISK_UNLOGGED) {
-        ngx_queue_remove(&e->disk);
+    } else if (e != NULL && e->work->where == NGX_RF_DISK_UNLOGGED) {
+        ngx_queue_remove(&e->work->disk);
         ngx_queue_insert_head(&zone->sh->unlogged[ngx_process_slot
                                                   % NGX_RF_ZONE_LOGS],
-                              &e->disk);
+                              &e->work->disk);
     }
 
     ngx_rf_zone_unlock(zone);
@@ -454,6 +455,11 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
     rc = NGX_DECLINED;
 
     ngx_rf_zone_lock(zone);
+
+    if (ngx_rf_zone_room(zone) != NGX_OK) {
+        rc = NGX_RF_NEED_ROOM;
+        goto done;
+    }
 
     e = ngx_rf_zone_lookup_locked(zone, &rec->key);
 
@@ -474,11 +480,13 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
 
         /* the file is to go */
 
+        (void) ngx_rf_zone_work(zone, e);
+
         e->version = ngx_max(e->version, rec->version);
         sh->seq = ngx_max(sh->seq, e->version);
 
-        e->acked = 0;
-        e->file_version = rec->version;
+        e->work->acked = 0;
+        e->work->file_version = rec->version;
         (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
 
         ngx_rf_zone_requeue(zone, e);
@@ -500,7 +508,7 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
         goto done;
     }
 
-    e->file_version = rec->version ? rec->version : 1;
+    e->work->file_version = rec->version ? rec->version : 1;
 
     if (was_spilled) {
         sh->spilled--;

@@ -16,8 +16,8 @@
 
 /* changed since the journal was read, or not written to it yet */
 #define ngx_rf_zone_mine(e)                                                  \
-    ((e) != NULL && (e)->pending != NGX_RF_CLEAN && !(e)->logged             \
-     && (e)->file_version == 0)
+    ((e) != NULL && (e)->pending != NGX_RF_CLEAN && !(e)->work->logged       \
+     && (e)->work->file_version == 0)
 
 
 static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
@@ -47,6 +47,8 @@ ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
     ngx_rf_zone_lock(zone);
 
+    rc = ngx_rf_zone_room(zone);
+
     e = ngx_rf_zone_lookup_locked(zone, &rec->key);
 
     if (sh->seq < rec->version) {
@@ -55,6 +57,9 @@ ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
     if (rec->version <= sh->mark) {
         rc = NGX_DECLINED;
+
+    } else if (rc != NGX_OK) {
+        /* as it is */
 
     } else if (ngx_rf_zone_mine(e)) {
 
@@ -95,13 +100,15 @@ ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
             return NGX_RF_NEED_ROOM;
         }
 
+        (void) ngx_rf_zone_work(zone, e);
+
         e->version = rec->version;
 
     } else if (e->pending != NGX_RF_CLEAN) {
 
         /* a change that this process has made is not in that journal */
 
-        if (e->version > rec->version || e->log_version != e->version) {
+        if (e->version > rec->version || e->work->log_version != e->version) {
             return NGX_DECLINED;
         }
 
@@ -116,16 +123,16 @@ ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         return NGX_DECLINED;
     }
 
-    if (rec->filed && e->file_version == 0) {
-        e->file_version = 1;
+    if (rec->filed && e->work->file_version == 0) {
+        e->work->file_version = 1;
         (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
     }
 
-    e->logged = 1;
-    e->acked = 1;
-    e->log_odd = zone->sh->generation & 1;
+    e->work->logged = 1;
+    e->work->acked = 1;
+    e->work->log_odd = zone->sh->generation & 1;
 
-    if (e->file_version == 0 && e->writer == 0) {
+    if (e->work->file_version == 0 && e->work->writer == 0) {
         ngx_rf_zone_unplace(zone, e);
         ngx_rf_zone_rid(zone, e);
 
@@ -164,8 +171,8 @@ ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         return NGX_RF_NEED_ROOM;
     }
 
-    if (rec->filed && e->file_version == 0) {
-        e->file_version = 1;
+    if (rec->filed && e->work->file_version == 0) {
+        e->work->file_version = 1;
         (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
     }
 
@@ -190,7 +197,7 @@ static ngx_uint_t
 ngx_rf_zone_log_load_newer(ngx_rf_entry_t *e, ngx_rf_record_t *rec)
 {
     return e->pending == NGX_RF_CLEAN && e->changed
-           && e->log_version && e->log_version < rec->version
+           && e->work->log_version && e->work->log_version < rec->version
            && e->changed < rec->changed;
 }
 
@@ -201,17 +208,19 @@ static void
 ngx_rf_zone_log_load_older(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
 {
+    (void) ngx_rf_zone_work(zone, e);
+
     e->version = ngx_max(e->version, rec->version);
 
-    if (rec->filed && e->file_version == 0) {
-        e->file_version = 1;
+    if (rec->filed && e->work->file_version == 0) {
+        e->work->file_version = 1;
         (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
     }
 
-    e->logged = 1;
-    e->acked = 0;
-    e->log_version = ngx_max(e->log_version, rec->version);
-    e->log_odd = zone->sh->generation & 1;
+    e->work->logged = 1;
+    e->work->acked = 0;
+    e->work->log_version = ngx_max(e->work->log_version, rec->version);
+    e->work->log_odd = zone->sh->generation & 1;
 
     ngx_rf_zone_requeue(zone, e);
     ngx_rf_zone_place(zone, e);
@@ -234,7 +243,7 @@ ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         ngx_rf_zone_save(zone, e, 0);
 
         if (e->pending != NGX_RF_CLEAN) {
-            old = e->changes;
+            old = e->work->changes;
             ngx_rf_zone_unpend_old(zone, e);
         }
     }
@@ -247,13 +256,13 @@ ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     if (journaled) {
-        e->logged = 1;
-        e->acked = 0;
-        e->log_version = rec->version;
-        e->log_odd = zone->sh->generation & 1;
+        e->work->logged = 1;
+        e->work->acked = 0;
+        e->work->log_version = rec->version;
+        e->work->log_odd = zone->sh->generation & 1;
     }
 
-    if (e->changes == NULL) {
+    if (e->work->changes == NULL) {
         /* the commit frees them itself where there are none instead */
         old = NULL;
     }
@@ -279,7 +288,7 @@ ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_memory_barrier();
 
     ngx_rf_zone_drop_changes(zone, e);
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
 }
 
 
@@ -324,13 +333,16 @@ ngx_rf_zone_filed(ngx_rf_zone_t *zone, ngx_str_t *key)
     ngx_int_t        rc;
     ngx_rf_entry_t  *e;
 
-    rc = NGX_OK;
-
     ngx_rf_zone_lock(zone);
+
+    rc = ngx_rf_zone_room(zone);
 
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    if (e == NULL) {
+    if (rc != NGX_OK) {
+        e = NULL;
+
+    } else if (e == NULL) {
         zone->urgent = 1;
         e = ngx_rf_zone_insert_locked(zone, key, NULL, 0);
         zone->urgent = 0;
@@ -343,9 +355,11 @@ ngx_rf_zone_filed(ngx_rf_zone_t *zone, ngx_str_t *key)
         }
     }
 
-    if (e != NULL && e->file_version == 0) {
-        e->file_version = 1;
-        e->acked = 0;
+    if (e != NULL && e->work->file_version == 0) {
+        (void) ngx_rf_zone_work(zone, e);
+
+        e->work->file_version = 1;
+        e->work->acked = 0;
         (void) ngx_atomic_fetch_add(&zone->sh->stat.files, 1);
 
         if (e->pending == NGX_RF_CLEAN && !e->flying) {
@@ -371,7 +385,8 @@ ngx_rf_zone_adopt_file(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq)
 
     e = ngx_rf_zone_lookup_locked(zone, &rec->key);
 
-    if (e == NULL || e->pending == NGX_RF_CLEAN || e->file_version || e->writer)
+    if (e == NULL || e->pending == NGX_RF_CLEAN || e->work->file_version
+        || e->work->writer)
     {
         rc = NGX_DECLINED;
 
@@ -404,7 +419,7 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     sh = zone->sh;
 
-    if (e->flying || (e->pending == NGX_RF_DELTA && e->nsent)) {
+    if (e->flying || (e->pending == NGX_RF_DELTA && e->work->nsent)) {
         return NGX_BUSY;
     }
 
@@ -455,8 +470,8 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     e->version = ++sh->seq;
 
-    if (rec->filed && e->file_version == 0) {
-        e->file_version = 1;
+    if (rec->filed && e->work->file_version == 0) {
+        e->work->file_version = 1;
         (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
     }
 

@@ -153,8 +153,8 @@ ngx_rf_record_begin(ngx_rf_writer_t *w, ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     w->zone = zone;
     w->entry = e;
     w->type = e->value ? e->type : NGX_RF_NONE;
-    w->changes = e->changes;
-    w->nsent = e->nsent;
+    w->changes = e->work->changes;
+    w->nsent = e->work->nsent;
 
     if (ngx_rf_zone_is_coll(w->type)) {
         w->elts = ngx_rf_zone_content(e)->elts;
@@ -169,13 +169,13 @@ ngx_rf_record_begin(ngx_rf_writer_t *w, ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     head->version = e->version;
     head->changed = e->changed;
     head->expire = e->expire;
-    head->id = e->id;
-    head->base = e->base;
-    ngx_memcpy(head->base_sha1, e->base_sha1, 20);
-    head->base_expires = e->base_expires;
+    head->id = e->work->id;
+    head->base = e->work->base;
+    ngx_memcpy(head->base_sha1, e->work->base_sha1, 20);
+    head->base_expires = e->work->base_expires;
     head->complete = e->complete;
     head->partial = ngx_rf_zone_partial(e);
-    head->foreign = e->foreign;
+    head->foreign = e->work->foreign;
 }
 
 
@@ -715,7 +715,13 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         }
     }
 
-    if (ngx_rf_zone_pack_changes(zone, rec, e, &packed) != NGX_OK) {
+    zone->kept = e;
+
+    if (((e == NULL || e->work == &zone->sh->none)
+         && ngx_rf_zone_work_reserve(zone, 1) != NGX_OK)
+        || ngx_rf_zone_pack_changes(zone, rec, e, &packed) != NGX_OK)
+    {
+        zone->kept = NULL;
         ngx_rf_zone_free_value(zone, type, value);
         return NULL;
     }
@@ -730,6 +736,8 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         }
     }
 
+    (void) ngx_rf_zone_work(zone, e);
+
     ngx_rf_zone_set_locked(zone, e, type, value);
     ngx_rf_zone_expire_locked(zone, e, rec->expire);
 
@@ -740,17 +748,17 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     e->changed = rec->changed;
-    e->foreign = rec->foreign;
-    e->base = rec->base;
-    ngx_memcpy(e->base_sha1, rec->base_sha1, 20);
-    e->base_expires = rec->base_expires;
-    e->sent = 0;
+    e->work->foreign = rec->foreign;
+    e->work->base = rec->base;
+    ngx_memcpy(e->work->base_sha1, rec->base_sha1, 20);
+    e->work->base_expires = rec->base_expires;
+    e->work->sent = 0;
 
-    e->changes = packed.first;
-    e->last_change = packed.last;
-    e->nchanges = packed.n;
-    e->id = rec->id;
-    e->nsent = packed.nsent;
+    e->work->changes = packed.first;
+    e->work->last_change = packed.last;
+    e->work->nchanges = packed.n;
+    e->work->id = rec->id;
+    e->work->nsent = packed.nsent;
     e->complete = rec->pending == NGX_RF_DELTA ? rec->complete : 1;
 
     if (rec->partial) {
@@ -772,8 +780,8 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 void
 ngx_rf_zone_identify(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 {
-    if (e->id == 0) {
-        e->id = ngx_rf_zone_mix(sh->origin
+    if (e->work->id == 0) {
+        e->work->id = ngx_rf_zone_mix(sh->origin
                                 ^ (e->version * 0x9e3779b97f4a7c15ULL));
     }
 }

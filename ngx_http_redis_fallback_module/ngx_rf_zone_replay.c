@@ -62,10 +62,13 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     i = 0;
     rebuilds = sh->rebuilds;
 
-    while (!ngx_queue_empty(&sh->pending_queue) && i < n && size < bytes) {
+    while (i < n && size < bytes) {
 
-        e = ngx_queue_data(ngx_queue_head(&sh->pending_queue),
-                           ngx_rf_entry_t, queue);
+        e = ngx_rf_zone_line_first(sh, NGX_RF_LINE_PENDING);
+
+        if (e == NULL) {
+            break;
+        }
 
         if (e->expire && e->expire <= now) {
             /* gone, or a tombstone at the tail now */
@@ -88,7 +91,7 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
         size += e->key_len + ngx_rf_zone_weight(e);
         i++;
 
-        if (e->peer) {
+        if (e->work->peer) {
             i += ngx_rf_zone_fly_peers(zone, e, rec, &last, now, &size);
         }
     }
@@ -133,11 +136,11 @@ ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_rf_zdelta_t   *delta;
     ngx_rf_zchange_t  *c, *next;
 
-    if (e->pending != NGX_RF_DELTA || e->nsent) {
+    if (e->pending != NGX_RF_DELTA || e->work->nsent) {
         return 0;
     }
 
-    for (c = e->changes; c; c = next) {
+    for (c = e->work->changes; c; c = next) {
         next = c->next;
         delta = ngx_rf_zone_delta(c);
 
@@ -151,24 +154,24 @@ ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
             c->prev->next = next;
 
         } else {
-            e->changes = next;
+            e->work->changes = next;
         }
 
         if (next) {
             next->prev = c->prev;
 
         } else {
-            e->last_change = c->prev;
+            e->work->last_change = c->prev;
         }
 
-        e->nchanges--;
+        e->work->nchanges--;
 
         ngx_memory_barrier();
 
         ngx_rf_zone_free_change(zone, c);
     }
 
-    if (e->nchanges) {
+    if (e->work->nchanges) {
         return 0;
     }
 
@@ -202,7 +205,7 @@ ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         /* from the beginning each time: some leave the ring on the way, and
          * others may while the lock is given away */
 
-        for (p = e->peer; p != NULL && p != e; p = p->peer) {
+        for (p = e->work->peer; p != NULL && p != e; p = p->work->peer) {
             if (p->pending != NGX_RF_CLEAN && !p->flying
                 && (p->expire == 0 || p->expire > now))
             {
@@ -245,11 +248,11 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_uint_t        restore;
     ngx_rf_record_t  *rec;
 
-    if (e->pending == NGX_RF_DELTA && e->nsent == 0) {
+    if (e->pending == NGX_RF_DELTA && e->work->nsent == 0) {
         ngx_rf_zone_identify(zone->sh, e);
-        e->sent_run = zone->sh->run;
+        e->work->sent_run = zone->sh->run;
         ngx_memory_barrier();
-        e->nsent = e->nchanges;
+        e->work->nsent = e->work->nchanges;
     }
 
     restore = (zone->sh->restore
@@ -258,16 +261,16 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
                && e->type != NGX_RF_NONE
                && e->run != zone->sh->run);
 
-    if (restore && e->sent_run != zone->sh->run) {
+    if (restore && e->work->sent_run != zone->sh->run) {
         /* with its data Redis has lost what was sent, and the marker of it */
-        e->sent_run = zone->sh->run;
+        e->work->sent_run = zone->sh->run;
         ngx_memory_barrier();
-        e->nsent = e->nchanges;
+        e->work->nsent = e->work->nchanges;
     }
 
-    restore &= (e->nsent == e->nchanges);
+    restore &= (e->work->nsent == e->work->nchanges);
 
-    e->sent = (e->pending == NGX_RF_REPLACE);
+    e->work->sent = (e->pending == NGX_RF_REPLACE);
 
     e->flying = 1;
     ngx_rf_zone_requeue(zone, e);
@@ -319,8 +322,11 @@ ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
             break;
         }
 
-        for (e = sh->buckets[sh->restore_at]; e; e = next) {
-            next = e->next;
+        for (e = ngx_rf_zone_at(sh, sh->buckets[sh->restore_at]);
+             e;
+             e = next)
+        {
+            next = ngx_rf_zone_next(sh, e);
 
             if (!ngx_rf_zone_restoring(sh, e) || e->flying) {
                 continue;
@@ -341,7 +347,7 @@ ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
             }
 
             /* the lock may have been given away */
-            next = sh->buckets[sh->restore_at];
+            next = ngx_rf_zone_at(sh, sh->buckets[sh->restore_at]);
 
             **last = rec;
             *last = &rec->next;
@@ -415,7 +421,7 @@ ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
         goto done;
     }
 
-    if (e->late) {
+    if (e->work->late) {
         /* what it equals is what was before that */
         keep = 0;
     }
@@ -462,7 +468,7 @@ static void
 ngx_rf_zone_acknowledged(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, ngx_uint_t keep, int64_t now)
 {
-    if (e->pending == NGX_RF_DELTA && e->nchanges > e->nsent) {
+    if (e->pending == NGX_RF_DELTA && e->work->nchanges > e->work->nsent) {
         ngx_rf_zone_acknowledged_part(zone, e, keep);
         return;
     }
@@ -490,20 +496,20 @@ ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_uint_t         n;
     ngx_rf_zchange_t  *c, *first;
 
-    first = e->changes;
+    first = e->work->changes;
 
-    for (c = first, n = e->nsent; n > 1; n--) {
+    for (c = first, n = e->work->nsent; n > 1; n--) {
         c = c->next;
     }
 
-    (void) ngx_rf_zone_begin_locked(zone, 1);
+    (void) ngx_rf_zone_begin_locked(zone, 0);
     ngx_rf_zone_save(zone, e, 0);
 
-    e->changes = c->next;
-    e->nchanges -= e->nsent;
-    e->nsent = 0;
-    e->id = ngx_rf_zone_next_id(e->id);
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->changes = c->next;
+    e->work->nchanges -= e->work->nsent;
+    e->work->nsent = 0;
+    e->work->id = ngx_rf_zone_next_id(e->work->id);
+    e->work->base = NGX_RF_BASE_UNKNOWN;
     e->version = ++zone->sh->seq;
 
     if (!e->complete) {
@@ -518,7 +524,7 @@ ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     ngx_rf_zone_ungroup(e);
 
-    e->changes->prev = NULL;
+    e->work->changes->prev = NULL;
     c->next = NULL;
     ngx_rf_zone_free_changes(zone, first);
 
@@ -536,7 +542,7 @@ ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     if (e->pending == NGX_RF_CLEAN) {
         zone->sh->nrestoring--;
 
-    } else if (e->late && e->pending == NGX_RF_DELTA) {
+    } else if (e->work->late && e->pending == NGX_RF_DELTA) {
         e->complete = 0;
     }
 
@@ -556,7 +562,6 @@ ngx_rf_zone_replay_reset(ngx_rf_zone_t *zone)
 static void
 ngx_rf_zone_land_all(ngx_rf_zone_t *zone)
 {
-    ngx_queue_t       *q;
     ngx_rf_entry_t    *e;
     ngx_rf_zone_sh_t  *sh;
 
@@ -565,15 +570,13 @@ ngx_rf_zone_land_all(ngx_rf_zone_t *zone)
 
     /* from the tail, each to the head: the order of before */
 
-    while (!ngx_queue_empty(&sh->flying)) {
-        q = ngx_queue_last(&sh->flying);
-        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
+    while ((e = ngx_rf_zone_line_last(sh, NGX_RF_LINE_FLYING)) != NULL) {
 
         ngx_rf_zone_land(zone, e);
 
         if (e->pending != NGX_RF_CLEAN) {
-            ngx_queue_remove(&e->queue);
-            ngx_queue_insert_head(&sh->pending_queue, &e->queue);
+            ngx_rf_zone_line_remove(sh, e);
+            ngx_rf_zone_line_head(sh, NGX_RF_LINE_PENDING, e);
         }
     }
 }
@@ -589,8 +592,8 @@ ngx_rf_zone_replay_hurry(ngx_rf_zone_t *zone, ngx_str_t *key)
     e = ngx_rf_zone_lookup_locked(zone, key);
 
     if (e != NULL && e->pending != NGX_RF_CLEAN && !e->flying) {
-        ngx_queue_remove(&e->queue);
-        ngx_queue_insert_head(&zone->sh->pending_queue, &e->queue);
+        ngx_rf_zone_line_remove(zone->sh, e);
+        ngx_rf_zone_line_head(zone->sh, NGX_RF_LINE_PENDING, e);
     }
 
     ngx_rf_zone_unlock(zone);

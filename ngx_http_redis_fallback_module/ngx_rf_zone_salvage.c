@@ -3,7 +3,7 @@
  * lock, and into another zone, when a reload replaces it.
  *
  * The salvage trusts nothing but the chains and what they lead to, and checks
- * that too: of lists, tree and slab pool any link may be half done.  It
+ * that too: of lists and slab pool any link may be half done.  It
  * undoes the interrupted command, takes out of the chains what neither Redis
  * nor the disk depend on, and makes the rest anew around what is left there.
  *
@@ -45,6 +45,8 @@ static void ngx_rf_zone_only_file(ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_blocks(ngx_rf_zone_t *zone, size_t size);
 static ngx_uint_t ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_valid_work(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_valid_content(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_valid_changes(ngx_rf_zone_t *zone,
@@ -54,8 +56,8 @@ static ngx_rf_salvage_t *ngx_rf_zone_rescue(ngx_rf_zone_t *zone,
 static void ngx_rf_zone_rebuild(ngx_rf_zone_t *zone, ngx_uint_t *lost);
 static void ngx_rf_zone_mark_all(ngx_rf_zone_t *zone,
     ngx_rf_zone_slab_map_t *map, ngx_uint_t *lost);
-static ngx_uint_t ngx_rf_zone_mark_entry(ngx_rf_zone_slab_map_t *map,
-    ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_mark_entry(ngx_rf_zone_t *zone,
+    ngx_rf_zone_slab_map_t *map, ngx_rf_entry_t *e);
 static void ngx_rf_zone_link_all(ngx_rf_zone_t *zone);
 static void ngx_rf_zone_link_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static void ngx_rf_zone_give_up(ngx_rf_zone_t *zone);
@@ -176,20 +178,25 @@ ngx_rf_zone_undo_all(ngx_rf_zone_t *zone, ngx_uint_t *lost)
 static void
 ngx_rf_zone_sort_out(ngx_rf_zone_t *zone, ngx_uint_t *lost)
 {
-    ngx_uint_t          i, left;
-    ngx_rf_entry_t     *e, **p;
-    ngx_rf_zone_sh_t   *sh;
+    uint32_t          *p;
+    ngx_uint_t         i, left;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
     left = ngx_rf_zone_blocks(zone, ngx_rf_entry_size(0));
 
     for (i = 0; i < sh->nbuckets; i++) {
 
-        for (p = &sh->buckets[i]; (e = *p) != NULL; /* void */) {
+        p = &sh->buckets[i];
 
-            if (left == 0 || !ngx_rf_zone_valid_entry(zone, e)) {
+        while ((e = ngx_rf_zone_at(sh, *p)) != NULL) {
+
+            if (left == 0 || !ngx_rf_zone_valid_entry(zone, e)
+                || (e->hash & (sh->nbuckets - 1)) != i)
+            {
                 ngx_rf_zone_unreadable(zone, lost);
-                *p = NULL;
+                *p = 0;
                 break;
             }
 
@@ -218,7 +225,7 @@ ngx_rf_zone_needed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t *lost)
     if (e->pending == NGX_RF_CLEAN) {
 
         if (!ngx_rf_zone_on_disk(e)
-            || (e->file_version == 0 && e->writer == 0
+            || (e->work->file_version == 0 && e->work->writer == 0
                 && !ngx_rf_zone_unacked(sh, e)))
         {
             return 0;
@@ -239,7 +246,7 @@ ngx_rf_zone_needed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, ngx_uint_t *lost)
         /* it may be the one that was just loaded from a file, which is to go
          * with it: a version that no entry has */
 
-        e->file_version = 1;
+        e->work->file_version = 1;
     }
 
     return 1;
@@ -253,17 +260,17 @@ ngx_rf_zone_only_file(ngx_rf_entry_t *e)
 {
     e->type = NGX_RF_NONE;
     e->value = NULL;
-    e->changes = NULL;
-    e->last_change = NULL;
-    e->nchanges = 0;
-    e->nsent = 0;
-    e->id = 0;
+    e->work->changes = NULL;
+    e->work->last_change = NULL;
+    e->work->nchanges = 0;
+    e->work->nsent = 0;
+    e->work->id = 0;
     e->expire = 0;
     e->seen = 0;
-    e->base = NGX_RF_BASE_UNKNOWN;
+    e->work->base = NGX_RF_BASE_UNKNOWN;
     e->complete = 0;
     e->flying = 0;
-    e->late = 0;
+    e->work->late = 0;
 }
 
 
@@ -299,7 +306,20 @@ ngx_rf_zone_valid_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
            && e->magic == NGX_RF_ENTRY_MAGIC
            && ngx_rf_zone_valid(zone, e, ngx_rf_entry_size(e->key_len))
            && e->type <= NGX_RF_ZSET
-           && e->pending <= NGX_RF_DELTA;
+           && e->pending <= NGX_RF_DELTA
+           && ngx_rf_zone_valid_work(zone, e);
+}
+
+
+static ngx_uint_t
+ngx_rf_zone_valid_work(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->work == &zone->sh->none) {
+        return e->pending == NGX_RF_CLEAN;
+    }
+
+    return ngx_rf_zone_valid(zone, e->work, sizeof(ngx_rf_zwork_t))
+           && e->work->entry == e;
 }
 
 
@@ -335,11 +355,11 @@ ngx_rf_zone_valid_content(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return ngx_rf_zone_valid_changes(zone, e);
     }
 
-    e->changes = NULL;
-    e->last_change = NULL;
-    e->nchanges = 0;
-    e->nsent = 0;
-    e->id = 0;
+    e->work->changes = NULL;
+    e->work->last_change = NULL;
+    e->work->nchanges = 0;
+    e->work->nsent = 0;
+    e->work->id = 0;
     e->complete = 1;
 
     return 1;
@@ -355,32 +375,32 @@ ngx_rf_zone_valid_changes(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_rf_zchange_t  *c, *prev;
 
     n = 0;
-    max = ngx_min(e->nchanges,
+    max = ngx_min(e->work->nchanges,
                   ngx_rf_zone_blocks(zone, ngx_rf_zchange_size(0)));
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = e->work->changes; c; c = c->next) {
 
         if (!ngx_rf_zone_valid_change(zone, c) || ++n > max) {
             return 0;
         }
     }
 
-    if (n != e->nchanges && e->nsent) {
+    if (n != e->work->nchanges && e->work->nsent) {
         return 0;
     }
 
     /* one that said nothing was being dropped */
 
-    e->nchanges = n;
+    e->work->nchanges = n;
 
     prev = NULL;
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = e->work->changes; c; c = c->next) {
         c->prev = prev;
         prev = c;
     }
 
-    e->last_change = prev;
+    e->work->last_change = prev;
 
     return 1;
 }
@@ -419,13 +439,13 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return NULL;
     }
 
-    s->file_version = e->file_version;
-    s->log_version = e->log_version;
-    s->writer = e->writer;
+    s->file_version = e->work->file_version;
+    s->log_version = e->work->log_version;
+    s->writer = e->work->writer;
     s->flying = e->flying;
-    s->logged = e->logged;
-    s->acked = e->acked;
-    s->log_odd = e->log_odd;
+    s->logged = e->work->logged;
+    s->acked = e->work->acked;
+    s->log_odd = e->work->log_odd;
 
     return s;
 }
@@ -474,9 +494,10 @@ static void
 ngx_rf_zone_mark_all(ngx_rf_zone_t *zone, ngx_rf_zone_slab_map_t *map,
     ngx_uint_t *lost)
 {
-    ngx_uint_t          i;
-    ngx_rf_entry_t     *e, **p;
-    ngx_rf_zone_sh_t   *sh;
+    uint32_t          *p;
+    ngx_uint_t         i;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
 
@@ -485,9 +506,11 @@ ngx_rf_zone_mark_all(ngx_rf_zone_t *zone, ngx_rf_zone_slab_map_t *map,
 
     for (i = 0; i < sh->nbuckets; i++) {
 
-        for (p = &sh->buckets[i]; (e = *p) != NULL; /* void */) {
+        p = &sh->buckets[i];
 
-            if (ngx_rf_zone_mark_entry(map, e)) {
+        while ((e = ngx_rf_zone_at(sh, *p)) != NULL) {
+
+            if (ngx_rf_zone_mark_entry(zone, map, e)) {
                 p = &e->next;
 
             } else {
@@ -500,11 +523,18 @@ ngx_rf_zone_mark_all(ngx_rf_zone_t *zone, ngx_rf_zone_slab_map_t *map,
 
 
 static ngx_uint_t
-ngx_rf_zone_mark_entry(ngx_rf_zone_slab_map_t *map, ngx_rf_entry_t *e)
+ngx_rf_zone_mark_entry(ngx_rf_zone_t *zone, ngx_rf_zone_slab_map_t *map,
+    ngx_rf_entry_t *e)
 {
     ngx_rf_zchange_t  *c;
 
     if (!ngx_rf_zone_slab_mark(map, e, ngx_rf_entry_size(e->key_len))) {
+        return 0;
+    }
+
+    if (e->work != &zone->sh->none
+        && !ngx_rf_zone_slab_mark(map, e->work, sizeof(ngx_rf_zwork_t)))
+    {
         return 0;
     }
 
@@ -521,7 +551,7 @@ ngx_rf_zone_mark_entry(ngx_rf_zone_slab_map_t *map, ngx_rf_entry_t *e)
         return 0;
     }
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = e->work->changes; c; c = c->next) {
         if (!ngx_rf_zone_mark_change(map, c)) {
             return 0;
         }
@@ -542,9 +572,12 @@ ngx_rf_zone_link_all(ngx_rf_zone_t *zone)
     files = 0;
 
     for (i = 0; i < sh->nbuckets; i++) {
-        for (e = sh->buckets[i]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[i]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
             ngx_rf_zone_link_entry(zone, e);
-            files += (e->file_version != 0);
+            files += (e->work->file_version != 0);
         }
     }
 
@@ -563,21 +596,21 @@ ngx_rf_zone_link_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     sh = zone->sh;
 
-    e->peer = NULL;
-    e->undo = 0;
-    e->where = NGX_RF_DISK_NONE;
-    e->by.used = ngx_time();
+    e->work->peer = NULL;
+    e->work->undo = 0;
+    e->work->where = NGX_RF_DISK_NONE;
+    e->used = (uint8_t) ngx_time();
 
     sh->entries++;
     sh->live += (e->type != NGX_RF_NONE);
     sh->npending += (e->pending != NGX_RF_CLEAN);
-    sh->nwriting += (e->writer != 0);
+    sh->nwriting += (e->work->writer != 0);
 
     if (e->expire) {
-        ngx_rf_zone_link_expire(sh, e);
+        ngx_rf_zone_due_link(sh, e);
     }
 
-    ngx_queue_init(&e->queue);
+    ngx_rf_zone_line_init(sh, e);
 
     ngx_rf_zone_requeue(zone, e);
     ngx_rf_zone_place(zone, e);
@@ -627,10 +660,15 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
 
     sh = zone->sh;
 
+    if (ngx_rf_zone_work_reserve(zone, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (s->record->remove) {
         e = ngx_rf_zone_insert_locked(zone, &s->record->key, NULL, 0);
 
         if (e) {
+            (void) ngx_rf_zone_work(zone, e);
             e->version = s->record->version;
         }
 
@@ -642,14 +680,14 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
         return NGX_ERROR;
     }
 
-    e->file_version = s->file_version;
-    e->log_version = s->log_version;
-    e->logged = s->logged;
-    e->acked = s->acked;
-    e->log_odd = s->log_odd;
+    e->work->file_version = s->file_version;
+    e->work->log_version = s->log_version;
+    e->work->logged = s->logged;
+    e->work->acked = s->acked;
+    e->work->log_odd = s->log_odd;
 
     if (s->writer) {
-        e->writer = s->writer;
+        e->work->writer = s->writer;
         sh->nwriting++;
     }
 
@@ -785,14 +823,13 @@ ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from, ngx_rf_zone_sh_t *to)
 static ngx_rf_salvage_t *
 ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
 {
-    ngx_uint_t          i;
-    ngx_queue_t        *q, *queues[3];
-    ngx_rf_entry_t     *e;
-    ngx_rf_salvage_t   *list, *s;
+    ngx_uint_t         i;
+    ngx_rf_entry_t    *e;
+    ngx_rf_salvage_t  *list, *s;
 
-    queues[0] = &from->sh->flying;
-    queues[1] = &from->sh->pending_queue;
-    queues[2] = &from->sh->stale;
+    static ngx_rf_line_e  lines[] = {
+        NGX_RF_LINE_FLYING, NGX_RF_LINE_PENDING, NGX_RF_LINE_STALE
+    };
 
     list = NULL;
 
@@ -800,12 +837,10 @@ ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
 
     for (i = 3; i-- > 0; /* void */) {
 
-        for (q = ngx_queue_last(queues[i]);
-             q != ngx_queue_sentinel(queues[i]);
-             q = ngx_queue_prev(q))
+        for (e = ngx_rf_zone_line_last(from->sh, lines[i]);
+             e;
+             e = ngx_rf_zone_line_prev(from->sh, e))
         {
-            e = ngx_queue_data(q, ngx_rf_entry_t, queue);
-
             if (e->pending == NGX_RF_CLEAN && !ngx_rf_zone_on_disk(e)) {
                 continue;
             }
@@ -833,15 +868,12 @@ ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
 static void
 ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to)
 {
-    ngx_queue_t     *q;
     ngx_rf_entry_t  *e;
 
-    for (q = ngx_queue_head(&from->sh->clean);
-         q != ngx_queue_sentinel(&from->sh->clean);
-         q = ngx_queue_next(q))
+    for (e = ngx_rf_zone_line_first(from->sh, NGX_RF_LINE_CLEAN);
+         e;
+         e = ngx_rf_zone_line_next(from->sh, e))
     {
-        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
-
         if (!e->complete || e->type == NGX_RF_NONE) {
             continue;
         }
@@ -903,8 +935,7 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
 
     /* walked from the most recently used: each goes behind the ones before */
 
-    ngx_queue_remove(&copy->queue);
-    ngx_queue_insert_tail(&to->sh->clean, &copy->queue);
+    ngx_rf_zone_last_locked(to, copy);
 
     return NGX_OK;
 }

@@ -336,10 +336,11 @@ ngx_rf_zone_delta_of(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_zdelta_t   *delta;
     ngx_rf_zchange_t  *c;
 
-    u = e->undo ? &zone->sh->undo[e->undo - 1] : NULL;
+    u = e->work->undo ? &zone->sh->undo[e->work->undo - 1] : NULL;
 
     if (e->pending != NGX_RF_DELTA
-        || (u != NULL && (u->swapped || u->saved.nchanges != e->nchanges)))
+        || (u != NULL
+            && (u->swapped || u->work.nchanges != e->work->nchanges)))
     {
         return NULL;
     }

@@ -1041,7 +1041,10 @@ coll_files(coll_t *t)
     sh = t->local->sh;
 
     for (i = 0; i < sh->nbuckets; i++) {
-        for (e = sh->buckets[i]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[i]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
 
             if (e->pending == NGX_RF_CLEAN) {
                 continue;
@@ -1085,10 +1088,12 @@ coll_file(coll_t *t, ngx_rf_record_t *rec, ngx_rf_entry_t *from)
         e = ngx_rf_zone_lookup_locked(t->loaded, &rec->key);
         taken = e ? ngx_rf_zone_record(t->loaded, e) : NULL;
 
-        if (e && (e->nchanges > from->nchanges || e->nsent > from->nsent)) {
+        if (e && (e->work->nchanges > from->work->nchanges
+                  || e->work->nsent > from->work->nsent))
+        {
             printf("# %d changes, %d of them sent: from %d and %d\n",
-                   (int) e->nchanges, (int) e->nsent, (int) from->nchanges,
-                   (int) from->nsent);
+                   (int) e->work->nchanges, (int) e->work->nsent,
+                   (int) from->work->nchanges, (int) from->work->nsent);
             t->wrong++;
         }
 
@@ -1474,5 +1479,5 @@ coll_changes(coll_t *t, const char *key)
 
     e = coll_entry(t->local, key);
 
-    return e ? e->nchanges : 0;
+    return e ? e->work->nchanges : 0;
 }

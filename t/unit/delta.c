@@ -343,8 +343,8 @@ delta_round(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, ngx_uint_t *nchanges,
         return 0;
     }
 
-    *nchanges = e->nchanges;
-    *nsent = e->nsent;
+    *nchanges = e->work->nchanges;
+    *nsent = e->work->nsent;
 
     same = sound_zone(zone, 0);
 

@@ -43,12 +43,14 @@ static void sound_sorted(sound_t *s, ngx_rf_tree_t *tree, ngx_uint_t hashed);
 static ngx_int_t sound_compare(ngx_rf_elt_t *a, ngx_rf_elt_t *b);
 static void sound_lists(sound_t *s);
 static void sound_expires(sound_t *s);
-static ngx_uint_t sound_black(sound_t *s, ngx_rbtree_node_t *node);
 static void sound_memory(sound_t *s);
 static void sound_nodes(sound_t *s, ngx_rf_node_t *node);
 static void sound_block(sound_t *s, size_t size);
 static void sound_wrong(sound_t *s, const char *what);
 static ngx_uint_t sound_queue(ngx_queue_t *queue);
+static ngx_uint_t sound_entries(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line);
+static void sound_work(sound_t *s, ngx_rf_entry_t *e);
+static void sound_spare(sound_t *s);
 
 
 ngx_uint_t
@@ -70,7 +72,10 @@ sound_zone(ngx_rf_zone_t *zone, ngx_uint_t counters)
     sh = zone->sh;
 
     for (i = 0; i < sh->nbuckets; i++) {
-        for (e = sh->buckets[i]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[i]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
             sound_entry(&s, e);
         }
     }
@@ -98,8 +103,9 @@ sound_entry(sound_t *s, ngx_rf_entry_t *e)
     s->expiring += (e->expire != 0);
 
     sound_block(s, ngx_rf_entry_size(e->key_len));
+    sound_work(s, e);
 
-    if (e->undo) {
+    if (e->work->undo) {
         sound_wrong(s, "entry in the undo log");
     }
 
@@ -109,30 +115,55 @@ sound_entry(sound_t *s, ngx_rf_entry_t *e)
 }
 
 
+static void
+sound_work(sound_t *s, ngx_rf_entry_t *e)
+{
+    if (e->work == &s->zone->sh->none) {
+
+        if (e->pending != NGX_RF_CLEAN) {
+            sound_wrong(s, "a pending entry without work");
+        }
+
+        return;
+    }
+
+    sound_block(s, sizeof(ngx_rf_zwork_t));
+
+    if (e->work->entry != e) {
+        sound_wrong(s, "work of another entry");
+    }
+
+    if (e->pending == NGX_RF_CLEAN && !e->flying && !ngx_rf_zone_on_disk(e)) {
+        sound_wrong(s, "work that says nothing");
+    }
+}
+
+
 /* what the disk has to do with it, and whether it may have forgotten it */
 
 static void
 sound_disk(sound_t *s, ngx_rf_entry_t *e)
 {
-    s->disk[e->where]++;
-    s->writing += (e->writer != 0);
+    s->disk[e->work->where]++;
+    s->writing += (e->work->writer != 0);
 
     if (!s->zone->sh->files) {
         return;
     }
 
-    if (e->where == NGX_RF_DISK_NONE
-        && (e->pending != NGX_RF_CLEAN ? e->file_version != e->version
-                                       : e->file_version || e->logged))
+    if (e->work->where == NGX_RF_DISK_NONE
+        && (e->pending != NGX_RF_CLEAN ? e->work->file_version != e->version
+                                       : e->work->file_version
+                                         || e->work->logged))
     {
         sound_wrong(s, "an entry that the disk lags behind, in no list");
     }
 
-    if (e->pending != NGX_RF_CLEAN && e->acked) {
+    if (e->pending != NGX_RF_CLEAN && e->work->acked) {
         sound_wrong(s, "a pending entry that is done with");
     }
 
-    if (e->log_version > e->version) {
+    if (e->work->log_version > e->version) {
         sound_wrong(s, "the journal is ahead");
     }
 }
@@ -161,7 +192,7 @@ sound_group(sound_t *s, ngx_rf_entry_t *e)
     ngx_uint_t       n;
     ngx_rf_entry_t  *p;
 
-    if (e->peer == NULL) {
+    if (e->work->peer == NULL) {
         return;
     }
 
@@ -169,7 +200,7 @@ sound_group(sound_t *s, ngx_rf_entry_t *e)
     p = e;
 
     do {
-        p = p->peer;
+        p = p->work->peer;
 
         if (p == NULL || !sound_in_table(s, p)) {
             sound_wrong(s, "group: a member that is in no table");
@@ -205,7 +236,10 @@ sound_in_table(sound_t *s, ngx_rf_entry_t *e)
         return 0;
     }
 
-    for (p = sh->buckets[e->hash & (sh->nbuckets - 1)]; p; p = p->next) {
+    for (p = ngx_rf_zone_at(sh, sh->buckets[e->hash & (sh->nbuckets - 1)]);
+         p;
+         p = ngx_rf_zone_next(sh, p))
+    {
         if (p == e) {
             return 1;
         }
@@ -304,7 +338,7 @@ sound_changes(sound_t *s, ngx_rf_entry_t *e)
 
     if (e->pending != NGX_RF_DELTA) {
 
-        if (e->changes != NULL || e->nchanges || e->nsent) {
+        if (e->work->changes != NULL || e->work->nchanges || e->work->nsent) {
             sound_wrong(s, "changes of what is no delta");
         }
 
@@ -314,22 +348,22 @@ sound_changes(sound_t *s, ngx_rf_entry_t *e)
     sum = 0;
     n = 0;
 
-    for (c = e->changes; c; c = c->next) {
+    for (c = e->work->changes; c; c = c->next) {
         n++;
         sum += sound_change(s, c);
 
-        if (c->next ? c->next->prev != c : e->last_change != c) {
+        if (c->next ? c->next->prev != c : e->work->last_change != c) {
             sound_wrong(s, "links of changes");
         }
     }
 
-    if (e->changes != NULL && e->changes->prev != NULL) {
+    if (e->work->changes != NULL && e->work->changes->prev != NULL) {
         sound_wrong(s, "link before the first change");
     }
 
-    if (n != e->nchanges || e->nsent > n) {
+    if (n != e->work->nchanges || e->work->nsent > n) {
         printf("# changes of %.*s: %d of %d, sent %d\n", (int) e->key_len,
-               e->key, (int) n, (int) e->nchanges, (int) e->nsent);
+               e->key, (int) n, (int) e->work->nchanges, (int) e->work->nsent);
         s->sound = 0;
     }
 
@@ -553,13 +587,16 @@ sound_lists(sound_t *s)
 
     sh = s->zone->sh;
 
-    n = sound_queue(&sh->clean) + sound_queue(&sh->stale)
-        + sound_queue(&sh->pending_queue) + sound_queue(&sh->flying);
+    n = sound_entries(sh, NGX_RF_LINE_CLEAN)
+        + sound_entries(sh, NGX_RF_LINE_STALE)
+        + sound_entries(sh, NGX_RF_LINE_PENDING)
+        + sound_entries(sh, NGX_RF_LINE_FLYING);
 
     if (s->entries != sh->entries || s->entries != n || s->live != sh->live
         || s->pending != sh->npending
-        || s->pending != sound_queue(&sh->pending_queue)
-                         + sound_queue(&sh->flying) - sh->nrestoring
+        || s->pending != sound_entries(sh, NGX_RF_LINE_PENDING)
+                         + sound_entries(sh, NGX_RF_LINE_FLYING)
+                         - sh->nrestoring
         || s->disk[NGX_RF_DISK_UNLOGGED] != sh->nunlogged
         || s->disk[NGX_RF_DISK_UNLOGGED] != sound_unlogged(sh)
         || s->disk[NGX_RF_DISK_LOGGING] != sh->nlogging
@@ -600,73 +637,76 @@ sound_lists(sound_t *s)
 static void
 sound_expires(sound_t *s)
 {
-    int64_t             last;
-    ngx_uint_t          n;
-    ngx_rbtree_t       *tree;
-    ngx_rf_entry_t     *e;
-    ngx_rbtree_node_t  *node;
+    uint32_t           i, at, prev, line;
+    ngx_uint_t         n;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
 
     n = 0;
-    last = 0;
-    tree = &s->zone->sh->expires;
+    sh = s->zone->sh;
 
-    if (tree->root != tree->sentinel) {
+    for (i = 0; i < NGX_RF_ZONE_DUE; i++) {
+        line = NGX_RF_LINE_DUE + i;
+        prev = NGX_RF_ZONE_LINE | line;
 
-        (void) sound_black(s, tree->root);
-
-        for (node = ngx_rbtree_min(tree->root, tree->sentinel);
-             node != NULL && n <= s->expiring;
-             node = ngx_rbtree_next(tree, node))
+        for (at = sh->lines[line].next;
+             !(at & NGX_RF_ZONE_LINE) && n <= s->expiring;
+             at = e->due.next)
         {
-            e = ngx_rbtree_data(node, ngx_rf_entry_t, expires);
+            e = ngx_rf_zone_at(sh, at);
             n++;
 
-            if (e->magic != NGX_RF_ENTRY_MAGIC || e->expire < last
-                || (int64_t) node->key != e->expire)
+            if (!sound_in_table(s, e) || e->expire == 0 || e->due.prev != prev)
             {
-                sound_wrong(s, "expiry tree");
+                sound_wrong(s, "list by expiry");
                 return;
             }
 
-            last = e->expire;
+            prev = at;
+        }
+
+        if (at != (NGX_RF_ZONE_LINE | line) || sh->lines[line].prev != prev) {
+            sound_wrong(s, "end of a list by expiry");
+            return;
         }
     }
 
     if (n != s->expiring) {
-        printf("# %d entries expire, in the tree are %d\n",
+        printf("# %d entries expire, in the lists are %d\n",
                (int) s->expiring, (int) n);
         s->sound = 0;
     }
 }
 
 
-/* black nodes on each way down */
-
-static ngx_uint_t
-sound_black(sound_t *s, ngx_rbtree_node_t *node)
+static void
+sound_spare(sound_t *s)
 {
-    ngx_uint_t     left, right;
-    ngx_rbtree_t  *tree;
+    ngx_uint_t         i, n;
+    ngx_rf_zwork_t     *work;
+    ngx_rf_zone_sh_t  *sh;
 
-    tree = &s->zone->sh->expires;
+    sh = s->zone->sh;
+    n = 0;
 
-    if (node == tree->sentinel) {
-        return 1;
+    for (work = sh->spare; work; work = (void *) work->entry) {
+        sound_block(s, sizeof(ngx_rf_zwork_t));
+
+        if (++n > sh->nspare) {
+            break;
+        }
     }
 
-    left = sound_black(s, node->left);
-    right = sound_black(s, node->right);
-
-    if (left != right
-        || (ngx_rbt_is_red(node)
-            && (ngx_rbt_is_red(node->left) || ngx_rbt_is_red(node->right)))
-        || (node->left != tree->sentinel && node->left->parent != node)
-        || (node->right != tree->sentinel && node->right->parent != node))
-    {
-        sound_wrong(s, "expiry tree: balance");
+    if (n != sh->nspare || n > NGX_RF_ZONE_UNDO) {
+        sound_wrong(s, "work in reserve");
     }
 
-    return left + ngx_rbt_is_black(node);
+    for (i = 0; i < sizeof(ngx_rf_zwork_t); i++) {
+        if (((u_char *) &sh->none)[i]) {
+            sound_wrong(s, "work of all who have none");
+            break;
+        }
+    }
 }
 
 
@@ -685,6 +725,7 @@ sound_memory(sound_t *s)
     pool = s->zone->shpool;
 
     sound_block(s, ngx_rf_zone_block_size(s->zone, sh->nbuckets));
+    sound_spare(s);
 
     for (q = ngx_queue_head(&sh->trash);
          q != ngx_queue_sentinel(&sh->trash);
@@ -804,4 +845,30 @@ sound_queue(ngx_queue_t *queue)
     }
 
     return n;
+}
+
+
+static ngx_uint_t
+sound_entries(ngx_rf_zone_sh_t *sh, ngx_rf_line_e line)
+{
+    uint32_t         prev;
+    ngx_uint_t       n;
+    ngx_rf_entry_t  *e;
+
+    n = 0;
+    prev = NGX_RF_ZONE_LINE | line;
+
+    for (e = ngx_rf_zone_line_first(sh, line);
+         e;
+         e = ngx_rf_zone_line_next(sh, e))
+    {
+        if (e->queue.prev != prev) {
+            return NGX_MAX_UINT32_VALUE;
+        }
+
+        prev = ngx_rf_zone_number(sh, e);
+        n++;
+    }
+
+    return sh->lines[line].prev == prev ? n : NGX_MAX_UINT32_VALUE;
 }

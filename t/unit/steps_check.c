@@ -238,7 +238,10 @@ steps_follow(steps_t *s, steps_view_t *view)
     sh = s->redis.sh;
 
     for (i = 0; i < sh->nbuckets; i++) {
-        for (e = sh->buckets[i]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[i]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
 
             if (e->type != NGX_RF_NONE) {
                 steps_key(view, (char *) e->key, e->key_len)->end
@@ -272,7 +275,10 @@ steps_view(steps_t *s, steps_view_t *view)
     /* those that matter first: a view has a limited number of keys */
 
     for (i = 0; i < 2 * sh->nbuckets; i++) {
-        for (e = sh->buckets[i % sh->nbuckets]; e; e = e->next) {
+        for (e = ngx_rf_zone_at(sh, sh->buckets[i % sh->nbuckets]);
+             e;
+             e = ngx_rf_zone_next(sh, e))
+        {
 
             if ((e->pending == NGX_RF_CLEAN && !ngx_rf_zone_on_disk(e))
                 == (i >= sh->nbuckets))
@@ -315,7 +321,7 @@ steps_view_entry(steps_t *s, steps_view_t *view, ngx_rf_entry_t *e)
 
     if (e->pending == NGX_RF_CLEAN) {
 
-        if (e->file_version && !e->where && !e->writer) {
+        if (e->work->file_version && !e->work->where && !e->work->writer) {
             steps_wrong(s, "%s: its file will stay", key->name);
         }
 
@@ -323,14 +329,16 @@ steps_view_entry(steps_t *s, steps_view_t *view, ngx_rf_entry_t *e)
     }
 
     key->said = steps_said(s, &s->zone, e, &key->content);
-    key->id = e->id;
-    key->durable = (e->file_version == e->version);
+    key->id = e->work->id;
+    key->durable = (e->work->file_version == e->version);
 
-    if (e->nsent && e->id == 0) {
+    if (e->work->nsent && e->work->id == 0) {
         steps_wrong(s, "%s: sent under no id", key->name);
     }
 
-    if (!key->durable && !e->where && !e->writer && s->zone.sh->files) {
+    if (!key->durable && !e->work->where && !e->work->writer
+        && s->zone.sh->files)
+    {
         steps_wrong(s, "%s: nobody will write it", key->name);
     }
 }

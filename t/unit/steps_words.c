@@ -587,15 +587,13 @@ steps_w_first(steps_t *s, char *args)
 static void
 steps_w_file(steps_t *s, char *args)
 {
-    ngx_queue_t  *q;
+    ngx_rf_entry_t  *e;
 
-    for (q = ngx_queue_head(&s->zone.sh->pending_queue);
-         q != ngx_queue_sentinel(&s->zone.sh->pending_queue);
-         q = ngx_queue_next(q))
+    for (e = ngx_rf_zone_line_first(s->zone.sh, NGX_RF_LINE_PENDING);
+         e;
+         e = ngx_rf_zone_line_next(s->zone.sh, e))
     {
-        steps_file(s, ngx_rf_zone_record(&s->zone,
-                                         ngx_queue_data(q, ngx_rf_entry_t,
-                                                        queue)));
+        steps_file(s, ngx_rf_zone_record(&s->zone, e));
     }
 }
 
@@ -605,15 +603,13 @@ steps_w_file(steps_t *s, char *args)
 static void
 steps_w_spill(steps_t *s, char *args)
 {
-    ngx_queue_t     *q;
     ngx_rf_entry_t  *e;
 
     ngx_rf_zone_lock(&s->zone);
 
-    while (!ngx_queue_empty(&s->zone.sh->pending_queue)) {
-        q = ngx_queue_head(&s->zone.sh->pending_queue);
-        e = ngx_queue_data(q, ngx_rf_entry_t, queue);
-
+    while ((e = ngx_rf_zone_line_first(s->zone.sh, NGX_RF_LINE_PENDING))
+           != NULL)
+    {
         s->zone.sh->spilled++;
         ngx_rf_zone_remove(&s->zone, e);
     }

@@ -8,6 +8,7 @@
 #include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_resp.h"
+#include "ngx_rf_zone_internal.h"
 
 
 #define VOUCH_OTHER     ((ngx_uint_t) ngx_process_slot + 1)
@@ -198,8 +199,8 @@ RF_UNIT(vouch_misses)
 
     vouch_learn(&e, "GET value", "$1\r\n1\r\n", -1, own);
     vouch_learn(&e, "GET none2", "$-1\r\n", -2, own);
-    ok(ngx_queue_last(&e.zone->sh->clean)
-       == &vouch_entry(&e, "none2")->queue, "the first to be evicted");
+    ok(ngx_rf_zone_line_last(e.zone->sh, NGX_RF_LINE_CLEAN)
+       == vouch_entry(&e, "none2"), "the first to be evicted");
 }
 
 
