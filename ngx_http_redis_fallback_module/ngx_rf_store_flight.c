@@ -44,7 +44,7 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
         return 0;
     }
 
-    hash = ngx_rf_zone_hash(store->zone.sh, &op->argv[1]);
+    hash = ngx_rf_work_hash(w);
     flights = &store->flights[hash % NGX_RF_STORE_FLIGHTS];
 
     for (q = ngx_queue_head(flights);

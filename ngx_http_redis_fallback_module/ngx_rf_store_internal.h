@@ -76,6 +76,9 @@ struct ngx_rf_work_s {
 
 /* ngx_rf_store.c */
 
+/* of argv[1], once for an operation */
+uint32_t ngx_rf_work_hash(ngx_rf_work_t *w);
+
 /* the mode decides who may answer; entered again whenever it has changed */
 ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
 /* rc is that of a step; calls the handler unless it is NGX_AGAIN */

@@ -1,0 +1,117 @@
+/*
+ * The hash of keys, and of names in collections, and what can be done with it
+ * before the lock is taken.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_rf_zone.h"
+#include "ngx_rf_zone_internal.h"
+
+
+#define ngx_rf_rotl(x, n)       (((x) << (n)) | ((x) >> (64 - (n))))
+
+#define ngx_rf_sip_round(v0, v1, v2, v3)                                     \
+    v0 += v1; v1 = ngx_rf_rotl(v1, 13); v1 ^= v0; v0 = ngx_rf_rotl(v0, 32);  \
+    v2 += v3; v3 = ngx_rf_rotl(v3, 16); v3 ^= v2;                            \
+    v0 += v3; v3 = ngx_rf_rotl(v3, 21); v3 ^= v0;                            \
+    v2 += v1; v1 = ngx_rf_rotl(v1, 17); v1 ^= v2; v2 = ngx_rf_rotl(v2, 32)
+
+
+static uint64_t ngx_rf_zone_word(u_char *p);
+
+
+/* SipHash-2-4 */
+
+uint32_t
+ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key)
+{
+    u_char     *p, *end;
+    size_t      left;
+    uint64_t    k0, k1, v0, v1, v2, v3, m;
+    ngx_uint_t  i;
+
+    k0 = ngx_rf_zone_word(sh->seed);
+    k1 = ngx_rf_zone_word(sh->seed + 8);
+
+    v0 = k0 ^ 0x736f6d6570736575ULL;
+    v1 = k1 ^ 0x646f72616e646f6dULL;
+    v2 = k0 ^ 0x6c7967656e657261ULL;
+    v3 = k1 ^ 0x7465646279746573ULL;
+
+    left = key->len & 7;
+    end = key->data + (key->len - left);
+
+    for (p = key->data; p != end; p += 8) {
+        m = ngx_rf_zone_word(p);
+        v3 ^= m;
+        ngx_rf_sip_round(v0, v1, v2, v3);
+        ngx_rf_sip_round(v0, v1, v2, v3);
+        v0 ^= m;
+    }
+
+    m = (uint64_t) key->len << 56;
+
+    for (i = 0; i < left; i++) {
+        m |= (uint64_t) end[i] << (8 * i);
+    }
+
+    v3 ^= m;
+    ngx_rf_sip_round(v0, v1, v2, v3);
+    ngx_rf_sip_round(v0, v1, v2, v3);
+    v0 ^= m;
+
+    v2 ^= 0xff;
+
+    for (i = 0; i < 4; i++) {
+        ngx_rf_sip_round(v0, v1, v2, v3);
+    }
+
+    m = v0 ^ v1 ^ v2 ^ v3;
+
+    return (uint32_t) (m ^ (m >> 32));
+}
+
+
+static uint64_t
+ngx_rf_zone_word(u_char *p)
+{
+    uint64_t  word;
+
+    /* in the order of this host, which the zone never leaves */
+
+    ngx_memcpy(&word, p, sizeof(word));
+
+    return word;
+}
+
+
+/*
+ * An entry's header is some lines of the cache, and they are read one after the
+ * other.  Whoever has the lock may be changing the chain or making the zone
+ * anew: then the wrong lines are fetched, or none, which does no harm.
+ */
+
+void
+ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash)
+{
+    u_char           *p;
+    ngx_uint_t        n;
+    ngx_rf_entry_t  **buckets;
+
+    buckets = zone->sh->buckets;
+    n = zone->sh->nbuckets;
+
+    if (buckets == NULL || n == 0) {
+        return;
+    }
+
+    p = (u_char *) buckets[hash & (n - 1)];
+
+    if (p) {
+        ngx_rf_prefetch(p);
+        ngx_rf_prefetch(p + 64);
+        ngx_rf_prefetch(p + 128);
+        ngx_rf_prefetch(p + 192);
+    }
+}
