@@ -85,7 +85,7 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
 
         l->hashed = &l->argv[1];
         l->hash = ngx_rf_zone_hash(l->zone->sh, l->hashed);
-        ngx_rf_zone_prefetch(l->zone, l->hash);
+        ngx_rf_zone_warm(l->zone, l->hash);
     }
 
     ngx_rf_zone_lock(l->zone);

@@ -678,6 +678,9 @@ uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
 /* a key of that hash is soon looked for: what that reads is fetched into the
  * processor's caches meanwhile.  Needs no lock */
 void ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash);
+/* the same, with a string's value, and waits for all but that: the lock is to
+ * be taken at once */
+void ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash);
 
 /* the order of scores as that of integers: both zeros are one */
 uint64_t ngx_rf_zone_score(double score);

@@ -18,7 +18,26 @@
     v2 += v1; v1 = ngx_rf_rotl(v1, 17); v1 ^= v2; v2 = ngx_rf_rotl(v2, 32)
 
 
+/* bytes of an entry, and of a value, that are fetched */
+#define NGX_RF_ZONE_HEAD        256
+#define NGX_RF_ZONE_WARM        4096
+
+/* entries of a chain that are looked at */
+#define NGX_RF_ZONE_WALK        3
+
+/* what another process may be writing: read once, and looked at before it is
+ * followed.  All of the zone stays mapped */
+
+#define ngx_rf_zone_unlocked(x)  (*(volatile __typeof__(x) *) &(x))
+
+#define ngx_rf_zone_inside(zone, p, size)                                     \
+    ((u_char *) (p) >= (zone)->shpool->start                                  \
+     && (u_char *) (p) < (zone)->shpool->end - (size)                         \
+     && ((uintptr_t) (p) & (sizeof(void *) - 1)) == 0)
+
+
 static uint64_t ngx_rf_zone_word(u_char *p);
+static ngx_rf_entry_t *ngx_rf_zone_fetch(ngx_rf_zone_t *zone, uint32_t hash);
 
 
 /* SipHash-2-4 */
@@ -95,23 +114,77 @@ ngx_rf_zone_word(u_char *p)
 void
 ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash)
 {
-    u_char           *p;
-    ngx_uint_t        n;
-    ngx_rf_entry_t  **buckets;
+    (void) ngx_rf_zone_fetch(zone, hash);
+}
 
-    buckets = zone->sh->buckets;
-    n = zone->sh->nbuckets;
 
-    if (buckets == NULL || n == 0) {
+void
+ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash)
+{
+    size_t           i, n;
+    u_char          *p;
+    ngx_uint_t       walked;
+    ngx_rf_blob_t   *value;
+    ngx_rf_entry_t  *e;
+
+    e = ngx_rf_zone_fetch(zone, hash);
+
+    for (walked = 0; walked < NGX_RF_ZONE_WALK; walked++) {
+
+        if (!ngx_rf_zone_inside(zone, e, sizeof(ngx_rf_entry_t))) {
+            return;
+        }
+
+        if (ngx_rf_zone_unlocked(e->hash) == hash) {
+            break;
+        }
+
+        e = ngx_rf_zone_unlocked(e->next);
+    }
+
+    value = ngx_rf_zone_unlocked(e->value);
+
+    if (ngx_rf_zone_unlocked(e->type) != NGX_RF_STRING
+        || !ngx_rf_zone_inside(zone, value, sizeof(ngx_rf_blob_t)))
+    {
         return;
     }
 
-    p = (u_char *) buckets[hash & (n - 1)];
+    n = ngx_rf_zone_unlocked(value->len);
+    n = ngx_min(n, NGX_RF_ZONE_WARM);
+    p = (u_char *) value;
+
+    for (i = NGX_RF_ZONE_LINE; i < n + sizeof(ngx_rf_blob_t);
+         i += NGX_RF_ZONE_LINE)
+    {
+        ngx_rf_prefetch(p + i);
+    }
+}
+
+
+/* the first of the chain */
+
+static ngx_rf_entry_t *
+ngx_rf_zone_fetch(ngx_rf_zone_t *zone, uint32_t hash)
+{
+    u_char           *p;
+    ngx_uint_t        i, n;
+    ngx_rf_entry_t  **buckets;
+
+    buckets = ngx_rf_zone_unlocked(zone->sh->buckets);
+    n = ngx_rf_zone_unlocked(zone->sh->nbuckets);
+
+    if (buckets == NULL || n == 0) {
+        return NULL;
+    }
+
+    p = (u_char *) ngx_rf_zone_unlocked(buckets[hash & (n - 1)]);
 
     if (p) {
-        ngx_rf_prefetch(p);
-        ngx_rf_prefetch(p + 64);
-        ngx_rf_prefetch(p + 128);
-        ngx_rf_prefetch(p + 192);
+        for (i = 0; i < NGX_RF_ZONE_HEAD; i += NGX_RF_ZONE_LINE) {
+            ngx_rf_prefetch(p + i);
+        }
     }
+
+    return (ngx_rf_entry_t *) p;
 }

@@ -43,6 +43,8 @@ ngx_int_t ngx_rf_zone_slab_lay(ngx_rf_zone_slab_map_t *map);
 
 /* ngx_rf_zone.c */
 
+#define NGX_RF_ZONE_LINE    64          /* of the processor's cache */
+
 #if defined(__GNUC__)
 #define ngx_rf_prefetch(p)  __builtin_prefetch(p)
 #else
