@@ -129,9 +129,11 @@ ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash)
 
     e = ngx_rf_zone_fetch(zone, hash);
 
-    for (walked = 0; walked < NGX_RF_ZONE_WALK; walked++) {
+    for (walked = 0; /* void */ ; walked++) {
 
-        if (!ngx_rf_zone_inside(zone, e, sizeof(ngx_rf_entry_t))) {
+        if (walked == NGX_RF_ZONE_WALK
+            || !ngx_rf_zone_inside(zone, e, sizeof(ngx_rf_entry_t)))
+        {
             return;
         }
 
