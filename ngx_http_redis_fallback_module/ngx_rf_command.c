@@ -29,6 +29,8 @@ typedef struct {
 } ngx_rf_command_category_t;
 
 
+static ngx_uint_t ngx_rf_command_named(const ngx_str_t *with,
+    ngx_str_t *name);
 static ngx_int_t ngx_rf_command_compare(u_char *name, size_t len,
     const ngx_str_t *with);
 static ngx_uint_t ngx_rf_command_arg_is(ngx_str_t *arg, const char *word,
@@ -495,16 +497,34 @@ static const ngx_rf_command_entry_t  ngx_rf_command_table[] = {
     (sizeof(ngx_rf_command_table) / sizeof(ngx_rf_command_table[0]))
 
 
+/* what was found last, by the name's first and last letters and its length: a
+ * server is asked for a handful of commands, again and again */
+
+#define NGX_RF_COMMAND_RECENT   64
+
+static const ngx_rf_command_entry_t  *ngx_rf_command_recent[
+    NGX_RF_COMMAND_RECENT];
+
+
 const ngx_rf_command_t *
 ngx_rf_command_find(ngx_str_t *name)
 {
-    u_char                        lower[NGX_RF_COMMAND_NAME_MAX];
-    ngx_int_t                     rc;
-    ngx_uint_t                    low, high, mid;
-    const ngx_rf_command_entry_t *entry;
+    u_char                          lower[NGX_RF_COMMAND_NAME_MAX];
+    ngx_int_t                       rc;
+    ngx_uint_t                      low, high, mid;
+    const ngx_rf_command_entry_t   *entry, **recent;
 
     if (name->len == 0 || name->len > NGX_RF_COMMAND_NAME_MAX) {
         return NULL;
+    }
+
+    recent = &ngx_rf_command_recent[((name->data[0] | 0x20)
+                                    + 8 * (name->data[name->len - 1] | 0x20)
+                                    + name->len)
+                                    % NGX_RF_COMMAND_RECENT];
+
+    if (*recent && ngx_rf_command_named(&(*recent)->command.name, name)) {
+        return &(*recent)->command;
     }
 
     ngx_strlow(lower, name->data, name->len);
@@ -519,6 +539,7 @@ ngx_rf_command_find(ngx_str_t *name)
         rc = ngx_rf_command_compare(lower, name->len, &entry->command.name);
 
         if (rc == 0) {
+            *recent = entry;
             return &entry->command;
         }
 
@@ -746,6 +767,28 @@ ngx_rf_command_categories(const ngx_rf_command_t *command)
     /* every ngx_rf_command_t given out is the head of its table entry */
 
     return ((const ngx_rf_command_entry_t *) command)->categories;
+}
+
+
+/* in any case; "with" is in lower case */
+
+static ngx_uint_t
+ngx_rf_command_named(const ngx_str_t *with, ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    if (with->len != name->len) {
+        return 0;
+    }
+
+    for (i = 0; i < name->len; i++) {
+
+        if (ngx_tolower(name->data[i]) != with->data[i]) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -19,10 +19,6 @@
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
 
-/* bytes that the parser gets at a time: after each reply of 1 KB and more,
- * hiredis moves all that it has to the front */
-#define NGX_RF_CONN_FEED        8192
-
 
 typedef void (*ngx_rf_conn_reply_pt)(ngx_rf_conn_t *conn,
     ngx_rf_reply_t *reply);
@@ -96,7 +92,8 @@ static const char  ngx_rf_conn_unasked[] = "redis sent what nobody asked for";
 static const char  ngx_rf_conn_unwatched[] = "could not watch the socket";
 static const char  ngx_rf_conn_timedout[] = "redis timed out";
 
-/* the reader copies what it is fed, so one buffer serves all connections */
+/* nothing of it is needed once all that was read is parsed, and no handler of a
+ * call reads, so one buffer serves all connections */
 
 static u_char  ngx_rf_conn_buffer[NGX_RF_CONN_READ];
 
@@ -480,7 +477,7 @@ ngx_rf_conn_read_handler(ngx_event_t *rev)
 static void
 ngx_rf_conn_read(ngx_rf_conn_t *conn)
 {
-    ssize_t            n, part, pos;
+    ssize_t            n;
     ngx_uint_t         i;
     ngx_connection_t  *c;
 
@@ -514,19 +511,14 @@ ngx_rf_conn_read(ngx_rf_conn_t *conn)
             return;
         }
 
-        for (pos = 0; pos < n; pos += part) {
-            part = ngx_min(n - pos, NGX_RF_CONN_FEED);
+        /* a failure of feed() stays in the reader, and parse() gets it */
 
-            /* a failure of feed() stays in the reader, and parse() gets it */
+        (void) ngx_rf_resp_feed(conn->reader, ngx_rf_conn_buffer, n);
 
-            (void) ngx_rf_resp_feed(conn->reader, ngx_rf_conn_buffer + pos,
-                                    part);
+        ngx_rf_conn_parse(conn);
 
-            ngx_rf_conn_parse(conn);
-
-            if (conn->closed) {
-                return;
-            }
+        if (conn->closed) {
+            return;
         }
     }
 

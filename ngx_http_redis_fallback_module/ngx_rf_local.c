@@ -79,6 +79,15 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
         return NGX_RF_NEED_REDIS;
     }
 
+    if (l->command->first == 1) {
+
+        /* before the lock is taken: others wait for that */
+
+        l->hashed = &l->argv[1];
+        l->hash = ngx_rf_zone_hash(l->zone->sh, l->hashed);
+        ngx_rf_zone_warm(l->zone, l->hash);
+    }
+
     ngx_rf_zone_lock(l->zone);
 
     rc = ngx_rf_local_allowed(l);

@@ -1,8 +1,14 @@
 /*
  * Owns the bytes of RESP: a command's on their way out, and those of replies
- * until they are whole.  The parser is hiredis' redisReader, which is given
- * functions that build ngx_rf_reply_t in the caller's pool at once, so that a
- * reply is copied only once, out of the read buffer.
+ * until they are whole.
+ *
+ * Nearly all replies are a string, a number, nil or OK, and have arrived as a
+ * whole: take() copies them out of the caller's read buffer into the pool, and
+ * nobody else touches them.  All the rest, what is there of a reply in part
+ * included, goes to hiredis' redisReader, in pieces, with functions that build
+ * the same replies in the pool.  When that has nothing left the next reply is
+ * for take() again; so it gets no more than what it has begun, where that is
+ * known ("want").
  *
  * Guarantees: whatever the server sends, memory grows only with bytes that
  * have arrived, never with a length or a count that was merely announced, and
@@ -26,6 +32,16 @@
 /* an idle read buffer above this is given back to malloc() */
 #define NGX_RF_RESP_BUF_MAX     (64 * 1024)
 
+/* bytes that hiredis gets at a time: after each reply of 1 KB and more it
+ * moves all that it has to the front */
+#define NGX_RF_RESP_PIECE       8192
+
+/* digits of a number that take() reads; no sum of them overflows */
+#define NGX_RF_RESP_DIGITS      18
+
+/* a string up to this is in one block with its reply */
+#define NGX_RF_RESP_SHORT       1024
+
 
 #if (HIREDIS_MAJOR >= 1)
 typedef size_t  ngx_rf_resp_count_t;
@@ -36,6 +52,10 @@ typedef int     ngx_rf_resp_count_t;
 
 struct ngx_rf_resp_reader_s {
     redisReader              *reader;
+    u_char                   *pos;      /* of what was fed, and nobody has */
+    u_char                   *last;     /* looked at yet: the caller's */
+    size_t                    want;     /* bytes that are missing of what
+                                           hiredis has; 0: not known */
     ngx_pool_t               *pool;     /* of the reply being parsed */
     const char               *refused;  /* a limit that the reply exceeds */
     size_t                    fed;      /* bytes since the reply began */
@@ -43,6 +63,10 @@ struct ngx_rf_resp_reader_s {
 };
 
 
+static ngx_int_t ngx_rf_resp_take(ngx_rf_resp_reader_t *r, ngx_pool_t *pool,
+    ngx_rf_reply_t **reply);
+static u_char *ngx_rf_resp_number(u_char *p, u_char *last, int64_t *n);
+static ngx_int_t ngx_rf_resp_spill(ngx_rf_resp_reader_t *r);
 static ngx_rf_reply_t *ngx_rf_resp_slot(const redisReadTask *task,
     ngx_rf_reply_e type);
 static ngx_int_t ngx_rf_resp_grow(ngx_pool_t *pool, ngx_rf_reply_t *array);
@@ -158,21 +182,21 @@ ngx_rf_resp_reader_destroy(ngx_rf_resp_reader_t *r)
 ngx_int_t
 ngx_rf_resp_feed(ngx_rf_resp_reader_t *r, u_char *data, size_t len)
 {
+    /* what nobody has asked for yet must not get lost */
+
+    while (r->pos != r->last) {
+
+        if (ngx_rf_resp_spill(r) != NGX_OK) {
+            break;
+        }
+    }
+
     if (r->refused) {
         return NGX_ERROR;
     }
 
-    if (r->fed > NGX_RF_RESP_MAX) {
-        r->refused = "reply is too long";
-        return NGX_ERROR;
-    }
-
-    if (redisReaderFeed(r->reader, (char *) data, len) != REDIS_OK) {
-        r->refused = "no memory for a reply";
-        return NGX_ERROR;
-    }
-
-    r->fed += len;
+    r->pos = data;
+    r->last = data + len;
 
     return NGX_OK;
 }
@@ -182,44 +206,53 @@ ngx_int_t
 ngx_rf_resp_next(ngx_rf_resp_reader_t *r, ngx_pool_t *pool,
     ngx_rf_reply_t **reply, const char **err)
 {
-    int           rc;
     void         *obj;
+    ngx_int_t     rc;
     redisReader  *reader;
 
     *reply = NULL;
     reader = r->reader;
+    obj = NULL;
 
-    if (r->refused) {
-        *err = r->refused;
-        return NGX_ERROR;
-    }
+    while (r->refused == NULL && obj == NULL) {
 
-    if (reader->ridx == -1) {
+        if (reader->ridx == -1) {
 
-        if (reader->len == reader->pos) {
-            return NGX_AGAIN;
+            if (reader->len == reader->pos) {
+                rc = ngx_rf_resp_take(r, pool, reply);
+
+                if (rc == NGX_OK || rc == NGX_AGAIN) {
+                    return rc;
+                }
+            }
+
+            r->pool = pool;
+            r->nelts = 0;
         }
 
-        r->pool = pool;
-        r->nelts = 0;
-    }
+        if (reader->ridx != -1 || reader->len == reader->pos) {
 
-    obj = NULL;
-    rc = redisReaderGetReply(reader, &obj);
+            if (r->pos == r->last) {
+                return NGX_AGAIN;
+            }
 
-    if (rc != REDIS_OK) {
-        if (r->refused == NULL) {
+            if (ngx_rf_resp_spill(r) != NGX_OK) {
+                break;
+            }
+        }
+
+        if (redisReaderGetReply(reader, &obj) != REDIS_OK
+            && r->refused == NULL)
+        {
             r->refused = reader->errstr;
         }
+    }
 
+    if (r->refused) {
         r->pool = NULL;
 
         *err = r->refused;
         return NGX_ERROR;
-    }
-
-    if (obj == NULL) {
-        return NGX_AGAIN;
     }
 
     if (r->pool) {
@@ -227,7 +260,194 @@ ngx_rf_resp_next(ngx_rf_resp_reader_t *r, ngx_pool_t *pool,
         r->pool = NULL;
     }
 
+    r->want = 0;
     r->fed = reader->len - reader->pos;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A whole reply that needs no parser, out of what was fed.  NGX_DECLINED: it
+ * is for hiredis; NGX_AGAIN: there is nothing.
+ */
+
+static ngx_int_t
+ngx_rf_resp_take(ngx_rf_resp_reader_t *r, ngx_pool_t *pool,
+    ngx_rf_reply_t **reply)
+{
+    u_char           type, *p, *data;
+    int64_t          n;
+    ngx_uint_t       str;
+    ngx_rf_reply_t  *taken;
+
+    if (r->pos == r->last) {
+        return NGX_AGAIN;
+    }
+
+    p = r->pos;
+    type = *p++;
+    data = (u_char *) "OK";
+    n = 2;
+
+    switch (type) {
+
+    case '+':
+
+        if (r->last - p < 4 || ngx_memcmp(p, "OK" CRLF, 4) != 0) {
+            return NGX_DECLINED;
+        }
+
+        p += 4;
+        break;
+
+    case '$':
+    case ':':
+        p = ngx_rf_resp_number(p, r->last, &n);
+
+        if (p == NULL || (type == '$' && n < -1)) {
+            return NGX_DECLINED;
+        }
+
+        break;
+
+    default:
+        return NGX_DECLINED;
+    }
+
+    str = (type == '$' && n >= 0);
+
+    if (str) {
+
+        if (r->last - p < n + 2) {
+            r->want = (p - r->pos) + n + 2;
+            return NGX_DECLINED;
+        }
+
+        data = p;
+        p += n;
+
+        if (p[0] != CR || p[1] != LF) {
+            return NGX_DECLINED;
+        }
+
+        p += 2;
+    }
+
+    if (pool) {
+        taken = ngx_palloc(pool, sizeof(ngx_rf_reply_t)
+                           + (str && n < NGX_RF_RESP_SHORT ? n + 1 : 0));
+        if (taken == NULL) {
+            r->refused = "no memory for a reply";
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(taken, sizeof(ngx_rf_reply_t));
+
+        if (type == ':') {
+            taken->type = NGX_RF_REPLY_INTEGER;
+            taken->integer = n;
+
+        } else if (n < 0) {
+            taken->type = NGX_RF_REPLY_NIL;
+
+        } else {
+            taken->type = str ? NGX_RF_REPLY_STRING : NGX_RF_REPLY_STATUS;
+            taken->str.data = data;
+            taken->str.len = n;
+        }
+
+        if (str) {
+            data = (u_char *) (taken + 1);
+
+            if (n >= NGX_RF_RESP_SHORT) {
+                data = ngx_pnalloc(pool, n + 1);
+                if (data == NULL) {
+                    r->refused = "no memory for a reply";
+                    return NGX_ERROR;
+                }
+            }
+
+            ngx_memcpy(data, taken->str.data, n);
+            data[n] = '\0';
+            taken->str.data = data;
+        }
+
+        *reply = taken;
+    }
+
+    r->pos = p;
+
+    return NGX_OK;
+}
+
+
+/* what a line of nothing but a number says, as hiredis takes it; returns what
+ * is behind the line, or NULL: another one, or a part of one */
+
+static u_char *
+ngx_rf_resp_number(u_char *p, u_char *last, int64_t *n)
+{
+    u_char      *start;
+    int64_t      value;
+    ngx_uint_t   minus;
+
+    minus = (p < last && *p == '-');
+    p += minus;
+
+    value = 0;
+
+    for (start = p; p < last && *p >= '0' && *p <= '9'; p++) {
+
+        if (p - start == NGX_RF_RESP_DIGITS) {
+            return NULL;
+        }
+
+        value = value * 10 + (*p - '0');
+    }
+
+    if (last - p < 2 || p[0] != CR || p[1] != LF || p == start
+        || (*start == '0' && (minus || p - start > 1)))
+    {
+        return NULL;
+    }
+
+    *n = minus ? -value : value;
+
+    return p + 2;
+}
+
+
+/* a piece of what was fed is for hiredis */
+
+static ngx_int_t
+ngx_rf_resp_spill(ngx_rf_resp_reader_t *r)
+{
+    size_t  n;
+
+    if (r->refused) {
+        return NGX_ERROR;
+    }
+
+    if (r->fed > NGX_RF_RESP_MAX) {
+        r->refused = "reply is too long";
+        return NGX_ERROR;
+    }
+
+    n = (r->want != 0) ? r->want : NGX_RF_RESP_PIECE;
+    n = ngx_min(n, (size_t) (r->last - r->pos));
+
+    if (redisReaderFeed(r->reader, (char *) r->pos, n) != REDIS_OK) {
+        r->refused = "no memory for a reply";
+        return NGX_ERROR;
+    }
+
+    r->pos += n;
+    r->fed += n;
+
+    if (r->want) {
+        r->want -= n;
+    }
 
     return NGX_OK;
 }
@@ -562,14 +782,23 @@ ngx_rf_resp_head(u_char *p, u_char type, size_t n)
 
     *p++ = type;
 
-    last = digits + sizeof(digits);
+    if (n < 10) {
+        *p++ = (u_char) ('0' + n);
 
-    do {
-        *--last = (u_char) ('0' + n % 10);
-        n /= 10;
-    } while (n);
+    } else if (n < 100) {
+        *p++ = (u_char) ('0' + n / 10);
+        *p++ = (u_char) ('0' + n % 10);
 
-    p = ngx_cpymem(p, last, digits + sizeof(digits) - last);
+    } else {
+        last = digits + sizeof(digits);
+
+        do {
+            *--last = (u_char) ('0' + n % 10);
+            n /= 10;
+        } while (n);
+
+        p = ngx_cpymem(p, last, digits + sizeof(digits) - last);
+    }
 
     *p++ = CR;
     *p++ = LF;

@@ -24,7 +24,9 @@ u_char *ngx_rf_resp_write(u_char *p, ngx_uint_t argc, ngx_str_t *argv);
  * next(): NGX_OK a whole reply was parsed into *reply, allocated in *pool
  * (pool NULL: parsed and dropped); NGX_AGAIN more bytes are needed; NGX_ERROR
  * protocol error or no memory, *err says which.  The pool must be given before
- * the first byte of its reply is parsed and stay until the reply is whole.  If
+ * the first byte of its reply is parsed and stay until the reply is whole.
+ * What is fed is not copied at once: the bytes have to stay until next() says
+ * NGX_AGAIN, or until more is fed.  If
  * its owner goes away in mid-reply, ngx_rf_resp_cut() makes the rest of that
  * reply be dropped.
  */

@@ -153,6 +153,24 @@ ngx_rf_work_order(ngx_rf_op_t *op)
 }
 
 
+uint32_t
+ngx_rf_work_hash(ngx_rf_work_t *w)
+{
+    ngx_str_t       *key;
+    ngx_rf_local_t  *l;
+
+    l = &w->local;
+    key = &w->op->argv[1];
+
+    if (l->hashed != key) {
+        l->hashed = key;
+        l->hash = ngx_rf_zone_hash(w->op->store->zone.sh, key);
+    }
+
+    return l->hash;
+}
+
+
 ngx_uint_t
 ngx_rf_store_waits(ngx_rf_op_t *op)
 {

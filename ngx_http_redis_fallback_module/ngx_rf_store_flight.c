@@ -82,7 +82,7 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
         return 0;
     }
 
-    hash = ngx_murmur_hash2(op->argv[1].data, op->argv[1].len);
+    hash = ngx_rf_work_hash(w);
     flights = &store->flights[hash % NGX_RF_STORE_FLIGHTS];
     n = 0;
 
@@ -118,7 +118,6 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
     store->nleads++;
     w->leads = 1;
     w->closed = 0;
-    w->hash = hash;
     ngx_queue_init(&w->followers);
     ngx_queue_insert_tail(flights, &w->flight);
 
@@ -299,9 +298,8 @@ ngx_rf_flight_resume(ngx_queue_t *followers)
 
 
 void
-ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key)
+ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash)
 {
-    uint32_t        hash;
     ngx_str_t      *other;
     ngx_queue_t    *q, *flights;
     ngx_rf_work_t  *leader;
@@ -309,8 +307,6 @@ ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key)
     if (store->nleads == 0) {
         return;
     }
-
-    hash = ngx_murmur_hash2(key->data, key->len);
 
     flights = &store->flights[hash % NGX_RF_STORE_FLIGHTS];
 

@@ -80,6 +80,9 @@ struct ngx_rf_work_s {
 
 /* ngx_rf_store.c */
 
+/* of argv[1], once for an operation */
+uint32_t ngx_rf_work_hash(ngx_rf_work_t *w);
+
 /* the mode decides who may answer; entered again whenever it has changed */
 ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
 /* rc is that of a step; calls the handler unless it is NGX_AGAIN */
@@ -114,7 +117,7 @@ void ngx_rf_flight_landed(ngx_rf_work_t *w, ngx_rf_reply_t *reply,
     ngx_queue_t *followers);
 void ngx_rf_flight_resume(ngx_queue_t *followers);
 void ngx_rf_flight_left(ngx_rf_work_t *w);
-void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key);
+void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash);
 
 
 /* ngx_rf_store_multi.c */

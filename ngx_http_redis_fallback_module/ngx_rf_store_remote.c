@@ -71,6 +71,14 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 
     w->calling = 1;
 
+    if (op->command->first == 1 && op->nparts == 0) {
+
+        /* for when the reply is learned: many requests from now, but not so
+         * many that the caches have forgotten */
+
+        ngx_rf_zone_prefetch(&store->zone, ngx_rf_work_hash(w));
+    }
+
     if (store->tracking) {
         ngx_rf_tracking_mark(store->tracking, call->link, &w->mark);
     }
@@ -131,13 +139,15 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
                 continue;
             }
 
-            ngx_rf_flight_close(store, &argv[k]);
+            hash = (argv == op->argv && k == 1)
+                   ? ngx_rf_work_hash(w)
+                   : ngx_rf_zone_hash(store->zone.sh, &argv[k]);
+
+            ngx_rf_flight_close(store, &argv[k], hash);
 
             if (store->conf.cache == NGX_RF_CACHE_OFF) {
                 continue;
             }
-
-            hash = ngx_rf_zone_hash(store->zone.sh, &argv[k]);
 
             if (store->tracking) {
                 ngx_rf_tracking_touched(store->tracking, hash);
@@ -312,8 +322,16 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     pttl = (second && second->type == NGX_RF_REPLY_INTEGER) ? second->integer
                                                             : -3;
 
+    if (op->command->first == 1) {
+        op->store->zone.hash = ngx_rf_work_hash(w);
+        op->store->zone.hashed = &op->argv[1];
+        ngx_rf_zone_prefetch(&op->store->zone, op->store->zone.hash);
+    }
+
     ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,
                  reply, pttl, w->seq, w->sent, voucher);
+
+    op->store->zone.hashed = NULL;
 
     if (w->call.ncommands == 3 && voucher && voucher != NGX_RF_ZONE_NAMED) {
         ngx_rf_learn_known(&op->store->zone, op->pool, w->commands[2].argc,

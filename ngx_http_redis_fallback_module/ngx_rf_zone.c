@@ -17,21 +17,11 @@
 #include "ngx_rf_zone_internal.h"
 
 
-#define ngx_rf_rotl(x, n)       (((x) << (n)) | ((x) >> (64 - (n))))
-
-#define ngx_rf_sip_round(v0, v1, v2, v3)                                     \
-    v0 += v1; v1 = ngx_rf_rotl(v1, 13); v1 ^= v0; v0 = ngx_rf_rotl(v0, 32);  \
-    v2 += v3; v3 = ngx_rf_rotl(v3, 16); v3 ^= v2;                            \
-    v0 += v3; v3 = ngx_rf_rotl(v3, 21); v3 ^= v0;                            \
-    v2 += v1; v1 = ngx_rf_rotl(v1, 17); v1 ^= v2; v2 = ngx_rf_rotl(v2, 32)
-
-
 static ngx_int_t ngx_rf_zone_create(ngx_rf_zone_t *zone);
 static ngx_int_t ngx_rf_zone_attach(ngx_rf_zone_t *zone);
 static void ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_rf_disk_e ngx_rf_zone_where(ngx_rf_zone_sh_t *sh,
     ngx_rf_entry_t *e);
-static uint64_t ngx_rf_zone_word(u_char *p);
 static void ngx_rf_zone_touch(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static void ngx_rf_zone_remember(ngx_rf_zone_t *zone, uint32_t hash,
     uint64_t version);
@@ -52,6 +42,7 @@ ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone->plain = 0;
     zone->prepared = 0;
     zone->kept = NULL;
+    zone->hashed = NULL;
 
     ngx_rf_zone_heap_init(zone);
 
@@ -317,76 +308,15 @@ ngx_rf_zone_unlock(ngx_rf_zone_t *zone)
 }
 
 
-/* SipHash-2-4 */
-
-uint32_t
-ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key)
-{
-    u_char     *p, *end;
-    size_t      left;
-    uint64_t    k0, k1, v0, v1, v2, v3, m;
-    ngx_uint_t  i;
-
-    k0 = ngx_rf_zone_word(sh->seed);
-    k1 = ngx_rf_zone_word(sh->seed + 8);
-
-    v0 = k0 ^ 0x736f6d6570736575ULL;
-    v1 = k1 ^ 0x646f72616e646f6dULL;
-    v2 = k0 ^ 0x6c7967656e657261ULL;
-    v3 = k1 ^ 0x7465646279746573ULL;
-
-    left = key->len & 7;
-    end = key->data + (key->len - left);
-
-    for (p = key->data; p != end; p += 8) {
-        m = ngx_rf_zone_word(p);
-        v3 ^= m;
-        ngx_rf_sip_round(v0, v1, v2, v3);
-        ngx_rf_sip_round(v0, v1, v2, v3);
-        v0 ^= m;
-    }
-
-    m = (uint64_t) key->len << 56;
-
-    for (i = 0; i < left; i++) {
-        m |= (uint64_t) end[i] << (8 * i);
-    }
-
-    v3 ^= m;
-    ngx_rf_sip_round(v0, v1, v2, v3);
-    ngx_rf_sip_round(v0, v1, v2, v3);
-    v0 ^= m;
-
-    v2 ^= 0xff;
-
-    for (i = 0; i < 4; i++) {
-        ngx_rf_sip_round(v0, v1, v2, v3);
-    }
-
-    m = v0 ^ v1 ^ v2 ^ v3;
-
-    return (uint32_t) (m ^ (m >> 32));
-}
-
-
-static uint64_t
-ngx_rf_zone_word(u_char *p)
-{
-    uint64_t  word;
-
-    /* in the order of this host, which the zone never leaves */
-
-    ngx_memcpy(&word, p, sizeof(word));
-
-    return word;
-}
-
-
 ngx_rf_entry_t *
 ngx_rf_zone_lookup_locked(ngx_rf_zone_t *zone, ngx_str_t *key)
 {
-    return ngx_rf_zone_lookup_hash_locked(zone, key,
-                                          ngx_rf_zone_hash(zone->sh, key));
+    uint32_t  hash;
+
+    hash = (key == zone->hashed) ? zone->hash
+                                 : ngx_rf_zone_hash(zone->sh, key);
+
+    return ngx_rf_zone_lookup_hash_locked(zone, key, hash);
 }
 
 
@@ -407,6 +337,7 @@ ngx_rf_zone_lookup_hash_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
             && e->key_len == key->len
             && ngx_memcmp(e->key, key->data, key->len) == 0)
         {
+            ngx_rf_prefetch(e->value);
             return e;
         }
     }

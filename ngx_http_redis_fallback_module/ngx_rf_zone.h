@@ -493,6 +493,8 @@ typedef struct {
                                            and over which link */
     uint64_t              link;         /* of what is learned now, shifted to
                                            its place above a version */
+    ngx_str_t            *hashed;       /* a key whose hash is known, or NULL */
+    uint32_t              hash;
 } ngx_rf_zone_t;
 
 
@@ -728,8 +730,15 @@ void ngx_rf_zone_unsure_locked(ngx_rf_zone_t *zone, ngx_str_t *key);
 /* bytes of an entry's value, roughly what its record takes */
 size_t ngx_rf_zone_weight(ngx_rf_entry_t *e);
 
-/* the hash that names are sorted by in collections */
+/* the hash that names are sorted by in collections.  A zone keeps its seed */
 uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
+
+/* a key of that hash is soon looked for: what that reads is fetched into the
+ * processor's caches meanwhile.  Needs no lock */
+void ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash);
+/* the same, with a string's value, and waits for all but that: the lock is to
+ * be taken at once */
+void ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash);
 
 /* the order of scores as that of integers: both zeros are one */
 uint64_t ngx_rf_zone_score(double score);

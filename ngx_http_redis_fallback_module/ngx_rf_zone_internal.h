@@ -44,6 +44,14 @@ ngx_int_t ngx_rf_zone_slab_lay(ngx_rf_zone_slab_map_t *map);
 
 /* ngx_rf_zone.c */
 
+#define NGX_RF_ZONE_CACHED  64          /* a line of the processor's cache */
+
+#if defined(__GNUC__)
+#define ngx_rf_prefetch(p)  __builtin_prefetch(p)
+#else
+#define ngx_rf_prefetch(p)  (void) (p)
+#endif
+
 /* fills a header whose seed, counters and words are set already; "block" is
  * the header with the table behind it */
 void ngx_rf_zone_reset(ngx_rf_zone_sh_t *sh);

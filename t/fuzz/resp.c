@@ -88,8 +88,6 @@ resp_parse(ngx_pool_t *pool, const uint8_t *data, size_t size, size_t piece,
         data += len;
 
         rc = ngx_rf_resp_feed(reader, block, len);
-        free(block);
-
         fuzz_check(rc == NGX_OK);
 
         while (rc == NGX_OK && n < RESP_REPLIES) {
@@ -103,6 +101,9 @@ resp_parse(ngx_pool_t *pool, const uint8_t *data, size_t size, size_t piece,
                 replies[n++] = reply;
             }
         }
+
+        /* from here on nobody may look at it */
+        free(block);
     }
 
     *failed = (rc == NGX_ERROR);

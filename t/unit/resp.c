@@ -359,6 +359,119 @@ RF_UNIT(resp_outage)
 }
 
 
+/*
+ * What is whole is taken out of the fed bytes, what is not goes to hiredis, and
+ * it must not matter where it is cut.  The bytes are gone as soon as the reader
+ * has asked for more.
+ */
+
+RF_UNIT(resp_taken)
+{
+    u_char                *p, *text, *piece;
+    size_t                 size, cut, at, len, bad;
+    const char            *err;
+    ngx_int_t              rc;
+    ngx_pool_t            *mine;
+    ngx_uint_t             i, n, drop;
+    ngx_rf_reply_t        *r, *whole[16];
+    ngx_rf_resp_reader_t  *reader;
+
+#define TAKEN                                                                 \
+    "$3\r\na\r\n\r\n:-5\r\n$-1\r\n+OK\r\n$0\r\n\r\n+PONG\r\n:0\r\n"            \
+    "*2\r\n$1\r\na\r\n:1\r\n-ERR no\r\n:999999999999999999\r\n"               \
+    ":9223372036854775807\r\n$1200\r\n"
+
+    text = ngx_pnalloc(pool, 4096);
+    p = ngx_cpymem(text, TAKEN, sizeof(TAKEN) - 1);
+    ngx_memset(p, 'x', 1200);
+    p = ngx_cpymem(p + 1200, "\r\n$2\r\nno\r\n",
+                   sizeof("\r\n$2\r\nno\r\n") - 1);
+    size = p - text;
+
+    reader = ngx_rf_resp_reader_create();
+    ngx_rf_resp_feed(reader, text, size);
+
+    for (n = 0; n < 16; n++) {
+        if (ngx_rf_resp_next(reader, pool, &whole[n], &err) != NGX_OK) {
+            break;
+        }
+    }
+
+    ngx_rf_resp_reader_destroy(reader);
+
+    is_int(n, 13, "all of them");
+    is_int(whole[0]->str.len, 3, "a string");
+    is_int(whole[1]->integer, -5, "a number");
+    is_int(whole[2]->type, NGX_RF_REPLY_NIL, "nil");
+    is_int(whole[3]->type, NGX_RF_REPLY_STATUS, "a status");
+    is_text(&whole[3]->str, "OK", "that is OK");
+    is_int(whole[4]->str.len, 0, "an empty string");
+    is_int(whole[4]->type, NGX_RF_REPLY_STRING, "is a string");
+    is_text(&whole[5]->str, "PONG", "another status");
+    is_int(whole[9]->integer, 999999999999999999, "a number that is taken");
+    ok(whole[10]->integer == 9223372036854775807, "one that is not");
+    is_int(whole[11]->str.len, 1200, "a long string");
+    ok(whole[11]->str.data[1200] == '\0' && whole[0]->str.data[3] == '\0',
+       "a NUL behind it");
+    is_text(&whole[12]->str, "no", "and the last");
+
+    for (drop = 0; drop < 2; drop++) {
+        bad = 0;
+
+        for (cut = 1; cut <= size; cut++) {
+            mine = ngx_create_pool(1024, log);
+            reader = ngx_rf_resp_reader_create();
+            i = 0;
+
+            for (at = 0; at < size; at += len) {
+                len = ngx_min(cut, size - at);
+                piece = malloc(len);
+                ngx_memcpy(piece, text + at, len);
+                ngx_rf_resp_feed(reader, piece, len);
+
+                for ( ;; ) {
+                    rc = ngx_rf_resp_next(reader, drop ? NULL : mine, &r,
+                                          &err);
+                    if (rc != NGX_OK) {
+                        break;
+                    }
+
+                    bad += (i == n || (drop ? r != NULL
+                                            : !same(r, whole[i])));
+                    i++;
+                }
+
+                bad += (rc != NGX_AGAIN);
+
+                ngx_memset(piece, '#', len);
+                free(piece);
+            }
+
+            bad += (i != n);
+
+            ngx_rf_resp_reader_destroy(reader);
+            ngx_destroy_pool(mine);
+        }
+
+        is_int(bad, 0, "the same, however it is cut%s",
+               drop ? ", and dropped" : "");
+    }
+
+    /* fed twice without a question in between */
+
+    reader = ngx_rf_resp_reader_create();
+    ngx_rf_resp_feed(reader, (u_char *) ":1\r\n:", 5);
+    ngx_rf_resp_feed(reader, (u_char *) "2\r\n:3\r\n", 7);
+
+    for (i = 1; i <= 3; i++) {
+        is_int(ngx_rf_resp_next(reader, pool, &r, &err), NGX_OK, "one more");
+        is_int(r->integer, i, "in order");
+    }
+
+    ngx_rf_resp_reader_destroy(reader);
+}
+
+
 static ngx_uint_t
 outage(const char *line)
 {
