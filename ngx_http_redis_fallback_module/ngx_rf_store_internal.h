@@ -159,6 +159,8 @@ void ngx_rf_store_recall(ngx_rf_store_t *store);
 /* what the master writes must be the workers': becomes one for that, and the
  * master again */
 void ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker);
+/* what writes to the path, of a worker or of the master at its exit */
+void ngx_rf_store_flush(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error);
 

@@ -516,11 +516,7 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
         }
     }
 
-    store->flush.zone = &store->zone;
-    store->flush.disk = store->disk;
-    store->flush.conf = &store->conf.file;
-    store->flush.log = cycle->log;
-    store->flush.limit = store->conf.journal_size;
+    ngx_rf_store_flush(store, cycle);
     store->flush.handler = ngx_rf_store_flushed;
     store->flush.data = store;
 
@@ -543,6 +539,17 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_rf_store_flush(ngx_rf_store_t *store, ngx_cycle_t *cycle)
+{
+    store->flush.zone = &store->zone;
+    store->flush.disk = store->disk;
+    store->flush.conf = &store->conf.file;
+    store->flush.log = cycle->log;
+    store->flush.limit = store->conf.journal_size;
 }
 
 
