@@ -390,7 +390,10 @@ typedef struct {
     ngx_atomic_t          files_failed; /* disk_failed, for files */
     ngx_atomic_t          journal_full; /* 1: it takes nothing, files are
                                            written instead */
-    ngx_atomic_t          journal_scan; /* 1: it has to be read once more */
+    ngx_atomic_t          journal_scan; /* 1: it has to be read once more; 2:
+                                           it is read, and what comes of it may
+                                           go to files, though the path is not
+                                           ours yet */
     ngx_atomic_t          journal_bytes;
     ngx_atomic_t          flights[NGX_MAX_PROCESSES];
                                         /* by ngx_process_slot: the batch that
@@ -750,7 +753,9 @@ void ngx_rf_zone_turned(ngx_rf_zone_t *zone, uint64_t base);
 /*
  * What the journal of an earlier run holds, line by line, all records before
  * the first acknowledgement.  NGX_OK; NGX_DECLINED: memory knows better;
- * NGX_RF_NEED_ROOM.
+ * NGX_RF_NEED_ROOM; NGX_RF_NEED_FILE: since "seq", sh->seq of before the record
+ * was held against its key's file, an entry may have left memory for that file,
+ * with something newer: look there again.
  * Where journal and files were another instance's ("foreign"), what was changed
  * there and here becomes one record: log_load() returns NGX_BUSY for such a key
  * (changed_here() says which), and the newest of its records that is not done
@@ -759,7 +764,7 @@ void ngx_rf_zone_turned(ngx_rf_zone_t *zone, uint64_t base);
  * NGX_RF_NEED_ROOM, NGX_ERROR.  The record stays the caller's.
  */
 ngx_int_t ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    ngx_uint_t foreign, int64_t now);
+    uint64_t seq, ngx_uint_t foreign, int64_t now);
 ngx_uint_t ngx_rf_zone_changed_here(ngx_rf_zone_t *zone, ngx_str_t *key);
 ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec);
 

@@ -119,7 +119,7 @@ ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
                               disk);
     }
 
-    if (!sh->disk_failed && !sh->journal_full) {
+    if ((!sh->disk_failed && !sh->journal_full) || !sh->files_ready) {
         return NULL;
     }
 
