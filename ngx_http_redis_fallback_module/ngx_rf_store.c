@@ -177,6 +177,7 @@ ngx_rf_store_cancel(ngx_rf_op_t *op)
 
     if (w->calling) {
         ngx_rf_work_uncalled(w);
+        ngx_rf_pop_end(w);
         ngx_rf_redis_cut(op->store->redis, &w->call);
     }
 
@@ -355,6 +356,10 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
     op = w->op;
     l = &w->local;
     sh = op->store->zone.sh;
+
+    if (scope != NGX_RF_SCOPE_FRESH && ngx_rf_pop_waits(w)) {
+        return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_popping);
+    }
 
     l->zone = &op->store->zone;
     l->command = op->command;

@@ -170,6 +170,15 @@ ngx_rf_work_busy(ngx_rf_work_t *w)
 
 
 ngx_int_t
+ngx_rf_work_popping(ngx_rf_work_t *w)
+{
+    return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
+                            "FALLBACK '%V' could not be executed in time: "
+                            "Redis may be removing the same element");
+}
+
+
+ngx_int_t
 ngx_rf_work_internal(ngx_rf_work_t *w)
 {
     w->op->failure = NGX_RF_FAILURE_INTERNAL;

@@ -502,6 +502,8 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
         ngx_queue_init(&store->flights[i]);
     }
 
+    ngx_rf_pop_start(store);
+
     store->zone.log = cycle->log;
 
     store->wait_event.handler = ngx_rf_store_wait_handler;

@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      7
+#define NGX_RF_ZONE_LAYOUT      8
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -275,6 +275,15 @@ typedef struct {
                                            read what Redis said */
 } ngx_rf_link_t;
 
+/* keys of which a worker has asked Redis for an element that is removed by that,
+ * see ngx_rf_store_pop.c; it may have died since */
+
+typedef struct {
+    ngx_atomic_t          pid;
+    ngx_atomic_t          keys[2];      /* asked for in normal mode, and in
+                                           recoveries */
+} ngx_rf_popping_t;
+
 /* an entry's voucher: 10 bits of the worker's slot, 22 of the epoch, the lower
  * 32 of the version that it is for */
 
@@ -418,6 +427,8 @@ typedef struct {
     ngx_atomic_t          untracked;    /* 1: that Redis does not track is in
                                            the log */
     ngx_rf_link_t         links[NGX_MAX_PROCESSES];
+    ngx_rf_popping_t      popping[NGX_MAX_PROCESSES];
+                                        /* by ngx_process_slot */
     ngx_atomic_t          locks[NGX_RF_ZONE_LOCKS];
                                         /* pid << 32 | ngx_current_msec of its
                                            read; 0: none */
