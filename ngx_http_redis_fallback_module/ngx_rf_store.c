@@ -336,7 +336,8 @@ ngx_rf_work_fallback(ngx_rf_work_t *w)
         && op->store->conf.durability_disk
         && (sh->disk_failed || !sh->files_ready))
     {
-        return ngx_rf_work_no_room(w);
+        return sh->files_ready ? ngx_rf_work_no_room(w)
+                               : ngx_rf_work_no_path(w);
     }
 
     return ngx_rf_work_local(w, NGX_RF_SCOPE_ANY);

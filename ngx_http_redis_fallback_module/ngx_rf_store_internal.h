@@ -157,6 +157,7 @@ ngx_int_t ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure,
     const char *fmt);
 ngx_int_t ngx_rf_work_uncertain(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_no_room(ngx_rf_work_t *w);
+ngx_int_t ngx_rf_work_no_path(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_popping(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
