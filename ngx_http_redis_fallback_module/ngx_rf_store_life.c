@@ -375,6 +375,9 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
         {
             ngx_rf_store_log_file(store, NGX_LOG_CRIT,
                                   "could not write pending records", &error);
+
+            /* the journal has them, or will never have them */
+            sh->journal_scan = ngx_rf_store_same_path(store, old);
         }
 
         ngx_rf_store_become(store, 0);
