@@ -161,8 +161,8 @@ ngx_int_t ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
     ngx_rf_store_t *old);
 ngx_int_t ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 void ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle);
-/* in the master, when all workers have gone: what they have not written; without
- * the path, what is pending is left to whoever has it */
+/* in the master, when all workers have gone: what they have not written;
+ * without the path, what is pending is left to whoever has it */
 void ngx_rf_store_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 /* the configuration that is committed now has no such store */
 void ngx_rf_store_dropped(ngx_rf_store_t *store);

@@ -2,8 +2,8 @@
  * Commands that remove what they return, and that Redis has been asked for: its
  * reply may be on the way when an outage begins.  Memory does not know yet what
  * it has removed, and would give the same element to somebody else.  So what is
- * executed here meanwhile, of the same key, waits for that reply, or for the end
- * of its connection.
+ * executed here meanwhile, of the same key, waits for that reply, or for the
+ * end of its connection.
  *
  * Each worker shows in the zone which keys that is about, by a bit of their
  * hash, and then looks at the mode once more before it asks; who executes

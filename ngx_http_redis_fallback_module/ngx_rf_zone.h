@@ -275,8 +275,8 @@ typedef struct {
                                            read what Redis said */
 } ngx_rf_link_t;
 
-/* keys of which a worker has asked Redis for an element that is removed by that,
- * see ngx_rf_store_pop.c; it may have died since */
+/* keys of which a worker has asked Redis for an element that is removed by
+ * that, see ngx_rf_store_pop.c; it may have died since */
 
 typedef struct {
     ngx_atomic_t          pid;
