@@ -59,6 +59,9 @@ static ngx_rf_disk_task_t *ngx_rf_disk_task(ngx_rf_disk_t *disk,
 static ngx_rf_disk_job_t *ngx_rf_disk_log_post(ngx_rf_disk_t *disk,
     ngx_rf_disk_run_pt run, ngx_rf_journal_batch_t *batch,
     ngx_rf_disk_pt handler, void *data);
+static ngx_rf_disk_job_t *ngx_rf_disk_log_scan(ngx_rf_disk_t *disk,
+    ngx_rf_disk_run_pt run, ngx_rf_journal_read_t *read,
+    ngx_rf_disk_pt handler, void *data);
 static ngx_rf_disk_job_t *ngx_rf_disk_post(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_under_way(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_hold(ngx_event_t *ev);
@@ -75,6 +78,7 @@ static void ngx_rf_disk_mark_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_log_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_base_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_log_read_thread(ngx_rf_disk_task_t *task);
+static void ngx_rf_disk_log_look_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_hand_read_thread(ngx_rf_disk_task_t *task);
 static void ngx_rf_disk_hand_done_thread(ngx_rf_disk_task_t *task);
 
@@ -253,10 +257,27 @@ ngx_rf_disk_job_t *
 ngx_rf_disk_log_read(ngx_rf_disk_t *disk, ngx_rf_journal_read_t *read,
     ngx_rf_disk_pt handler, void *data)
 {
+    return ngx_rf_disk_log_scan(disk, ngx_rf_disk_log_read_thread, read,
+                                handler, data);
+}
+
+
+ngx_rf_disk_job_t *
+ngx_rf_disk_log_look(ngx_rf_disk_t *disk, ngx_rf_journal_read_t *read,
+    ngx_rf_disk_pt handler, void *data)
+{
+    return ngx_rf_disk_log_scan(disk, ngx_rf_disk_log_look_thread, read,
+                                handler, data);
+}
+
+
+static ngx_rf_disk_job_t *
+ngx_rf_disk_log_scan(ngx_rf_disk_t *disk, ngx_rf_disk_run_pt run,
+    ngx_rf_journal_read_t *read, ngx_rf_disk_pt handler, void *data)
+{
     ngx_rf_disk_task_t  *task;
 
-    task = ngx_rf_disk_task(disk, ngx_rf_disk_log_read_thread, NULL, handler,
-                            data);
+    task = ngx_rf_disk_task(disk, run, NULL, handler, data);
     if (task == NULL) {
         return NULL;
     }
@@ -594,6 +615,14 @@ static void
 ngx_rf_disk_log_read_thread(ngx_rf_disk_task_t *task)
 {
     task->job.rc = ngx_rf_journal_read_thread(task->conf, task->job.read, 0);
+}
+
+
+static void
+ngx_rf_disk_log_look_thread(ngx_rf_disk_task_t *task)
+{
+    task->job.rc = ngx_rf_journal_files_thread(task->conf, task->job.read,
+                                               &task->job.read->records);
 }
 
 

@@ -85,13 +85,16 @@ ngx_rf_disk_job_t *ngx_rf_disk_mark(ngx_rf_disk_t *disk, uint64_t mark,
  * The journal.  log() appends batch->records, which become the job's, base()
  * makes garbage of the segments below batch->base; NULL also while one of them
  * is in flight.  log_read() reads the next slice of "read", which is the job's
- * until it is home; what it holds is the caller's to free then.
+ * until it is home; what it holds is the caller's to free then.  log_look()
+ * holds what is left of that slice against files once more.
  */
 ngx_rf_disk_job_t *ngx_rf_disk_log(ngx_rf_disk_t *disk,
     ngx_rf_journal_batch_t *batch, ngx_rf_disk_pt handler, void *data);
 ngx_rf_disk_job_t *ngx_rf_disk_base(ngx_rf_disk_t *disk,
     ngx_rf_journal_batch_t *batch, ngx_rf_disk_pt handler, void *data);
 ngx_rf_disk_job_t *ngx_rf_disk_log_read(ngx_rf_disk_t *disk,
+    ngx_rf_journal_read_t *read, ngx_rf_disk_pt handler, void *data);
+ngx_rf_disk_job_t *ngx_rf_disk_log_look(ngx_rf_disk_t *disk,
     ngx_rf_journal_read_t *read, ngx_rf_disk_pt handler, void *data);
 
 /*

@@ -49,7 +49,9 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
 {
     ngx_msec_int_t  left;
 
-    if (flush->disk == NULL || !flush->zone->sh->files_ready) {
+    if (flush->disk == NULL
+        || (!flush->zone->sh->files_ready && !flush->early))
+    {
         return NGX_DECLINED;
     }
 

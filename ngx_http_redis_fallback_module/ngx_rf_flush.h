@@ -78,6 +78,8 @@ typedef struct {
     unsigned              urgent:1;     /* memory waits for them */
     unsigned              took:1;       /* they were written while the journal
                                            was failing */
+    unsigned              early:1;      /* of another instance's journal, while
+                                           the path is not ours yet */
 } ngx_rf_flush_t;
 
 

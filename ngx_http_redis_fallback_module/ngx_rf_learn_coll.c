@@ -478,6 +478,11 @@ ngx_rf_learn_some(ngx_rf_learn_t *ln)
 
     ngx_rf_learn_local(ln, &l);
 
+    if (e != NULL) {
+        /* a read does not see to it that its trees stay while they change */
+        ngx_rf_zone_keep_locked(ln->zone, e);
+    }
+
     if (ngx_rf_coll_open(&l, key, ngx_rf_learn_type(ln->id), &c) != NGX_OK
         || ngx_rf_learn_elements(ln, &l, &c) != NGX_OK
         || c.elts.bytes > (size_t) (ln->zone->shpool->end

@@ -67,6 +67,8 @@ struct ngx_rf_recovery_s {
     ngx_msec_t                walk_logged;
 
     ngx_rf_journal_read_t     recall;       /* of the job while there is one */
+    uint64_t                  recall_seq;   /* sh->seq before its slice was held
+                                               against files */
     ngx_rf_file_walk_t        adopt;
     ngx_rf_disk_job_t        *recall_job;
     ngx_rf_held_t            *held[NGX_RF_RECOVERY_HELD];
@@ -102,6 +104,8 @@ struct ngx_rf_recovery_s {
     unsigned                  foreign:1;    /* met files without a version */
     unsigned                  recalling:1;  /* the journal is being read */
     unsigned                  recall_end:1; /* that was its last slice */
+    unsigned                  recall_read:1; /* a slice is there, or what is
+                                                left of it */
     unsigned                  merging:1;    /* and was another instance's */
     unsigned                  adopting:1;   /* as were the files */
     unsigned                  adopted:1;    /* which are read, too */
@@ -124,6 +128,9 @@ void ngx_rf_recovery_posted(ngx_event_t *ev);
 /* sends them, takes them over */
 void ngx_rf_recovery_slice(ngx_rf_recovery_t *r, ngx_rf_record_t *records,
     ngx_uint_t epoch);
+
+/* the disk lags behind on something, which may keep memory */
+ngx_uint_t ngx_rf_recovery_lags(ngx_rf_zone_sh_t *sh);
 
 /* a key that is to be removed from Redis at the end */
 void ngx_rf_recovery_remember(ngx_rf_recovery_t *r, ngx_str_t *key);

@@ -9,6 +9,11 @@
  * newest of their records, if it is not done with, is merged with what was
  * changed here.  Other keys' files are left for the walk.  Only then is the
  * path ours.
+ *
+ * Where the zone is too small for all of that, what is loaded goes to files
+ * meanwhile, and leaves memory.  A line that follows may be older than such a
+ * file: the zone tells (NGX_RF_NEED_FILE), and what is left of the slice is
+ * held against files once more.
  */
 
 #include <ngx_config.h>
@@ -43,6 +48,9 @@ struct ngx_rf_held_s {
 
 static void ngx_rf_recovery_recall_read(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recalled(ngx_rf_disk_job_t *job);
+static void ngx_rf_recovery_recall_look(ngx_rf_recovery_t *r);
+static void ngx_rf_recovery_recall_looked(ngx_rf_disk_job_t *job);
+static void ngx_rf_recovery_recall_room(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_log(ngx_rf_recovery_t *r);
 static ngx_int_t ngx_rf_recovery_recall_load(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_next(ngx_rf_recovery_t *r);
@@ -62,6 +70,7 @@ ngx_rf_recovery_recall(ngx_rf_recovery_t *r, ngx_uint_t merge)
     r->merging = merge;
     r->adopting = 0;
     r->adopted = 0;
+    r->recall_read = 0;
     r->adopt.after[0] = '\0';
 
     ngx_rf_journal_read_end(&r->recall);
@@ -84,7 +93,7 @@ ngx_rf_recovery_recall_again(ngx_rf_recovery_t *r)
     } else if (r->adopting) {
         ngx_rf_recovery_recall_walk(r);
 
-    } else if (r->recall.records) {
+    } else if (r->recall_read) {
         ngx_rf_recovery_recall_next(r);
 
     } else {
@@ -107,6 +116,7 @@ ngx_rf_recovery_recall_stop(ngx_rf_recovery_t *r)
 
     ngx_rf_recovery_held_free(r);
 
+    r->conf.flush->early = 0;
     r->recalling = 0;
 }
 
@@ -114,6 +124,9 @@ ngx_rf_recovery_recall_stop(ngx_rf_recovery_t *r)
 static void
 ngx_rf_recovery_recall_read(ngx_rf_recovery_t *r)
 {
+    r->recall_read = 0;
+    r->recall_seq = r->conf.zone->sh->seq;
+
     r->recall.n = NGX_RF_RECOVERY_RECALL;
     r->recall.mark = r->conf.zone->sh->mark;
     r->recall.files = 1;
@@ -142,6 +155,41 @@ ngx_rf_recovery_recalled(ngx_rf_disk_job_t *job)
         return;
     }
 
+    r->recall_read = 1;
+
+    ngx_rf_recovery_recall_next(r);
+}
+
+
+static void
+ngx_rf_recovery_recall_look(ngx_rf_recovery_t *r)
+{
+    r->recall.nerrors = 0;
+    r->recall_seq = r->conf.zone->sh->seq;
+
+    r->recall_job = ngx_rf_disk_log_look(r->conf.disk, &r->recall,
+                                         ngx_rf_recovery_recall_looked, r);
+}
+
+
+static void
+ngx_rf_recovery_recall_looked(ngx_rf_disk_job_t *job)
+{
+    ngx_rf_recovery_t  *r;
+
+    r = job->data;
+
+    r->recall_job = NULL;
+
+    ngx_rf_recovery_recall_log(r);
+
+    if (job->rc != NGX_OK) {
+        /* nothing is known of those that were not reached */
+        r->recall_seq = 0;
+        (void) ngx_atomic_fetch_add(&r->conf.zone->sh->stat.file_errors, 1);
+        return;
+    }
+
     ngx_rf_recovery_recall_next(r);
 }
 
@@ -159,49 +207,87 @@ ngx_rf_recovery_recall_log(ngx_rf_recovery_t *r)
 }
 
 
-/* NGX_AGAIN: for want of room or memory */
+/* NGX_AGAIN: for want of room or memory, or files are to be looked at */
 
 static ngx_int_t
 ngx_rf_recovery_recall_load(ngx_rf_recovery_t *r)
 {
-    ngx_int_t          rc;
-    ngx_rf_record_t   *rec;
-    ngx_rf_zone_sh_t  *sh;
+    ngx_int_t         rc;
+    ngx_rf_record_t  *rec;
 
-    sh = r->conf.zone->sh;
+    while (r->recall.records) {
 
-    for (rec = r->recall.records; rec; rec = rec->next) {
+        rec = r->recall.records;
 
-        rc = ngx_rf_zone_log_load(r->conf.zone, rec, r->merging,
-                                  ngx_rf_now());
+        rc = ngx_rf_zone_log_load(r->conf.zone, rec, r->recall_seq,
+                                  r->merging, ngx_rf_now());
 
         if (rc == NGX_BUSY) {
             rc = ngx_rf_recovery_hold(r, rec);
         }
 
-        if (rc == NGX_OK || rc == NGX_DECLINED) {
-            continue;
+        if (rc == NGX_RF_NEED_FILE) {
+            ngx_rf_recovery_recall_look(r);
+            return NGX_AGAIN;
         }
 
         if (rc == NGX_RF_NEED_ROOM) {
-
-            /* what is loaded has to go to files, which the path must be ours
-             * for */
-
-            if (!sh->files_ready) {
-                sh->journal_scan = 1;
-                sh->files_scan = 1;
-                sh->files_ready = ngx_pid;
-            }
-
-            r->conf.flush->urgent = 1;
-            (void) ngx_rf_flush_start(r->conf.flush);
+            ngx_rf_recovery_recall_room(r);
+            return NGX_AGAIN;
         }
 
-        return NGX_AGAIN;
+        if (rc != NGX_OK && rc != NGX_DECLINED) {
+            return NGX_AGAIN;
+        }
+
+        /* it may leave memory from now on, and is not to be loaded again */
+
+        r->recall.records = rec->next;
+        r->recall.nrecords--;
+
+        ngx_rf_codec_free(rec);
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * What is loaded has to go to files.  What was changed here has not been merged
+ * yet, and stays; only where that alone fills the zone the path becomes ours
+ * without.
+ */
+
+static void
+ngx_rf_recovery_recall_room(ngx_rf_recovery_t *r)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    if (!sh->files_ready) {
+
+        if (sh->journal_scan == 2 && sh->ndirty == 0 && sh->nwriting == 0) {
+            sh->files_scan = 1;
+            sh->files_ready = ngx_pid;
+
+            ngx_log_error(NGX_LOG_WARN, r->log, 0,
+                          "redis_fallback store \"%V\": memory is full of what "
+                          "was changed here, path \"%V\" is ours now, without "
+                          "what it has of the same keys",
+                          &r->conf.name, &r->conf.file->path);
+
+        } else {
+            sh->journal_scan = 2;
+            r->conf.flush->early = 1;
+        }
+    }
+
+    r->conf.flush->urgent = 1;
+    (void) ngx_rf_flush_start(r->conf.flush);
+
+    /* the next tick looks */
+    r->next_chore = ngx_current_msec;
 }
 
 
@@ -215,6 +301,8 @@ ngx_rf_recovery_recall_next(ngx_rf_recovery_t *r)
     if (ngx_rf_recovery_recall_load(r) != NGX_OK) {
         return;
     }
+
+    r->recall_read = 0;
 
     if (!r->recall_end) {
         ngx_rf_recovery_recall_read(r);
@@ -397,6 +485,7 @@ ngx_rf_recovery_merge(ngx_rf_recovery_t *r)
                 if (held->filed
                     && ngx_rf_zone_filed(r->conf.zone, &held->key) != NGX_OK)
                 {
+                    ngx_rf_recovery_recall_room(r);
                     return NGX_AGAIN;
                 }
 
@@ -409,8 +498,13 @@ ngx_rf_recovery_merge(ngx_rf_recovery_t *r)
             rc = ngx_rf_zone_adopt(r->conf.zone, held->record);
 
             if (rc == NGX_DECLINED) {
-                rc = ngx_rf_zone_log_load(r->conf.zone, held->record, 0,
-                                          ngx_rf_now());
+                /* the newest that there is, files are among them */
+                rc = ngx_rf_zone_log_load(r->conf.zone, held->record,
+                                          (uint64_t) -1, 0, ngx_rf_now());
+            }
+
+            if (rc == NGX_RF_NEED_ROOM) {
+                ngx_rf_recovery_recall_room(r);
             }
 
             if (rc != NGX_OK && rc != NGX_DECLINED) {
@@ -454,7 +548,7 @@ ngx_rf_recovery_recall_done(ngx_rf_recovery_t *r)
     sh = r->conf.zone->sh;
 
     if (sh->files_ready) {
-        r->recalling = 0;
+        ngx_rf_recovery_recall_stop(r);
         sh->journal_scan = 0;
         return;
     }
@@ -463,9 +557,7 @@ ngx_rf_recovery_recall_done(ngx_rf_recovery_t *r)
         return;
     }
 
-    ngx_rf_recovery_held_free(r);
-
-    r->recalling = 0;
+    ngx_rf_recovery_recall_stop(r);
 
     ngx_rf_zone_lock(r->conf.zone);
 

@@ -33,7 +33,6 @@ struct ngx_rf_marker_s {
 };
 
 
-static ngx_uint_t ngx_rf_recovery_lags(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_recovery_flush(ngx_rf_recovery_t *r);
 static ngx_uint_t ngx_rf_recovery_allowance(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_mark(ngx_rf_recovery_t *r);
@@ -151,7 +150,7 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_rf_recovery_lags(ngx_rf_zone_sh_t *sh)
 {
     return sh->nunlogged || sh->nlogging || sh->ndirty || sh->nwriting;

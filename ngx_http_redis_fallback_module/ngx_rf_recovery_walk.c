@@ -175,7 +175,7 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
     ngx_rf_zone_sh_t  *sh;
 
     sh = r->conf.zone->sh;
-    later = (sh->npending || sh->ndirty || sh->nwriting);
+    later = (sh->npending || ngx_rf_recovery_lags(sh));
 
     for (rec = walk->records; rec; rec = rec->next) {
 

@@ -195,6 +195,7 @@ ngx_rf_store_cancel(ngx_rf_op_t *op)
 
     if (w->calling) {
         ngx_rf_work_uncalled(w);
+        ngx_rf_pop_end(w);
         ngx_rf_redis_cut(op->store->redis, &w->call);
     }
 
@@ -358,7 +359,8 @@ ngx_rf_work_fallback(ngx_rf_work_t *w)
         && op->store->conf.durability_disk
         && (sh->disk_failed || !sh->files_ready))
     {
-        return ngx_rf_work_no_room(w);
+        return sh->files_ready ? ngx_rf_work_no_room(w)
+                               : ngx_rf_work_no_path(w);
     }
 
     return ngx_rf_work_local(w, NGX_RF_SCOPE_ANY);
@@ -378,6 +380,10 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
     op = w->op;
     l = &w->local;
     sh = op->store->zone.sh;
+
+    if (scope != NGX_RF_SCOPE_FRESH && ngx_rf_pop_waits(w)) {
+        return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_popping);
+    }
 
     l->zone = &op->store->zone;
     l->command = op->command;

@@ -58,6 +58,9 @@ typedef struct {
 /* reads that are on their way to Redis, by hash of the key */
 #define NGX_RF_STORE_FLIGHTS    256
 
+/* bits of what is being popped; the last one is for any key */
+#define NGX_RF_STORE_POPS       (8 * sizeof(ngx_atomic_uint_t))
+
 /* redis_fallback_outage */
 
 #define NGX_RF_OUTAGE_LOCAL     0
@@ -158,8 +161,8 @@ ngx_int_t ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
     ngx_rf_store_t *old);
 ngx_int_t ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 void ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle);
-/* in the master, when all workers have gone: without the path, what is pending
- * is left to whoever has it */
+/* in the master, when all workers have gone: what they have not written;
+ * without the path, what is pending is left to whoever has it */
 void ngx_rf_store_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 /* the configuration that is committed now has no such store */
 void ngx_rf_store_dropped(ngx_rf_store_t *store);
@@ -225,6 +228,9 @@ struct ngx_rf_store_s {
     ngx_uint_t            nleads;       /* works in "flights" */
     ngx_uint_t            nanywhere;    /* commands in flight that may change
                                            any key */
+    ngx_uint_t            npops[2][NGX_RF_STORE_POPS];
+                                        /* commands in flight, by the bit that
+                                           is shown of them in the zone */
     ngx_rf_disk_t        *disk;         /* NULL: no file tier */
     ngx_rf_flush_t        flush;
     ngx_queue_t           waiting;      /* operations that wait */
@@ -233,7 +239,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            stopping;
 };
 
-#define NGX_RF_STORE_LAYOUT     4
+#define NGX_RF_STORE_LAYOUT     5
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

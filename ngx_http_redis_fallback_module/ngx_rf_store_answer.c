@@ -161,11 +161,29 @@ ngx_rf_work_no_room(ngx_rf_work_t *w)
 
 
 ngx_int_t
+ngx_rf_work_no_path(ngx_rf_work_t *w)
+{
+    return ngx_rf_work_fail(w, NGX_RF_FAILURE_NO_ROOM,
+                            "FALLBACK '%V' cannot be made durable, the path is "
+                            "not ours");
+}
+
+
+ngx_int_t
 ngx_rf_work_busy(ngx_rf_work_t *w)
 {
     return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
                             "FALLBACK '%V' could not be executed in time "
                             "while the store recovers");
+}
+
+
+ngx_int_t
+ngx_rf_work_popping(ngx_rf_work_t *w)
+{
+    return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
+                            "FALLBACK '%V' could not be executed in time: "
+                            "Redis may be removing the same element");
 }
 
 

@@ -1,11 +1,16 @@
 /*
- * What a store that never had its path has pending when nginx ends: the new
- * generation of an upgrade that was given up, or a second instance.
+ * What the master writes when the last worker has gone and nothing changes any
+ * more.
  *
- * The master writes it, when the last worker has gone and nothing changes any
- * more, for whoever has the path (ngx_rf_recovery_handover.c).  A worker could
- * not: others of its zone may still change the same keys, and each change would
- * be handed over twice.
+ * Of a store that never had its path (the new generation of an upgrade that was
+ * given up, or a second instance): what is pending, for whoever has the path
+ * (ngx_rf_recovery_handover.c).  A worker could not: others of its zone may
+ * still change the same keys, and each change would be handed over twice.
+ *
+ * Of one that has it: what no worker has written.  Each writes all that there
+ * is at its own exit; but the last one may be killed in the middle of that (the
+ * master does it itself, a second and a half after SIGTERM), and what another
+ * one had under way when it was killed is claimed until it has been reaped.
  */
 
 #include <ngx_config.h>
@@ -24,6 +29,7 @@
 #define NGX_RF_STORE_HAND_BYTES     (16 * 1024 * 1024)
 
 
+static ngx_int_t ngx_rf_store_rest(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 static ngx_uint_t ngx_rf_store_hand(ngx_rf_store_t *store,
     ngx_uint_t *handed);
 
@@ -61,9 +67,22 @@ ngx_rf_store_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     sh = store->zone.sh;
 
-    if (sh == NULL || !store->zone.files || sh->files_ready || sh->superseded
-        || sh->npending == 0 || ngx_rf_zone_elsewhere(&store->zone, sh))
+    if (sh == NULL || !store->zone.files || sh->superseded
+        || ngx_rf_zone_elsewhere(&store->zone, sh))
     {
+        return;
+    }
+
+    if (sh->files_ready) {
+
+        if (ngx_rf_store_rest(store, cycle) == NGX_OK) {
+            return;
+        }
+
+        /* another instance has the path by now */
+    }
+
+    if (sh->npending == 0) {
         return;
     }
 
@@ -85,6 +104,59 @@ ngx_rf_store_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle)
                       "redis_fallback store \"%V\": %ui pending keys are not "
                       "on disk at exit", &store->conf.name, left);
     }
+}
+
+
+/* NGX_DECLINED: the path is not ours any more */
+
+static ngx_int_t
+ngx_rf_store_rest(ngx_rf_store_t *store, ngx_cycle_t *cycle)
+{
+    ngx_uint_t            left;
+    ngx_rf_zone_sh_t     *sh;
+    ngx_rf_file_error_t   error;
+
+    sh = store->zone.sh;
+
+    if ((sh->nunlogged == 0 && sh->nlogging == 0)
+        || ngx_process == NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    ngx_rf_zone_reclaim(&store->zone);
+
+    /* where a worker had the path, that has gone with it */
+
+    ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
+
+    if (store->lock == NGX_INVALID_FILE
+        && ngx_rf_file_lock(&store->conf.file, &store->lock, &error)
+           == NGX_BUSY)
+    {
+        store->lock = NGX_INVALID_FILE;
+        return NGX_DECLINED;
+    }
+
+    store->disk = ngx_rf_disk_create(&store->conf.file, NULL, cycle->log);
+
+    if (store->disk == NULL) {
+        left = sh->nunlogged;
+
+    } else {
+        ngx_rf_store_flush(store, cycle);
+        ngx_rf_store_become(store, 1);
+        left = ngx_rf_flush_exit(&store->flush);
+        ngx_rf_store_become(store, 0);
+    }
+
+    if (left) {
+        ngx_log_error(NGX_LOG_CRIT, cycle->log, 0,
+                      "redis_fallback store \"%V\": %ui pending keys are not "
+                      "on disk at exit", &store->conf.name, left);
+    }
+
+    return NGX_OK;
 }
 
 

@@ -1,9 +1,10 @@
 /*
  * What the files of the store share: ngx_rf_store.c executes,
  * ngx_rf_store_remote.c asks Redis, ngx_rf_store_flight.c once for all who ask
- * the same, ngx_rf_store_multi.c knows what a
- * transaction is made of, ngx_rf_store_answer.c answers, ngx_rf_store_life.c
- * creates, starts, stops, counts, ngx_rf_store_recall.c reads the journal.
+ * the same, ngx_rf_store_pop.c lets no element be removed twice,
+ * ngx_rf_store_multi.c knows what a transaction is made of,
+ * ngx_rf_store_answer.c answers, ngx_rf_store_life.c creates, starts, stops,
+ * counts, ngx_rf_store_recall.c reads the journal.
  */
 
 #ifndef _NGX_RF_STORE_INTERNAL_H_INCLUDED_
@@ -54,6 +55,9 @@ struct ngx_rf_work_s {
     ngx_atomic_uint_t      lock;        /* what it has put into sh->locks */
     ngx_msec_t             patience;    /* until when it waits for another
                                            worker's lock; 0: it did not yet */
+
+    ngx_atomic_uint_t      pops;        /* what the zone shows of it, */
+    ngx_uint_t             popped;      /* and where: 0, or 1 in a recovery */
 
     ngx_rf_disk_job_t     *job;
     ngx_uint_t             batch;       /* see ngx_rf_flush_join() */
@@ -120,6 +124,18 @@ void ngx_rf_flight_left(ngx_rf_work_t *w);
 void ngx_rf_flight_close(ngx_rf_store_t *store, ngx_str_t *key, uint32_t hash);
 
 
+/*
+ * ngx_rf_store_pop.c.  start(): in a worker.  begin(): before Redis is asked;
+ * NGX_DECLINED: the mode has changed, it is not to be asked.  end(): memory has
+ * learned the reply, or there will be none; as often as one likes.  waits():
+ * what is to be executed here has to wait for the end of another one.
+ */
+void ngx_rf_pop_start(ngx_rf_store_t *store);
+ngx_int_t ngx_rf_pop_begin(ngx_rf_work_t *w);
+void ngx_rf_pop_end(ngx_rf_work_t *w);
+ngx_uint_t ngx_rf_pop_waits(ngx_rf_work_t *w);
+
+
 /* ngx_rf_store_multi.c */
 
 /* checks the parts and makes them one: op->argc, argv, command, w->parts.
@@ -151,7 +167,9 @@ ngx_int_t ngx_rf_work_fail(ngx_rf_work_t *w, ngx_rf_failure_e failure,
     const char *fmt);
 ngx_int_t ngx_rf_work_uncertain(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_no_room(ngx_rf_work_t *w);
+ngx_int_t ngx_rf_work_no_path(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_busy(ngx_rf_work_t *w);
+ngx_int_t ngx_rf_work_popping(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_work_internal(ngx_rf_work_t *w);
 
 
@@ -169,6 +187,8 @@ void ngx_rf_store_recall(ngx_rf_store_t *store);
 /* what the master writes must be the workers': becomes one for that, and the
  * master again */
 void ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker);
+/* what writes to the path, of a worker or of the master at its exit */
+void ngx_rf_store_flush(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 void ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error);
 

@@ -375,6 +375,9 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
         {
             ngx_rf_store_log_file(store, NGX_LOG_CRIT,
                                   "could not write pending records", &error);
+
+            /* the journal has them, or will never have them */
+            sh->journal_scan = ngx_rf_store_same_path(store, old);
         }
 
         ngx_rf_store_become(store, 0);
@@ -502,6 +505,8 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
         ngx_queue_init(&store->flights[i]);
     }
 
+    ngx_rf_pop_start(store);
+
     store->zone.log = cycle->log;
 
     store->wait_event.handler = ngx_rf_store_wait_handler;
@@ -516,11 +521,7 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
         }
     }
 
-    store->flush.zone = &store->zone;
-    store->flush.disk = store->disk;
-    store->flush.conf = &store->conf.file;
-    store->flush.log = cycle->log;
-    store->flush.limit = store->conf.journal_size;
+    ngx_rf_store_flush(store, cycle);
     store->flush.handler = ngx_rf_store_flushed;
     store->flush.data = store;
 
@@ -543,6 +544,17 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_rf_store_flush(ngx_rf_store_t *store, ngx_cycle_t *cycle)
+{
+    store->flush.zone = &store->zone;
+    store->flush.disk = store->disk;
+    store->flush.conf = &store->conf.file;
+    store->flush.log = cycle->log;
+    store->flush.limit = store->conf.journal_size;
 }
 
 

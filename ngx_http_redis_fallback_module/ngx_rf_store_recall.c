@@ -21,6 +21,10 @@
 #define NGX_RF_STORE_RECALL_FILES   256
 #define NGX_RF_STORE_RECALL_BYTES   (4 * 1024 * 1024)
 
+/* nobody else makes entries leave memory, and what is read is held against
+ * files as soon as there are new ones */
+#define NGX_RF_STORE_ALONE          ((uint64_t) -1)
+
 
 static ngx_int_t ngx_rf_store_recall_pass(ngx_rf_store_t *store,
     ngx_rf_journal_read_t *rd);
@@ -126,7 +130,8 @@ ngx_rf_store_recall_one(ngx_rf_store_t *store, ngx_rf_journal_read_t *rd,
 
     for ( ;; ) {
 
-        rc = ngx_rf_zone_log_load(&store->zone, rec, 0, ngx_rf_now());
+        rc = ngx_rf_zone_log_load(&store->zone, rec, NGX_RF_STORE_ALONE, 0,
+                                  ngx_rf_now());
 
         if (rc == NGX_OK || rc == NGX_DECLINED) {
             return NGX_OK;

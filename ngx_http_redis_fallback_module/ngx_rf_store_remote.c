@@ -43,12 +43,17 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     store = op->store;
     call = &w->call;
 
+    if (ngx_rf_pop_begin(w) != NGX_OK) {
+        return ngx_rf_work_route(w);
+    }
+
     ngx_memzero(call, sizeof(ngx_rf_call_t));
 
     if (op->nparts == 0) {
         ngx_rf_work_ask(w);
 
     } else if (ngx_rf_multi_call(w) != NGX_OK) {
+        ngx_rf_pop_end(w);
         return ngx_rf_work_internal(w);
     }
 
@@ -61,6 +66,7 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     w->sent = ngx_rf_now();
 
     if (ngx_rf_redis_call(store->redis, call) != NGX_AGAIN) {
+        ngx_rf_pop_end(w);
 
         if (w->leads) {
             ngx_rf_flight_left(w);
@@ -244,6 +250,8 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
     if (reply) {
         ngx_rf_work_learn(w, reply);
     }
+
+    ngx_rf_pop_end(w);
 
     ngx_queue_init(&followers);
 

@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      8
+#define NGX_RF_ZONE_LAYOUT      9
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -315,6 +315,15 @@ typedef struct {
                                            read what Redis said */
 } ngx_rf_link_t;
 
+/* keys of which a worker has asked Redis for an element that is removed by
+ * that, see ngx_rf_store_pop.c; it may have died since */
+
+typedef struct {
+    ngx_atomic_t          pid;
+    ngx_atomic_t          keys[2];      /* asked for in normal mode, and in
+                                           recoveries */
+} ngx_rf_popping_t;
+
 /* an entry's voucher: 10 bits of the worker's slot, 22 of the epoch, the lower
  * 32 of the version that it is for */
 
@@ -434,7 +443,10 @@ typedef struct {
     ngx_atomic_t          files_failed; /* disk_failed, for files */
     ngx_atomic_t          journal_full; /* 1: it takes nothing, files are
                                            written instead */
-    ngx_atomic_t          journal_scan; /* 1: it has to be read once more */
+    ngx_atomic_t          journal_scan; /* 1: it has to be read once more; 2:
+                                           it is read, and what comes of it may
+                                           go to files, though the path is not
+                                           ours yet */
     ngx_atomic_t          journal_bytes;
     ngx_atomic_t          flights[NGX_MAX_PROCESSES];
                                         /* by ngx_process_slot: the batch that
@@ -459,6 +471,8 @@ typedef struct {
     ngx_atomic_t          untracked;    /* 1: that Redis does not track is in
                                            the log */
     ngx_rf_link_t         links[NGX_MAX_PROCESSES];
+    ngx_rf_popping_t      popping[NGX_MAX_PROCESSES];
+                                        /* by ngx_process_slot */
     ngx_atomic_t          locks[NGX_RF_ZONE_LOCKS];
                                         /* slot and time of its
                                            read; 0: none */
@@ -817,7 +831,9 @@ void ngx_rf_zone_turned(ngx_rf_zone_t *zone, uint64_t base);
 /*
  * What the journal of an earlier run holds, line by line, all records before
  * the first acknowledgement.  NGX_OK; NGX_DECLINED: memory knows better;
- * NGX_RF_NEED_ROOM.
+ * NGX_RF_NEED_ROOM; NGX_RF_NEED_FILE: since "seq", sh->seq of before the record
+ * was held against its key's file, an entry may have left memory for that file,
+ * with something newer: look there again.
  * Where journal and files were another instance's ("foreign"), what was changed
  * there and here becomes one record: log_load() returns NGX_BUSY for such a key
  * (changed_here() says which), and the newest of its records that is not done
@@ -826,7 +842,7 @@ void ngx_rf_zone_turned(ngx_rf_zone_t *zone, uint64_t base);
  * NGX_RF_NEED_ROOM, NGX_ERROR.  The record stays the caller's.
  */
 ngx_int_t ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    ngx_uint_t foreign, int64_t now);
+    uint64_t seq, ngx_uint_t foreign, int64_t now);
 ngx_uint_t ngx_rf_zone_changed_here(ngx_rf_zone_t *zone, ngx_str_t *key);
 ngx_int_t ngx_rf_zone_adopt(ngx_rf_zone_t *zone, ngx_rf_record_t *rec);
 

@@ -177,7 +177,7 @@ ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
 
     sh = zone->sh;
 
-    if (!sh->files || !sh->files_ready) {
+    if (!sh->files || (!sh->files_ready && sh->journal_scan != 2)) {
         return NGX_DECLINED;
     }
 
@@ -196,6 +196,11 @@ ngx_rf_zone_evict_durable(ngx_rf_zone_t *zone, ngx_rf_entry_t **keep,
             /* counted first: a kill in between must not lose sight of it */
             sh->spilled++;
             ngx_memory_barrier();
+
+            if (sh->journal_scan) {
+                /* who reads the journal is to know, see log_load() */
+                e->version = ++sh->seq;
+            }
 
             ngx_rf_zone_remove(zone, e);
 

@@ -118,7 +118,7 @@ ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
         return ngx_rf_zone_disk_entry(ngx_queue_head(&sh->dirty));
     }
 
-    if (!sh->disk_failed && !sh->journal_full) {
+    if ((!sh->disk_failed && !sh->journal_full) || !sh->files_ready) {
         return NULL;
     }
 

@@ -37,7 +37,7 @@ static ngx_uint_t ngx_rf_zone_as_changes(ngx_rf_record_t *rec,
 
 ngx_int_t
 ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
-    ngx_uint_t foreign, int64_t now)
+    uint64_t seq, ngx_uint_t foreign, int64_t now)
 {
     ngx_int_t          rc;
     ngx_rf_entry_t    *e;
@@ -66,6 +66,11 @@ ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
         /* the journal knows nothing of it: it is newer, or another's */
 
         rc = foreign ? NGX_BUSY : NGX_DECLINED;
+
+    } else if (e == NULL
+               && ngx_rf_zone_changed_locked(zone, &rec->key, e, seq))
+    {
+        rc = NGX_RF_NEED_FILE;
 
     } else if (rec->remove) {
         rc = ngx_rf_zone_log_load_ack(zone, e, rec);

@@ -544,18 +544,10 @@ sub check_list {
                         @{ $popped{$element} };
         my $once = 1 + ($push && $self->again($push->{op}) ? 1 : 0);
 
-        # docs/operations.md: by one whose reply is on its way from Redis when an
-        # outage begins, and by one that is local then
-
-        my $late = grep { my $op = $_; $op->{tier} eq 'redis'
-                          && grep { $_->{tier} ne 'redis'
-                                    && $_->{sent} < $op->{got}
-                                    && $_->{got} > $op->{sent} } @sure } @sure;
-
         $self->wrong($key, $element, 'was popped, and nobody has pushed it')
             unless $push;
         $self->wrong($key, $element, 'was popped by ' . @sure . ' clients')
-            if @sure > $once + !!$late && !@{ $self->{wipes} };
+            if @sure > $once && !@{ $self->{wipes} };
         $self->wrong($key, $element, 'was popped, and is there again')
             if @sure && $count{$element} && $once == 1
                && !@{ $self->{wipes} };

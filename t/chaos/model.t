@@ -150,10 +150,10 @@ fine('popped', {}, { 'r:q:a' => [ qw(c a b) ] }, @pushes, pop_('d'));
 found('popped and there', qr/there again/, {}, $list, @pushes, pop_('d'));
 found('popped twice', qr/popped by 2/, {}, { 'r:q:a' => [ qw(c a b) ] },
       @pushes, pop_('d'), pop_('d'));
-fine('popped by one on its way, and here', {},
-     { 'r:q:a' => [ qw(c a b) ] }, @pushes,
-     [ @{ pop_('d') }[0, 1, 2, 3, 4], 5000, 5003 ],
-     [ 2, 'ack', 'memory', [ [ 'p', 'r:q:a' ] ], [ 'd' ], 5001, 5002 ]);
+found('popped by one on its way, and here', qr/popped by 2/, {},
+      { 'r:q:a' => [ qw(c a b) ] }, @pushes,
+      [ @{ pop_('d') }[0, 1, 2, 3, 4], 5000, 5003 ],
+      [ 2, 'ack', 'memory', [ [ 'p', 'r:q:a' ] ], [ 'd' ], 5001, 5002 ]);
 found('popped by one, and here later', qr/popped by 2/, {},
       { 'r:q:a' => [ qw(c a b) ] }, @pushes,
       [ @{ pop_('d') }[0, 1, 2, 3, 4], 5000, 5001 ],

@@ -88,6 +88,61 @@ sub two_on_one_path {
 }
 
 
+# What the second acknowledges with "durability disk" would have to survive its
+# end by SIGKILL, so it acknowledges nothing in an outage, and says why.  What it
+# reads it knows; with Redis it works as ever.
+
+sub pathless {
+    my ($workers) = @_;
+
+    my $name = "$workers workers, no path, durability disk";
+    my $redis = RF::Redis->new;
+    my %server = (server => "location /api {\n redis_fallback_api app;\n}\n");
+    my $one = Outage->new(workers => $workers, redis => $redis, %server);
+    my $path = $one->nginx->dir . '/app';
+    my $two = Outage->new(workers => $workers, redis => $redis, %server,
+                          store => { path => $path, durability => 'disk',
+                                     cache => '1h' });
+
+    like($two->nginx->log, qr/used by another nginx instance/,
+         "$name: it has none");
+    is($two->put('key', 'normal')->{status}, 204, "$name: with Redis");
+    is($two->get('key')->{body}, 'normal', "$name: read");
+
+    $redis->kill;
+
+    for my $key ('key', 'other') {
+        my $res = $two->put($key, 'x');
+        is($res->{status}, 507, "$name: $key: refused");
+        like($res->{headers}{'x-result'} || '', qr/^error$/i,
+             "$name: $key: an error");
+    }
+
+    like($two->nginx->post('/api', '["INCR","n"]')->{body},
+         qr/'INCR' cannot be made durable, the path is not ours/i,
+         "$name: the reason");
+    is($two->delete('key')->{status}, 507, "$name: a DELETE, too");
+    is($two->get('key')->{body}, 'normal', "$name: nothing was executed");
+    is($two->get('other')->{status}, 404, "$name: nor that");
+    is($two->status->{pending}, 0, "$name: nothing is pending");
+
+    # so a kill loses nothing, and leaves nothing
+
+    $two->nginx->kill;
+    is(scalar(my @left = $one->handed_over), 0, "$name: nothing is left");
+    is($one->put('key', 'of one')->{status}, 204, "$name: the first goes on");
+    $two->nginx->start;
+    is($two->put('key', 'x')->{status}, 507, "$name: as before");
+    $redis->start;
+    ok($_->wait_normal, "$name: normal") for $one, $two;
+    holds($redis, { key => 'of one' }, $name);
+    is($two->put('key', 'again')->{status}, 204, "$name: with Redis again");
+
+    ok($_->nginx->stop, "$name: stops") for $two, $one;
+    $_->nginx->check_logs for $one, $two;
+}
+
+
 # in normal mode, too, what the first left is replayed by the second
 
 sub left_behind {
@@ -340,6 +395,7 @@ left_behind();
 
 for my $workers (1, 4) {
     two_on_one_path($workers);
+    pathless($workers);
     upgrade($workers);
     two_stores($workers);
     reconfigured($workers);
