@@ -286,11 +286,14 @@ static const steps_op_t  steps_ops[] = {
       "@learn GET c = %5000", STEPS_SAME },
     { "evict what is stale", "DEL s1; @ready; @full" STALE, "SET s1 %9000",
       0 },
-    { "evict what is durable", "DEL s1; @ready; @full" DURABLE,
+    /* k9 is the oldest: room that is made before the command looks for its key
+     * may be that of the oldest */
+
+    { "evict what is durable", "SET k9 a; DEL s1; @ready; @full" DURABLE,
       "SET s1 %9000", 0 },
-    { "evict what is durable for a collection", "DEL l1; @ready; @full"
-      DURABLE, "RPUSH l1 %3000 %3000 %3000", 0 },
-    { "evict a durable group", "DEL s1; @ready; SET k1 %8000 | "
+    { "evict what is durable for a collection", "SET k9 a; DEL l1; @ready; "
+      "@full" DURABLE, "RPUSH l1 %3000 %3000 %3000", 0 },
+    { "evict a durable group", "SET k9 a; DEL s1; @ready; SET k1 %8000 | "
       "SET k2 %8000 | SET k3 %8000; @full" DURABLE, "SET s1 %15000", 0 },
     { "no room", "DEL s1; SET k1 %300000; SET k2 %300000; SADD t1 a",
       "SET s1 %600000 | SADD t1 b", STEPS_WHOLE|STEPS_REFUSED },
