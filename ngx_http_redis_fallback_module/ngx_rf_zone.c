@@ -110,7 +110,7 @@ ngx_rf_zone_create(ngx_rf_zone_t *zone)
 
     ngx_rf_zone_log_ctx(zone);
 
-    if (ngx_rf_zone_work_reserve(zone, NGX_RF_ZONE_UNDO) != NGX_OK) {
+    if (ngx_rf_zone_work_reserve(zone, NGX_RF_ZONE_UNDO, NULL, 0) != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, zone->log, 0,
                       "zone of store \"%V\" is too small", &zone->name);
         return NGX_ERROR;
@@ -403,6 +403,17 @@ ngx_rf_zone_insert_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
     e = ngx_rf_zone_alloc_locked(zone, ngx_rf_entry_size(key->len), keep,
                                  nkeep);
     if (e == NULL) {
+        return NULL;
+    }
+
+    /* the reserve stays for what is there already: a deletion must not be
+     * refused because new keys have taken all */
+
+    if (zone->undoing
+        && ngx_rf_zone_work_reserve(zone, NGX_RF_ZONE_UNDO + 1, keep, nkeep)
+           != NGX_OK)
+    {
+        ngx_slab_free_locked(zone->shpool, e);
         return NULL;
     }
 

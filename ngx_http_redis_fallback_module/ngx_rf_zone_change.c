@@ -45,7 +45,7 @@ ngx_rf_zone_begin_locked(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     zone->urgent = 1;
 
-    if (ngx_rf_zone_work_reserve(zone, n) != NGX_OK) {
+    if (ngx_rf_zone_work_reserve(zone, n, NULL, 0) != NGX_OK) {
         zone->urgent = 0;
         return NGX_RF_NEED_ROOM;
     }

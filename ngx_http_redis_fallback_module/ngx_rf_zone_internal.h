@@ -114,8 +114,9 @@ void ngx_rf_zone_due_unlink(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 /* ngx_rf_zone_work.c */
 
 /* there is room for n entries' work: NGX_OK, or NGX_RF_NEED_ROOM.  Nothing but
- * work() takes it away */
-ngx_int_t ngx_rf_zone_work_reserve(ngx_rf_zone_t *zone, ngx_uint_t n);
+ * work() takes it away.  None of "keep" is evicted for it */
+ngx_int_t ngx_rf_zone_work_reserve(ngx_rf_zone_t *zone, ngx_uint_t n,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep);
 /* for one that comes from the disk: it may evict as a write may */
 ngx_int_t ngx_rf_zone_room(ngx_rf_zone_t *zone);
 /* the entry's own; if it has none, of what was reserved */

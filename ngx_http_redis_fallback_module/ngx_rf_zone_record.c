@@ -718,7 +718,7 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     zone->kept = e;
 
     if (((e == NULL || e->work == &zone->sh->none)
-         && ngx_rf_zone_work_reserve(zone, 1) != NGX_OK)
+         && ngx_rf_zone_work_reserve(zone, 1, NULL, 0) != NGX_OK)
         || ngx_rf_zone_pack_changes(zone, rec, e, &packed) != NGX_OK)
     {
         zone->kept = NULL;

@@ -660,7 +660,7 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
 
     sh = zone->sh;
 
-    if (ngx_rf_zone_work_reserve(zone, 1) != NGX_OK) {
+    if (ngx_rf_zone_work_reserve(zone, 1, NULL, 0) != NGX_OK) {
         return NGX_ERROR;
     }
 

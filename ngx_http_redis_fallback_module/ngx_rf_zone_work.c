@@ -24,7 +24,8 @@ static void ngx_rf_zone_work_spare(ngx_rf_zone_sh_t *sh, ngx_rf_zwork_t *work);
 
 
 ngx_int_t
-ngx_rf_zone_work_reserve(ngx_rf_zone_t *zone, ngx_uint_t n)
+ngx_rf_zone_work_reserve(ngx_rf_zone_t *zone, ngx_uint_t n,
+    ngx_rf_entry_t **keep, ngx_uint_t nkeep)
 {
     ngx_rf_zwork_t     *work;
     ngx_rf_zone_sh_t  *sh;
@@ -33,7 +34,8 @@ ngx_rf_zone_work_reserve(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     while (sh->nspare < n) {
 
-        work = ngx_rf_zone_alloc_locked(zone, sizeof(ngx_rf_zwork_t), NULL, 0);
+        work = ngx_rf_zone_alloc_locked(zone, sizeof(ngx_rf_zwork_t), keep,
+                                        nkeep);
 
         if (work == NULL) {
             ngx_rf_zone_work_trim(zone);
@@ -53,7 +55,7 @@ ngx_rf_zone_room(ngx_rf_zone_t *zone)
     ngx_int_t  rc;
 
     zone->urgent = 1;
-    rc = ngx_rf_zone_work_reserve(zone, 1);
+    rc = ngx_rf_zone_work_reserve(zone, 1, NULL, 0);
     zone->urgent = 0;
 
     return rc;
@@ -103,7 +105,7 @@ ngx_rf_zone_work(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         ngx_log_error(NGX_LOG_ALERT, zone->log, 0,
                       "no room was reserved in store \"%V\"", &zone->name);
 
-        if (ngx_rf_zone_work_reserve(zone, 1) != NGX_OK) {
+        if (ngx_rf_zone_work_reserve(zone, 1, NULL, 0) != NGX_OK) {
             /* as if it were killed: whoever comes next undoes the command */
             ngx_abort();
         }

@@ -1,5 +1,7 @@
 # A proxy before a Redis.  While the file "hold" is there, Redis' replies are
-# kept.  With "cut", connections that nothing is kept of are closed, as are new
+# kept; with a word in it, only on connections that have sent that word since:
+# what another worker sends now and then to be sure of its connection is none of
+# them.  With "cut", connections that nothing is kept of are closed, as are new
 # ones; what is kept until then comes with "release", the rest when all of these
 # files are gone.
 #
@@ -21,12 +23,12 @@ sub serve {
     my ($self, $listen, $port) = @_;
 
     my $select = IO::Select->new($listen);
-    my (%peer, %server, %held, %late);
+    my (%peer, %server, %held, %late, %asked);
 
     my $end = sub {
         my @ends = ($_[0], $peer{$_[0]});
         $select->remove(@ends);
-        delete @$_{@ends} for \(%peer, %server, %held, %late);
+        delete @$_{@ends} for \(%peer, %server, %held, %late, %asked);
         close $_ for @ends;
     };
 
@@ -71,10 +73,18 @@ sub serve {
 
             my $n = sysread $sock, my $data, 65536;
 
+            my $word = $self->word;
+
+            $asked{$peer{$sock}} = 1
+                if $n && defined $word && !$server{$sock}
+                   && index($data, $word) >= 0;
+
             if (!$n) {
                 $end->($sock);
 
-            } elsif ($server{$sock} && $self->has('hold')) {
+            } elsif ($server{$sock} && defined $word
+                     && ($word eq '' || $asked{$sock}))
+            {
                 $held{$sock} .= $data;
 
             } else {
@@ -82,6 +92,15 @@ sub serve {
             }
         }
     }
+}
+
+
+# of "hold"; undef: it is not there
+
+sub word {
+    my ($self) = @_;
+
+    return $self->has('hold') ? RF::slurp("$self->{dir}/hold") : undef;
 }
 
 

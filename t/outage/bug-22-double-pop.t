@@ -91,7 +91,7 @@ sub popped {
     }
 
     api($t, $two, 'PING');
-    $proxy->set('hold');
+    $proxy->set('hold', 'POP');
 
     $one->write(RF::HTTP::format_request('POST', '/api/pipeline',
         body => $json->encode([ map { $_->[3] } @cases ]), keepalive => 1),
@@ -176,7 +176,7 @@ sub in_vain {
 
     api($t, $conns->{$pid}, @$_) for [qw(RPUSH l a b c)], [qw(LRANGE l 0 -1)];
     api($t, $conns->{$other}, 'PING');
-    $proxy->set('hold');
+    $proxy->set('hold', 'POP');
     $conns->{$pid}->write(request(qw(LPOP l)), now() + slow(5));
     ok(wait_for(sub { $redis->cmd(qw(LLEN l)) == 2 }), "$name: executed");
     $proxy->set('cut');
@@ -208,7 +208,7 @@ sub refused {
 
     api($t, $conns->{$pid}, @$_) for [qw(RPUSH l a b c)], [qw(LRANGE l 0 -1)];
     api($t, $conns->{$other}, 'PING');
-    $proxy->set('hold');
+    $proxy->set('hold', 'POP');
     $conns->{$pid}->write(request(qw(LPOP l)), now() + slow(5));
     ok(wait_for(sub { $redis->cmd(qw(LLEN l)) == 2 }), "$name: executed");
 
