@@ -99,7 +99,7 @@ sub late_replies {
 
     # one worker has sent them, and Redis has executed them
 
-    $proxy->set('hold');
+    $proxy->set('hold', $cases[0][3][0]);
     $one->write(RF::HTTP::format_request('POST', '/api/pipeline',
         body => $json->encode([ map { $_->[3] } @cases ]), keepalive => 1),
         now() + slow(5));
