@@ -156,8 +156,16 @@ sub lost {
     $t->{shim}->fault('write|open_write|rename|mkdir', err => 'ENOSPC');
     kill 'KILL', $worker;
     ok($t->nginx->stop, "$name: ends");
-    like($t->nginx->log, qr/: 7 pending keys are not on disk at exit/,
-         "$name: the log says how many");
+    my ($n) = $t->nginx->log =~ /: (\d+) pending keys are not on disk at exit/;
+    cmp_ok($n // 0, '>', 0, "$name: the log says so");
+
+    # another thread may have written one before the disk was full
+
+    $t->{shim}->clear;
+    $t->nginx->start;
+    is(scalar(grep { $t->get($_)->{status} == 404 } keys %$expect), $n,
+       "$name: and how many");
+    ok($t->nginx->stop, "$name: stops");
     $t->nginx->check_logs(allow => qr/exited on signal 9/);
 }
 
