@@ -180,8 +180,8 @@ ngx_rf_zone_fetch(ngx_rf_zone_t *zone, uint32_t hash)
         return NULL;
     }
 
-    p = (u_char *) ngx_rf_zone_at(zone->sh,
-                                  ngx_rf_zone_unlocked(buckets[hash & (n - 1)]));
+    buckets += hash & (n - 1);
+    p = (u_char *) ngx_rf_zone_at(zone->sh, ngx_rf_zone_unlocked(*buckets));
 
     if (p) {
         for (i = 0; i < NGX_RF_ZONE_HEAD; i += NGX_RF_ZONE_CACHED) {
