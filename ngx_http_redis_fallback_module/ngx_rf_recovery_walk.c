@@ -170,12 +170,12 @@ static ngx_int_t
 ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 {
     ngx_int_t          rc;
-    ngx_uint_t         later;
+    ngx_uint_t         loaded;
     ngx_rf_record_t   *rec;
     ngx_rf_zone_sh_t  *sh;
 
     sh = r->conf.zone->sh;
-    later = (sh->npending || ngx_rf_recovery_lags(sh));
+    loaded = 0;
 
     for (rec = walk->records; rec; rec = rec->next) {
 
@@ -196,9 +196,13 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 
         } else if (rc == NGX_OK) {
             (void) ngx_atomic_fetch_add(&sh->stat.rec_total, 1);
-            later = 1;
+            loaded = 1;
 
-        } else if (rc == NGX_RF_NEED_ROOM && later) {
+        } else if (rc == NGX_RF_NEED_ROOM
+                   && (loaded || sh->npending || ngx_rf_recovery_lags(sh)))
+        {
+            /* what is there will go, at the latest when the journal has its
+             * acknowledgement */
             return NGX_AGAIN;
 
         } else if (rc != NGX_DECLINED) {
