@@ -762,6 +762,16 @@ package RF::Redis;
 use strict;
 use warnings;
 
+# s from a change by somebody else on until each read knows of it, where memory
+# may answer; and what is a change
+
+our $PROMISE = 0.010;
+
+my %CHANGES = map { $_ => 1 } qw(SET GETSET SETEX MSET APPEND INCR INCRBY DECR
+    DEL UNLINK GETDEL EXPIRE PEXPIRE PERSIST RENAME HSET HDEL HINCRBY LPUSH
+    RPUSH LPOP RPOP LREM LSET LTRIM SADD SREM SPOP ZADD ZREM ZINCRBY FLUSHALL
+    FLUSHDB EVAL);
+
 
 sub new {
     my ($class, %opt) = @_;
@@ -1068,6 +1078,8 @@ sub cmd {
 
     my ($value, $error) = $self->try(@argv);
     die "$argv[0]: $error\n" if defined $error;
+
+    Time::HiRes::sleep($PROMISE) if $CHANGES{uc $argv[0]};
 
     return $value;
 }

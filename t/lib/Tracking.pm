@@ -27,6 +27,10 @@ use JSON::PP ();
 
 our $PROMISE = 0.010;
 
+# looked at here, not waited for
+
+$RF::Redis::PROMISE = 0;
+
 # of each worker, if not said otherwise
 
 our $CONNECTIONS = $ENV{TRACKING_CONNECTIONS} || 1;
