@@ -27,6 +27,7 @@ static void ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r,
     ngx_rf_file_walk_t *walk);
 static ngx_int_t ngx_rf_recovery_load(ngx_rf_recovery_t *r,
     ngx_rf_file_walk_t *walk);
+static ngx_uint_t ngx_rf_recovery_holds(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_recovery_oversized(ngx_rf_recovery_t *r,
     ngx_rf_record_t *rec);
 
@@ -164,13 +165,19 @@ ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 }
 
 
-/* NGX_AGAIN: there was no room for some, and there may be later */
+/*
+ * NGX_AGAIN: there was no room for some, and there may be later.
+ *
+ * A record is larger than the zone only where nothing held memory before it was
+ * tried, and nothing does now: between the two another worker's batch may have
+ * ended, and made the room.
+ */
 
 static ngx_int_t
 ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 {
     ngx_int_t          rc;
-    ngx_uint_t         loaded;
+    ngx_uint_t         held, loaded;
     ngx_rf_record_t   *rec;
     ngx_rf_zone_sh_t  *sh;
 
@@ -182,6 +189,8 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
         if (rec->foreign) {
             r->foreign = 1;
         }
+
+        held = loaded || ngx_rf_recovery_holds(sh);
 
         rc = ngx_rf_zone_load(r->conf.zone, rec, r->walk_seq, 0,
                               ngx_rf_now());
@@ -199,10 +208,8 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
             loaded = 1;
 
         } else if (rc == NGX_RF_NEED_ROOM
-                   && (loaded || sh->npending || ngx_rf_recovery_lags(sh)))
+                   && (held || ngx_rf_recovery_holds(sh)))
         {
-            /* what is there will go, at the latest when the journal has its
-             * acknowledgement */
             return NGX_AGAIN;
 
         } else if (rc != NGX_DECLINED) {
@@ -211,6 +218,16 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
     }
 
     return NGX_OK;
+}
+
+
+/* what is there will go, at the latest when the journal has its
+ * acknowledgement */
+
+static ngx_uint_t
+ngx_rf_recovery_holds(ngx_rf_zone_sh_t *sh)
+{
+    return sh->npending || ngx_rf_recovery_lags(sh);
 }
 
 
