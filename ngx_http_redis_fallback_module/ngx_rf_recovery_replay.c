@@ -36,6 +36,7 @@ struct ngx_rf_marker_s {
 static void ngx_rf_recovery_flush(ngx_rf_recovery_t *r);
 static ngx_uint_t ngx_rf_recovery_allowance(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_mark(ngx_rf_recovery_t *r);
+static ngx_uint_t ngx_rf_recovery_is_done(ngx_rf_zone_sh_t *sh);
 static void ngx_rf_recovery_marked(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_finish(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_unlink(ngx_rf_recovery_t *r);
@@ -245,7 +246,7 @@ ngx_rf_recovery_mark(ngx_rf_recovery_t *r)
     /* decided in one: what is pending must not lie below the mark */
 
     mark = sh->seq;
-    well = (sh->npending == 0 && sh->spilled == 0 && sh->mode == r->probed);
+    well = (ngx_rf_recovery_is_done(sh) && sh->mode == r->probed);
 
     ngx_rf_zone_unlock(r->conf.zone);
 
@@ -262,6 +263,16 @@ ngx_rf_recovery_mark(ngx_rf_recovery_t *r)
     }
 
     r->busy = 1;
+}
+
+
+/* a zone that was salvaged a moment ago may have lost sight of what is on disk */
+
+static ngx_uint_t
+ngx_rf_recovery_is_done(ngx_rf_zone_sh_t *sh)
+{
+    return sh->npending == 0 && sh->spilled == 0
+           && !sh->files_scan && !sh->journal_scan;
 }
 
 
@@ -291,7 +302,7 @@ ngx_rf_recovery_marked(ngx_rf_disk_job_t *job)
 
     ngx_rf_zone_lock(r->conf.zone);
 
-    well = (sh->npending == 0 && sh->spilled == 0);
+    well = ngx_rf_recovery_is_done(sh);
 
     if (sh->mark < job->mark) {
         sh->mark = job->mark;

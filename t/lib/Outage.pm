@@ -443,6 +443,8 @@ sub recovered {
         or diag(explain($self->status));
     is($self->status->{pending}, 0, "$name: nothing is pending");
     holds($self->{redis}, $expect, $name, %opt);
+    diag("set aside: " . $self->status->{files}{quarantined})
+        if !Test::More->builder->is_passing;
 
     # they go at leisure
 
