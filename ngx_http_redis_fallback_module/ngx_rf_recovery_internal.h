@@ -64,6 +64,8 @@ struct ngx_rf_recovery_s {
     ngx_rf_file_walk_t        walk;
     uint64_t                  walk_seq;     /* sh->seq before its slice */
     ngx_uint_t                unread;       /* records left behind by it */
+    ngx_uint_t                squeezes;     /* loads that made some room for
+                                               one, and not enough */
     ngx_msec_t                walk_logged;
 
     ngx_rf_journal_read_t     recall;       /* of the job while there is one */

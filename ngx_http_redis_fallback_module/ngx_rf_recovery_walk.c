@@ -21,6 +21,10 @@
 /* ms between two reports of files that cannot be read */
 #define NGX_RF_RECOVERY_LOG         60000
 
+/* loads that may make some room for a record, each as much as one may, and not
+ * enough of it: what is left of a warm cache lies scattered */
+#define NGX_RF_RECOVERY_SQUEEZES    1000
+
 
 static void ngx_rf_recovery_walked(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r,
@@ -45,6 +49,7 @@ ngx_rf_recovery_walk(ngx_rf_recovery_t *r)
         r->walking = 1;
         ngx_memzero(&r->walk, sizeof(ngx_rf_file_walk_t));
         r->unread = 0;
+        r->squeezes = 0;
         r->walk.n = NGX_RF_RECOVERY_WALK;
         r->walk.bytes = ngx_min(NGX_RF_RECOVERY_WALK_BYTES,
                                 r->conf.zone->shm_zone->shm.size / 8);
@@ -176,10 +181,11 @@ ngx_rf_recovery_walk_log(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 static ngx_int_t
 ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
 {
-    ngx_int_t          rc;
-    ngx_uint_t         held, loaded;
-    ngx_rf_record_t   *rec;
-    ngx_rf_zone_sh_t  *sh;
+    ngx_int_t           rc;
+    ngx_uint_t          held, loaded;
+    ngx_rf_record_t    *rec;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_atomic_uint_t   evictions;
 
     sh = r->conf.zone->sh;
     loaded = 0;
@@ -191,6 +197,7 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
         }
 
         held = loaded || ngx_rf_recovery_holds(sh);
+        evictions = sh->stat.evictions;
 
         rc = ngx_rf_zone_load(r->conf.zone, rec, r->walk_seq, 0,
                               ngx_rf_now());
@@ -206,13 +213,21 @@ ngx_rf_recovery_load(ngx_rf_recovery_t *r, ngx_rf_file_walk_t *walk)
         } else if (rc == NGX_OK) {
             (void) ngx_atomic_fetch_add(&sh->stat.rec_total, 1);
             loaded = 1;
+            r->squeezes = 0;
 
         } else if (rc == NGX_RF_NEED_ROOM
                    && (held || ngx_rf_recovery_holds(sh)))
         {
             return NGX_AGAIN;
 
+        } else if (rc == NGX_RF_NEED_ROOM
+                   && sh->stat.evictions != evictions
+                   && r->squeezes++ < NGX_RF_RECOVERY_SQUEEZES)
+        {
+            return NGX_AGAIN;
+
         } else if (rc != NGX_DECLINED) {
+            r->squeezes = 0;
             ngx_rf_recovery_oversized(r, rec);
         }
     }
