@@ -266,7 +266,7 @@ ngx_rf_recovery_mark(ngx_rf_recovery_t *r)
 }
 
 
-/* a zone that was salvaged a moment ago may have lost sight of what is on disk */
+/* a zone salvaged a moment ago may have lost sight of what is on disk */
 
 static ngx_uint_t
 ngx_rf_recovery_is_done(ngx_rf_zone_sh_t *sh)
