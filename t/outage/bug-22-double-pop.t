@@ -163,13 +163,14 @@ sub popped {
 }
 
 
-# the reply does not come within the budget: refused, and nothing is popped.  The
-# worker that waits for it is killed: nobody gets it, so the next one does
+# One of two workers has asked for an element, and its reply is held; the pid of
+# that one, and a connection to the other.
 
-sub in_vain {
-    my $name = 'in vain';
+sub asked {
+    my ($name, $timeout) = @_;
+
     my $redis = RF::Redis->new;
-    my ($t, $proxy) = store($redis, 2, 1, timeout => '20s',
+    my ($t, $proxy) = store($redis, 2, 1, timeout => $timeout,
                             connect_timeout => '100ms');
     my $conns = $t->conns;
     my ($pid, $other) = sort keys %$conns;
@@ -179,15 +180,28 @@ sub in_vain {
     $proxy->set('hold', 'POP');
     $conns->{$pid}->write(request(qw(LPOP l)), now() + slow(5));
     ok(wait_for(sub { $redis->cmd(qw(LLEN l)) == 2 }), "$name: executed");
+
+    # both stay as long as the store does
+    $t->{redis} = $redis;
+    $t->{kept} = $conns;
+
+    return ($t, $proxy, $pid, $conns->{$other});
+}
+
+
+# the reply does not come within the budget: refused, and nothing is popped.  The
+# worker that waits for it is killed: nobody gets it, so the next one does
+
+sub in_vain {
+    my $name = 'in vain';
+    my ($t, $proxy, $pid, $conn) = asked($name, '20s');
+
     $proxy->set('cut');
     ok(wait_for(sub { $proxy->has('done') }), "$name: cut off");
-    api($t, $conns->{$other}, qw(GET nothing));
+    api($t, $conn, qw(GET nothing));
     ok($t->wait_fallback(slow(5)), "$name: an outage");
 
-    my $conn = $conns->{$other};
     $conn->write(request(qw(LPOP l)), now() + slow(5));
-    is(api($t, undef, qw(RPUSH free x)), 1, "$name: others go on")
-        if $t->nginx->{workers} == 1;
     kill 'KILL', $pid;
     is(answer(RF::HTTP::read_response($conn, 'POST', now() + slow(10))),
        '"a"', "$name: its worker has died, and nobody has got it");
@@ -200,17 +214,7 @@ sub in_vain {
 
 sub refused {
     my $name = 'refused';
-    my $redis = RF::Redis->new;
-    my ($t, $proxy) = store($redis, 2, 1, timeout => '2s',
-                            connect_timeout => '100ms');
-    my $conns = $t->conns;
-    my ($pid, $other) = sort keys %$conns;
-
-    api($t, $conns->{$pid}, @$_) for [qw(RPUSH l a b c)], [qw(LRANGE l 0 -1)];
-    api($t, $conns->{$other}, 'PING');
-    $proxy->set('hold', 'POP');
-    $conns->{$pid}->write(request(qw(LPOP l)), now() + slow(5));
-    ok(wait_for(sub { $redis->cmd(qw(LLEN l)) == 2 }), "$name: executed");
+    my ($t, $proxy, $pid, $conn) = asked($name, '2s');
 
     # the worker that has sent it stops, so that its end is not seen
 
@@ -219,12 +223,12 @@ sub refused {
        "$name: its worker is stopped");
     $proxy->set('cut');
     ok(wait_for(sub { $proxy->has('done') }), "$name: cut off");
-    api($t, $conns->{$other}, qw(GET nothing));
+    api($t, $conn, qw(GET nothing));
 
-    like(api($t, $conns->{$other}, qw(LPOP l)),
+    like(api($t, $conn, qw(LPOP l)),
          qr/^503 .*Redis may be removing the same element/,
          "$name: after the budget");
-    is(api($t, $conns->{$other}, qw(LRANGE l 0 -1)), '["a","b","c"]',
+    is(api($t, $conn, qw(LRANGE l 0 -1)), '["a","b","c"]',
        "$name: nothing was removed");
 
     kill 'CONT', $pid;

@@ -32,10 +32,32 @@ exec_init(exec_t *e, ngx_pool_t *pool, ngx_log_t *log, size_t size)
 }
 
 
+ngx_uint_t
+exec_words(exec_t *e, const char *text, ngx_str_t *argv)
+{
+    char        *line, *p;
+    ngx_uint_t   argc;
+
+    line = ngx_pnalloc(e->pool, strlen(text) + 1);
+    strcpy(line, text);
+
+    for (argc = 0; argc < EXEC_ARGS && line != NULL; argc++, line = p) {
+        p = strchr(line, ' ');
+
+        argv[argc].data = (u_char *) line;
+        argv[argc].len = p ? (size_t) (p - line) : strlen(line);
+
+        p = p ? p + 1 : NULL;
+    }
+
+    return argc;
+}
+
+
 ngx_int_t
 exec_line(exec_t *e, const char *fmt, ...)
 {
-    char            *line, *p;
+    char            *line;
     va_list          args;
     ngx_int_t        rc;
     ngx_str_t        argv[EXEC_ARGS];
@@ -48,14 +70,7 @@ exec_line(exec_t *e, const char *fmt, ...)
     vsnprintf(line, EXEC_TEXT, fmt, args);
     va_end(args);
 
-    for (argc = 0; argc < EXEC_ARGS && line != NULL; argc++, line = p) {
-        p = strchr(line, ' ');
-
-        argv[argc].data = (u_char *) line;
-        argv[argc].len = p ? (size_t) (p - line) : strlen(line);
-
-        p = p ? p + 1 : NULL;
-    }
+    argc = exec_words(e, line, argv);
 
     ngx_memzero(&l, sizeof(ngx_rf_local_t));
 

@@ -24,6 +24,9 @@ typedef struct {
 /* a zone of "size" bytes */
 void exec_init(exec_t *e, ngx_pool_t *pool, ngx_log_t *log, size_t size);
 
+/* words separated by single blanks, at most EXEC_ARGS, in the pool; how many */
+ngx_uint_t exec_words(exec_t *e, const char *text, ngx_str_t *argv);
+
 /* words separated by single blanks: what ngx_rf_local_exec() returns.  A number
  * of arguments that the command does not take is not looked at */
 ngx_int_t exec_line(exec_t *e, const char *fmt, ...)

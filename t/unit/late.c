@@ -12,22 +12,11 @@
 static void
 late_learn(exec_t *e, const char *text, const char *reply, uint64_t seq)
 {
-    char            *line, *p;
     ngx_str_t        argv[EXEC_ARGS];
     ngx_uint_t       argc;
     ngx_rf_reply_t   r, member;
 
-    line = ngx_pnalloc(e->pool, strlen(text) + 1);
-    strcpy(line, text);
-
-    for (argc = 0; line != NULL; argc++, line = p) {
-        p = strchr(line, ' ');
-
-        argv[argc].data = (u_char *) line;
-        argv[argc].len = p ? (size_t) (p - line) : strlen(line);
-
-        p = p ? p + 1 : NULL;
-    }
+    argc = exec_words(e, text, argv);
 
     ngx_memzero(&r, sizeof(ngx_rf_reply_t));
 

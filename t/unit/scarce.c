@@ -426,28 +426,6 @@ scarce_take(exec_t *e, ngx_uint_t n)
 }
 
 
-static ngx_uint_t
-scarce_words(exec_t *e, const char *text, ngx_str_t *argv)
-{
-    char        *line, *p;
-    ngx_uint_t   argc;
-
-    line = ngx_pnalloc(e->pool, strlen(text) + 1);
-    strcpy(line, text);
-
-    for (argc = 0; line != NULL; argc++, line = p) {
-        p = strchr(line, ' ');
-
-        argv[argc].data = (u_char *) line;
-        argv[argc].len = p ? (size_t) (p - line) : strlen(line);
-
-        p = p ? p + 1 : NULL;
-    }
-
-    return argc;
-}
-
-
 /* what Redis answers, in the order in which it does; some of it late, as the
  * keys are pending by then */
 
@@ -490,7 +468,7 @@ scarce_learn(exec_t *e, ngx_uint_t n)
         (void) ngx_rf_resp_feed(reader, (u_char *) lines[i][1],
                                 strlen(lines[i][1]));
         (void) ngx_rf_resp_next(reader, e->pool, &reply[i], &err);
-        words[i] = scarce_words(e, lines[i][0], all[i]);
+        words[i] = exec_words(e, lines[i][0], all[i]);
     }
 
     ngx_rf_resp_reader_destroy(reader);

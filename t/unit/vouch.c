@@ -14,28 +14,6 @@
 #define VOUCH_OTHER     ((ngx_uint_t) ngx_process_slot + 1)
 
 
-static ngx_uint_t
-vouch_words(exec_t *e, const char *text, ngx_str_t *argv)
-{
-    char        *line, *p;
-    ngx_uint_t   argc;
-
-    line = ngx_pnalloc(e->pool, strlen(text) + 1);
-    strcpy(line, text);
-
-    for (argc = 0; line != NULL; argc++, line = p) {
-        p = strchr(line, ' ');
-
-        argv[argc].data = (u_char *) line;
-        argv[argc].len = p ? (size_t) (p - line) : strlen(line);
-
-        p = p ? p + 1 : NULL;
-    }
-
-    return argc;
-}
-
-
 /* "wire" is what Redis answers */
 
 static ngx_rf_reply_t *
@@ -64,7 +42,7 @@ vouch_learn(exec_t *e, const char *text, const char *wire, int64_t pttl,
     ngx_str_t   argv[EXEC_ARGS];
     ngx_uint_t  argc;
 
-    argc = vouch_words(e, text, argv);
+    argc = exec_words(e, text, argv);
 
     ngx_rf_learn(e->zone, e->pool, ngx_rf_command_find(&argv[0]), argc, argv,
                  vouch_reply(e, wire), pttl, e->zone->sh->seq, ngx_rf_now(),
@@ -214,7 +192,7 @@ vouch_ask(exec_t *e, const char *text)
     ngx_str_t   argv[EXEC_ARGS], *ask;
     ngx_uint_t  argc, i, n;
 
-    argc = vouch_words(e, text, argv);
+    argc = exec_words(e, text, argv);
     ask = ngx_rf_learn_ask_known(e->zone, e->pool,
                                  ngx_rf_command_find(&argv[0]), argc, argv,
                                  &n);
@@ -235,7 +213,7 @@ vouch_known(exec_t *e, const char *text, const char *wire, uint64_t voucher)
     ngx_str_t   argv[EXEC_ARGS];
     ngx_uint_t  argc;
 
-    argc = vouch_words(e, text, argv);
+    argc = exec_words(e, text, argv);
 
     ngx_rf_learn_known(e->zone, e->pool, argc, argv, vouch_reply(e, wire), -1,
                        e->zone->sh->seq, ngx_rf_now(), voucher);
