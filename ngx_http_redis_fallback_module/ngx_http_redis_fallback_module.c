@@ -217,6 +217,7 @@ ngx_http_redis_fallback_recovery(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     conf.name = store->conf.name;
     conf.address = store->conf.redis.address;
     conf.zone = &store->zone;
+    conf.relay = &store->relay;
     conf.redis = store->redis;
     conf.disk = store->disk;
     conf.flush = &store->flush;

@@ -63,6 +63,7 @@ static void ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_disk(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_journal(ngx_rf_recovery_t *r, ngx_rf_mode_e mode);
 static void ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode);
+static void ngx_rf_recovery_normal(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 static void ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 static ngx_uint_t ngx_rf_recovery_ready(ngx_rf_reply_t *reply);
 static void ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome);
@@ -175,6 +176,9 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
 
         } else if (mode == NGX_RF_RECOVERING) {
             ngx_rf_recovery_next(r);
+
+        } else {
+            ngx_rf_recovery_normal(r, epoch);
         }
 
         delay = NGX_RF_RECOVERY_TICK;
@@ -453,6 +457,26 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
     }
 
     (void) ngx_rf_flush_start(r->conf.flush);
+}
+
+
+/* NORMAL: what was given up without an outage, as nobody waited for it any more,
+ * or by a worker of an earlier zone, for which the next write would be an
+ * outage.  Who is not connected does not know yet which Redis this is. */
+
+static void
+ngx_rf_recovery_normal(ngx_rf_recovery_t *r, ngx_uint_t epoch)
+{
+    if (r->busy || !ngx_rf_recovery_late(r)) {
+        return;
+    }
+
+    if (ngx_rf_redis_connected(r->conf.redis)) {
+        (void) ngx_rf_recovery_kill(r);
+
+    } else {
+        ngx_rf_recovery_probe(r, epoch);
+    }
 }
 
 

@@ -22,6 +22,7 @@
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
 #include "ngx_rf_redis.h"
+#include "ngx_rf_relay.h"
 #include "ngx_rf_zone.h"
 
 
@@ -29,6 +30,7 @@ typedef struct {
     ngx_str_t             name;         /* of the store */
     ngx_str_t             address;      /* of Redis, for the log */
     ngx_rf_zone_t        *zone;
+    ngx_rf_relay_t       *relay;
     ngx_rf_redis_t       *redis;
     ngx_rf_disk_t        *disk;         /* NULL: no file tier */
     ngx_rf_flush_t       *flush;

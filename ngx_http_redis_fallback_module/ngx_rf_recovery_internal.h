@@ -57,6 +57,7 @@ struct ngx_rf_recovery_s {
     ngx_rf_call_command_t     probe_command;
     uint64_t                 *killing;      /* ids, in probe_pool */
     ngx_uint_t                nkilling;
+    ngx_uint_t                told;         /* by the relay, of those */
 
     ngx_rf_slice_t           *slice;
     ngx_rf_disk_job_t        *job;          /* walk or mark */
@@ -170,6 +171,8 @@ void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
 
 void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 
+/* 1: a command that was given up may come late, so that kill() has work */
+ngx_uint_t ngx_rf_recovery_late(ngx_rf_recovery_t *r);
 /* NGX_OK: there is nothing to end, or nobody to ask; NGX_AGAIN: under way,
  * proceed() or not_ready() follow; NGX_ERROR: no memory */
 ngx_int_t ngx_rf_recovery_kill(ngx_rf_recovery_t *r);

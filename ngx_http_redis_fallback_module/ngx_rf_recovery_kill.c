@@ -1,6 +1,9 @@
 /*
  * Before anything is replayed: Redis ends the connections that were given up
- * with commands in flight, so that none of these is executed any more.
+ * with commands in flight, so that none of these is executed any more.  Their
+ * ids are in the zone, or, from workers of a zone that was replaced, in the
+ * relay, from where they come into the zone here; sh->relayed says of how many
+ * that is done, and until then no write is sent to Redis.
  *
  * It is best effort.  Who may not CLIENT ID has no ids, and who may not CLIENT
  * KILL is told so once; an id that Redis does not know any more is as good as
@@ -22,6 +25,8 @@
 #define NGX_RF_RECOVERY_KILL_ARGC   4
 
 
+static void ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id,
+    uint64_t id);
 static ngx_int_t ngx_rf_recovery_kill_command(ngx_pool_t *pool,
     ngx_rf_call_command_t *command, uint64_t id);
 static void ngx_rf_recovery_killed(ngx_rf_call_t *call, ngx_uint_t outcome);
@@ -30,21 +35,42 @@ static ngx_str_t *ngx_rf_recovery_kill_verdict(ngx_rf_recovery_t *r,
 static void ngx_rf_recovery_kill_done(ngx_rf_recovery_t *r);
 
 
+ngx_uint_t
+ngx_rf_recovery_late(ngx_rf_recovery_t *r)
+{
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = r->conf.zone->sh;
+
+    return sh->nabandoned || ngx_rf_relay_told(r->conf.relay) != sh->relayed;
+}
+
+
 ngx_int_t
 ngx_rf_recovery_kill(ngx_rf_recovery_t *r)
 {
     uint64_t                ids[NGX_RF_ZONE_ABANDONED];
     ngx_uint_t              i, n;
     ngx_rf_call_t          *call;
+    ngx_rf_zone_sh_t       *sh;
     ngx_rf_call_command_t  *commands;
 
-    if (r->conf.zone->sh->nabandoned == 0) {
-        return NGX_OK;
+    sh = r->conf.zone->sh;
+    r->told = ngx_rf_relay_told(r->conf.relay);
+
+    if (r->told != sh->relayed) {
+        ngx_rf_relay_take(r->conf.relay, ngx_rf_recovery_kill_told, r);
     }
 
-    n = ngx_rf_zone_abandoned(r->conf.zone,
-                              ngx_rf_redis_run_id(r->conf.redis), ids);
+    n = 0;
+
+    if (sh->nabandoned) {
+        n = ngx_rf_zone_abandoned(r->conf.zone,
+                                  ngx_rf_redis_run_id(r->conf.redis), ids);
+    }
+
     if (n == 0) {
+        sh->relayed = r->told;
         return NGX_OK;
     }
 
@@ -97,6 +123,24 @@ failed:
     ngx_rf_recovery_kill_done(r);
 
     return NGX_ERROR;
+}
+
+
+/* by a worker whose zone was replaced; of another Redis it is gone with it */
+
+static void
+ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id, uint64_t id)
+{
+    ngx_str_t          *present;
+    ngx_rf_recovery_t  *r = data;
+
+    present = ngx_rf_redis_run_id(r->conf.redis);
+
+    if (present->len == run_id->len
+        && ngx_memcmp(present->data, run_id->data, run_id->len) == 0)
+    {
+        (void) ngx_rf_zone_abandon(r->conf.zone, run_id, id);
+    }
 }
 
 
@@ -154,6 +198,7 @@ ngx_rf_recovery_killed(ngx_rf_call_t *call, ngx_uint_t outcome)
     }
 
     ngx_rf_zone_abandoned_done(r->conf.zone, r->killing, r->nkilling);
+    r->conf.zone->sh->relayed = r->told;
     ngx_rf_recovery_kill_done(r);
 
     ngx_rf_recovery_proceed(r);

@@ -71,7 +71,7 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
         return;
     }
 
-    if (sh->nabandoned) {
+    if (ngx_rf_recovery_late(r)) {
 
         /* by another worker, whose call was late */
 

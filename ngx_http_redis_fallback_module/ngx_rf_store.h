@@ -22,6 +22,7 @@
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
 #include "ngx_rf_redis.h"
+#include "ngx_rf_relay.h"
 #include "ngx_rf_tracking.h"
 #include "ngx_rf_zone.h"
 
@@ -217,6 +218,7 @@ struct ngx_rf_store_s {
     ngx_rf_store_conf_t   conf;
     ngx_cycle_t          *cycle;
     ngx_rf_zone_t         zone;
+    ngx_rf_relay_t        relay;
     ngx_fd_t              lock;         /* of the path; NGX_INVALID_FILE */
     ngx_uint_t            fresh;        /* the zone, or its path, is new */
     ngx_uint_t            init;         /* sh->inits then */
@@ -239,7 +241,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            stopping;
 };
 
-#define NGX_RF_STORE_LAYOUT     5
+#define NGX_RF_STORE_LAYOUT     6
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

@@ -20,6 +20,7 @@
 #include "ngx_rf_flush.h"
 #include "ngx_rf_mode.h"
 #include "ngx_rf_redis.h"
+#include "ngx_rf_relay.h"
 #include "ngx_rf_store.h"
 #include "ngx_rf_store_internal.h"
 #include "ngx_rf_zone.h"
@@ -108,6 +109,11 @@ ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf, void *tag)
     store->zone.digests = store->conf.on_conflict_remote;
 
     ngx_rf_store_path_id(store);
+
+    if (ngx_rf_relay_add(cf, &store->relay, &store->conf.name, tag) != NGX_OK)
+    {
+        return NULL;
+    }
 
     shm_zone->init = ngx_rf_store_zone_init;
     shm_zone->data = &store->zone;
@@ -707,6 +713,7 @@ static void
 ngx_rf_store_down(void *data)
 {
     uint64_t         client;
+    ngx_str_t       *run_id;
     ngx_rf_store_t  *store = data;
 
     if (store->tracking) {
@@ -715,10 +722,12 @@ ngx_rf_store_down(void *data)
     }
 
     client = ngx_rf_redis_abandoned(store->redis);
+    run_id = ngx_rf_redis_run_id(store->redis);
 
-    if (client) {
-        ngx_rf_zone_abandon(&store->zone, ngx_rf_redis_run_id(store->redis),
-                            client);
+    if (client
+        && ngx_rf_zone_abandon(&store->zone, run_id, client) != NGX_OK)
+    {
+        ngx_rf_relay_tell(&store->relay, run_id, client);
     }
 
     if (ngx_rf_redis_nconnected(store->redis) == 0) {

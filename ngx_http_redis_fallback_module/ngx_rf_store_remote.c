@@ -11,6 +11,7 @@
 #include "ngx_rf_local.h"
 #include "ngx_rf_mode.h"
 #include "ngx_rf_redis.h"
+#include "ngx_rf_relay.h"
 #include "ngx_rf_resp.h"
 #include "ngx_rf_store.h"
 #include "ngx_rf_store_internal.h"
@@ -21,6 +22,7 @@
 #define NGX_RF_STORE_GRACE      250
 
 
+static ngx_uint_t ngx_rf_work_overtakes(ngx_rf_work_t *w);
 static void ngx_rf_work_touch(ngx_rf_work_t *w);
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
@@ -39,9 +41,24 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     ngx_rf_call_t   *call;
     ngx_rf_store_t  *store;
 
+    static ngx_str_t  late = ngx_string("a worker of an earlier configuration "
+                                        "gave up a connection, whose commands "
+                                        "may come late");
+
     op = w->op;
     store = op->store;
     call = &w->call;
+
+    if (ngx_rf_work_overtakes(w)) {
+
+        if (w->mode == NGX_RF_RECOVERING) {
+            return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_busy);
+        }
+
+        ngx_rf_store_outage(store, w->epoch, &late);
+
+        return ngx_rf_work_route(w);
+    }
 
     if (ngx_rf_pop_begin(w) != NGX_OK) {
         return ngx_rf_work_route(w);
@@ -94,6 +111,28 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     }
 
     return NGX_AGAIN;
+}
+
+
+/*
+ * A write that Redis gets now might be executed before one that was given up,
+ * and be lost: not before the recovery has ended those connections.  Where a
+ * worker of this zone gave one up, an outage began with it, so that it matters
+ * while there is a recovery only.
+ */
+
+static ngx_uint_t
+ngx_rf_work_overtakes(ngx_rf_work_t *w)
+{
+    ngx_rf_store_t    *store;
+    ngx_rf_zone_sh_t  *sh;
+
+    store = w->op->store;
+    sh = store->zone.sh;
+
+    return (w->op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))
+           && (ngx_rf_relay_told(&store->relay) != sh->relayed
+               || (w->mode == NGX_RF_RECOVERING && sh->nabandoned));
 }
 
 

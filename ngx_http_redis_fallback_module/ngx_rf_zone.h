@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      9
+#define NGX_RF_ZONE_LAYOUT      10
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -428,6 +428,9 @@ typedef struct {
 
     /* words */
     ngx_atomic_t          nabandoned;   /* changed under the lock */
+    ngx_atomic_t          relayed;      /* of what workers of earlier zones
+                                           told, this much is dealt with, see
+                                           ngx_rf_relay.h */
     ngx_atomic_t          mode;         /* epoch << 2 | ngx_rf_mode_e */
     ngx_atomic_t          mode_since;   /* unix seconds */
     ngx_atomic_t          outage_began; /* ngx_current_msec */
@@ -545,11 +548,13 @@ void ngx_rf_zone_unlock(ngx_rf_zone_t *zone);
  * What Redis may still execute though it was given up.  abandon(): a
  * connection, by its id in the Redis of that run_id (40 bytes, or nothing is
  * kept); of more than NGX_RF_ZONE_ABANDONED the oldest are forgotten.
- * abandoned(): copies them, and returns how many; those of another Redis are
- * gone with it, and forgotten.
+ * NGX_DECLINED: a newer zone has taken over, whose workers are to be told.
+ * abandoned(): copies them, and returns how many; those of another Redis, or
+ * of one that does not say which it is, are forgotten.
  * abandoned_done(): these are dealt with.
  */
-void ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id, uint64_t id);
+ngx_int_t ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id,
+    uint64_t id);
 ngx_uint_t ngx_rf_zone_abandoned(ngx_rf_zone_t *zone, ngx_str_t *run_id,
     uint64_t ids[NGX_RF_ZONE_ABANDONED]);
 void ngx_rf_zone_abandoned_done(ngx_rf_zone_t *zone, uint64_t *ids,

@@ -13,7 +13,7 @@
 #include "ngx_rf_zone.h"
 
 
-void
+ngx_int_t
 ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id, uint64_t id)
 {
     ngx_uint_t         i;
@@ -22,10 +22,18 @@ ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id, uint64_t id)
     sh = zone->sh;
 
     if (run_id->len != sizeof(sh->abandoned_run_id)) {
-        return;
+        return NGX_OK;
     }
 
     ngx_rf_zone_lock(zone);
+
+    if (sh->superseded == 1) {
+
+        /* what was here is in the new zone, and nobody looks here any more */
+
+        ngx_rf_zone_unlock(zone);
+        return NGX_DECLINED;
+    }
 
     if (ngx_memcmp(sh->abandoned_run_id, run_id->data, run_id->len) != 0) {
         sh->nabandoned = 0;
@@ -51,6 +59,8 @@ ngx_rf_zone_abandon(ngx_rf_zone_t *zone, ngx_str_t *run_id, uint64_t id)
     }
 
     ngx_rf_zone_unlock(zone);
+
+    return NGX_OK;
 }
 
 
@@ -63,13 +73,11 @@ ngx_rf_zone_abandoned(ngx_rf_zone_t *zone, ngx_str_t *run_id,
 
     sh = zone->sh;
 
-    if (run_id->len != sizeof(sh->abandoned_run_id)) {
-        return 0;
-    }
-
     ngx_rf_zone_lock(zone);
 
-    if (ngx_memcmp(sh->abandoned_run_id, run_id->data, run_id->len) != 0) {
+    if (run_id->len != sizeof(sh->abandoned_run_id)
+        || ngx_memcmp(sh->abandoned_run_id, run_id->data, run_id->len) != 0)
+    {
         sh->nabandoned = 0;
     }
 

@@ -8,75 +8,7 @@ use warnings;
 use lib 't/lib';
 use RF;
 use Outage;
-use Proxy;
-
-
-# A proxy before a Redis.  While the file "hold" is there, what clients send
-# is kept, for ever on that connection, and also when its client has gone;
-# once "release" is there, it is passed on.
-
-package Delay;
-
-use IO::Select;
-
-our @ISA = 'Proxy';
-
-
-sub serve {
-    my ($self, $listen, $port) = @_;
-
-    my $select = IO::Select->new($listen);
-    my (%peer, %client, %held);
-
-    for ( ;; ) {
-        my @ready = $select->can_read(0.02);
-
-        for my $sock (@ready) {
-            if ($sock == $listen) {
-                my $in = $listen->accept or next;
-                my $out = IO::Socket::INET->new("127.0.0.1:$port") or next;
-                ($peer{$in}, $peer{$out}) = ($out, $in);
-                $client{$in} = 1;
-                $select->add($in, $out);
-                next;
-            }
-
-            my $n = sysread $sock, my $data, 65536;
-
-            if (!$n) {
-                $select->remove($sock);
-                next if defined $held{$sock};       # as if it were there
-
-                $select->remove($peer{$sock});
-                close $peer{$sock};
-                close $sock;
-                next;
-            }
-
-            if ($client{$sock} && (defined $held{$sock} || $self->has('hold')))
-            {
-                $held{$sock} .= $data;
-                $self->set('held');
-                next;
-            }
-
-            syswrite $peer{$sock}, $data;
-        }
-
-        if ($self->has('release')) {
-            for my $sock (grep { $client{$_} } keys %client) {
-                next unless length($held{$sock} // '');
-                syswrite $peer{$sock}, $held{$sock} if $peer{$sock}->opened;
-                $held{$sock} = '';
-            }
-
-            $self->set('released');
-        }
-    }
-}
-
-
-package main;
+use Delay;
 
 
 # the proxy has it, and gives it to Redis when all is well again
@@ -186,6 +118,52 @@ sub stopped {
 }
 
 
+# an old worker that is told to go at last: nobody waits for its command any more,
+# so no outage begins
+
+sub gone {
+    my ($zone) = @_;
+
+    my $name = 'gone' . ($zone ? ', another zone' : '');
+    my $redis = RF::Redis->new;
+    my $proxy = Delay->start($redis);
+    my $t = Outage->new(redis => $proxy, start => 0,
+                        store => { timeout => slow(20000) . 'ms' });
+
+    $t->nginx->{main} .= 'worker_shutdown_timeout 100ms;';
+    $t->nginx->start;
+    is($t->put('k', 'old')->{status}, 204, "$name: a value");
+    ok($t->tracks, "$name: all connections are there");
+    $proxy->set('hold');
+
+    my ($old) = $t->nginx->workers;
+    my $conn = RF::Conn->new($t->spread);
+    $conn->write(RF::HTTP::format_request('PUT', '/kv/k', body => 'late'),
+                 now() + 5);
+    ok(wait_for(sub { $proxy->held =~ /late/ }), "$name: on its way");
+    $proxy->drop('hold');
+
+    $t->configure(zone => $zone) if $zone;
+    ok($t->nginx->reload, "$name: reloads");
+    ok(wait_for(sub { !kill 0, $old }), "$name: the old worker is gone");
+    $conn->close;
+
+    ok(wait_for(sub { $t->nginx->log =~ /ended 1 connections that had been/ }),
+       "$name: Redis ends its connection");
+    is($t->status->{outages}, 0, "$name: without an outage");
+    is($t->put('k', 'new')->{tier}, 'redis', "$name: a newer value");
+
+    $proxy->set('release');
+    ok(wait_for(sub { $proxy->has('released') }), "$name: now it comes");
+    $redis->cmd('PING') for 1 .. 3;
+    is($redis->cmd('GET', 'k'), 'new', "$name: it is not executed");
+
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs;
+    $proxy->stop;
+}
+
+
 # another process of Redis counts its clients anew
 
 sub restarted {
@@ -219,6 +197,7 @@ delayed($_) for 1, 3;
 delayed(1, '-client|kill');
 delayed(1, '-client');
 stopped($_) for 1, 4;
+gone($_) for undef, '16m';
 restarted();
 
 done_testing;

@@ -22,15 +22,13 @@ RF_UNIT(abandoned_are_kept_until_they_are_done)
 
     exec_init(&e, pool, log, 1024 * 1024);
 
-    ngx_rf_zone_abandon(e.zone, &unknown, 7);
+    (void) ngx_rf_zone_abandon(e.zone, &unknown, 7);
     is_int(e.zone->sh->nabandoned, 0, "nobody knows whose id it is");
 
-    ngx_rf_zone_abandon(e.zone, &abandoned_one, 7);
-    ngx_rf_zone_abandon(e.zone, &abandoned_one, 8);
-    ngx_rf_zone_abandon(e.zone, &abandoned_one, 9);
+    (void) ngx_rf_zone_abandon(e.zone, &abandoned_one, 7);
+    (void) ngx_rf_zone_abandon(e.zone, &abandoned_one, 8);
+    (void) ngx_rf_zone_abandon(e.zone, &abandoned_one, 9);
 
-    is_int(ngx_rf_zone_abandoned(e.zone, &unknown, ids), 0,
-           "they are not for a Redis that is not known");
     is_int(ngx_rf_zone_abandoned(e.zone, &abandoned_one, ids), 3, "three");
     ok(ids[0] == 7 && ids[1] == 8 && ids[2] == 9, "in order");
 
@@ -44,10 +42,16 @@ RF_UNIT(abandoned_are_kept_until_they_are_done)
     is_int(ngx_rf_zone_copy(e.zone, copy.zone, &left), 0, "another zone");
     is_int(ngx_rf_zone_abandoned(copy.zone, &abandoned_one, ids), 1,
            "has it, too");
-
-    is_int(ngx_rf_zone_abandoned(e.zone, &abandoned_two, ids), 0,
+    is_int(ngx_rf_zone_abandon(e.zone, &abandoned_one, 10), NGX_DECLINED,
+           "the old one takes no more");
+    is_int(ngx_rf_zone_abandoned(copy.zone, &abandoned_two, ids), 0,
            "another Redis has nothing to do with it");
-    is_int(e.zone->sh->nabandoned, 0, "the one before is gone");
+    is_int(copy.zone->sh->nabandoned, 0, "the one before is gone");
+
+    (void) ngx_rf_zone_abandon(copy.zone, &abandoned_one, 11);
+    is_int(ngx_rf_zone_abandoned(copy.zone, &unknown, ids), 0,
+           "nor has one that does not say which it is");
+    is_int(copy.zone->sh->nabandoned, 0, "gone, too");
 }
 
 
@@ -62,7 +66,7 @@ RF_UNIT(abandoned_have_an_end)
     n = NGX_RF_ZONE_ABANDONED + 10;
 
     for (i = 1; i <= n; i++) {
-        ngx_rf_zone_abandon(e.zone, &abandoned_one, i);
+        (void) ngx_rf_zone_abandon(e.zone, &abandoned_one, i);
     }
 
     is_int(ngx_rf_zone_abandoned(e.zone, &abandoned_one, ids),
@@ -70,7 +74,7 @@ RF_UNIT(abandoned_have_an_end)
     is_int(ids[0], 11, "the oldest are forgotten");
     is_int(ids[NGX_RF_ZONE_ABANDONED - 1], n, "the last is there");
 
-    ngx_rf_zone_abandon(e.zone, &abandoned_two, 1);
+    (void) ngx_rf_zone_abandon(e.zone, &abandoned_two, 1);
     is_int(ngx_rf_zone_abandoned(e.zone, &abandoned_two, ids), 1,
            "of another Redis: it alone");
     is_int(ids[0], 1, "its id");

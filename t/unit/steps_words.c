@@ -714,7 +714,7 @@ steps_w_abandon(steps_t *s, char *args)
     run_id.len = 40;
 
     for (i = 0; i < n; i++) {
-        ngx_rf_zone_abandon(&s->zone, &run_id, first + i);
+        (void) ngx_rf_zone_abandon(&s->zone, &run_id, first + i);
     }
 }
 

@@ -1,0 +1,64 @@
+/*
+ * What workers of an earlier configuration tell those of the present one, when
+ * the zone between them is not the same any more: which connections they gave
+ * up with commands in flight.
+ *
+ * A reload with another zone size makes a new zone, and the old one is known to
+ * old workers only.  This is a few pages beside it, which every configuration
+ * that has the store uses.  A binary upgrade has shared memory of its own, so
+ * nothing is told from one binary to the other.
+ *
+ * Guarantees: without locks, so nobody has to wait for somebody who was killed;
+ * what was told is there until it was dealt with, or NGX_RF_RELAY_SLOTS others
+ * are; told() has changed once a teller's client may get its answer.
+ */
+
+#ifndef _NGX_RF_RELAY_H_INCLUDED_
+#define _NGX_RF_RELAY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_RF_RELAY_SLOTS      256
+
+
+typedef struct {
+    ngx_atomic_t          owner;        /* pid of who filled it; 0: free */
+    ngx_atomic_t          ready;        /* 1: the rest is there */
+    uint64_t              id;           /* CLIENT ID, in the Redis of that */
+    u_char                run_id[40];
+} ngx_rf_relay_slot_t;
+
+typedef struct {
+    ngx_atomic_t          told;         /* ever */
+    ngx_rf_relay_slot_t   slots[NGX_RF_RELAY_SLOTS];
+} ngx_rf_relay_sh_t;
+
+typedef struct {
+    ngx_rf_relay_sh_t    *sh;           /* NULL until the zone exists */
+    ngx_str_t             store;        /* its name */
+} ngx_rf_relay_t;
+
+typedef void (*ngx_rf_relay_pt)(void *data, ngx_str_t *run_id, uint64_t id);
+
+
+/* at configuration time; "relay" stays.  NGX_ERROR: no memory */
+ngx_int_t ngx_rf_relay_add(ngx_conf_t *cf, ngx_rf_relay_t *relay,
+    ngx_str_t *store, void *tag);
+
+/* a connection that was given up; run_id has 40 bytes */
+void ngx_rf_relay_tell(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id);
+
+/* how often tell() was called: who has seen that number has to look again when
+ * it is another one */
+#define ngx_rf_relay_told(relay)  ((ngx_uint_t) (relay)->sh->told)
+
+/* the handler is called for each, and then it is forgotten; whoever is killed
+ * between leaves it to the next one */
+void ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler,
+    void *data);
+
+
+#endif /* _NGX_RF_RELAY_H_INCLUDED_ */
