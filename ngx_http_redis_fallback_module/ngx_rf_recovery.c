@@ -245,6 +245,8 @@ ngx_rf_recovery_chores(ngx_rf_recovery_t *r)
 
     r->next_chore = ngx_current_msec + NGX_RF_RECOVERY_CHORES;
 
+    ngx_rf_recovery_bury(r);
+
     if (r->conf.disk == NULL) {
         return;
     }
@@ -460,8 +462,8 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
 }
 
 
-/* NORMAL: what was given up without an outage, as nobody waited for it any more,
- * or by a worker of an earlier zone, for which the next write would be an
+/* NORMAL: what was given up without an outage, as nobody waited for it any
+ * more, or by a worker of an earlier zone, for which the next write would be an
  * outage.  Who is not connected does not know yet which Redis this is. */
 
 static void

@@ -1,9 +1,9 @@
 /*
  * Before anything is replayed: Redis ends the connections that were given up
  * with commands in flight, so that none of these is executed any more.  Their
- * ids are in the zone, or, from workers of a zone that was replaced, in the
- * relay, from where they come into the zone here; sh->relayed says of how many
- * that is done, and until then no write is sent to Redis.
+ * ids are in the zone; those of workers that were killed, or whose zone was
+ * replaced, come there from the relay.  Of how many of the latter that is done
+ * says sh->relayed, and until then no write is sent to Redis.
  *
  * It is best effort.  Who may not CLIENT ID has no ids, and who may not CLIENT
  * KILL is told so once; an id that Redis does not know any more is as good as
@@ -58,9 +58,7 @@ ngx_rf_recovery_kill(ngx_rf_recovery_t *r)
     sh = r->conf.zone->sh;
     r->told = ngx_rf_relay_told(r->conf.relay);
 
-    if (r->told != sh->relayed) {
-        ngx_rf_relay_take(r->conf.relay, ngx_rf_recovery_kill_told, r);
-    }
+    ngx_rf_recovery_bury(r);
 
     n = 0;
 
@@ -126,20 +124,25 @@ failed:
 }
 
 
-/* by a worker whose zone was replaced; of another Redis it is gone with it */
+void
+ngx_rf_recovery_bury(ngx_rf_recovery_t *r)
+{
+    ngx_rf_relay_take(r->conf.relay, ngx_rf_recovery_kill_told, r);
+}
+
+
+/* of another Redis it is gone with it */
 
 static void
 ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id, uint64_t id)
 {
-    ngx_str_t          *present;
+    ngx_rf_zone_t      *zone;
     ngx_rf_recovery_t  *r = data;
 
-    present = ngx_rf_redis_run_id(r->conf.redis);
+    zone = r->conf.zone;
 
-    if (present->len == run_id->len
-        && ngx_memcmp(present->data, run_id->data, run_id->len) == 0)
-    {
-        (void) ngx_rf_zone_abandon(r->conf.zone, run_id, id);
+    if (ngx_memcmp(zone->sh->run_id, run_id->data, run_id->len) == 0) {
+        (void) ngx_rf_zone_abandon(zone, run_id, id);
     }
 }
 

@@ -376,6 +376,30 @@ ngx_rf_redis_run_id(ngx_rf_redis_t *redis)
 
 
 uint64_t
+ngx_rf_redis_client(ngx_rf_redis_t *redis)
+{
+    return redis->about ? redis->about->client : 0;
+}
+
+
+ngx_uint_t
+ngx_rf_redis_inflight(ngx_rf_redis_t *redis)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < redis->nlinks; i++) {
+
+        if (redis->links[i].conn && ngx_rf_conn_inflight(redis->links[i].conn))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+uint64_t
 ngx_rf_redis_abandoned(ngx_rf_redis_t *redis)
 {
     return redis->abandoned;

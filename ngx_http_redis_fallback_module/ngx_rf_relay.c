@@ -1,9 +1,8 @@
 /*
  * Shared memory that outlives a store's zone, see ngx_rf_relay.h.
  *
- * A slot belongs to whoever changed its owner from 0; it is read when "ready"
- * is set, and free again when the owner is 0.  An owner that died before it was
- * ready has told nothing: its client got no answer either.
+ * A slot belongs to whoever changed its owner from 0; what is in it counts when
+ * the state says so, and it is free again when the owner is 0.
  */
 
 #include <ngx_config.h>
@@ -16,6 +15,12 @@
 
 
 static ngx_int_t ngx_rf_relay_init(ngx_shm_zone_t *shm_zone, void *data);
+static void ngx_rf_relay_fill(ngx_rf_relay_t *relay, ngx_str_t *run_id,
+    uint64_t id, ngx_uint_t state);
+static ngx_rf_relay_slot_t *ngx_rf_relay_own(ngx_rf_relay_t *relay,
+    uint64_t id);
+static void ngx_rf_relay_free(ngx_rf_relay_slot_t *slot,
+    ngx_atomic_uint_t owner);
 
 
 ngx_int_t
@@ -87,7 +92,15 @@ ngx_rf_relay_init(ngx_shm_zone_t *shm_zone, void *data)
 
 
 void
-ngx_rf_relay_tell(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id)
+ngx_rf_relay_hold(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id)
+{
+    ngx_rf_relay_fill(relay, run_id, id, NGX_RF_RELAY_HELD);
+}
+
+
+static void
+ngx_rf_relay_fill(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id,
+    ngx_uint_t state)
 {
     ngx_uint_t            i;
     ngx_rf_relay_slot_t  *slot;
@@ -101,9 +114,86 @@ ngx_rf_relay_tell(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id)
             slot->id = id;
             ngx_memcpy(slot->run_id, run_id->data, sizeof(slot->run_id));
             ngx_memory_barrier();
-            slot->ready = 1;
-            break;
+            slot->state = state;
+            return;
         }
+    }
+}
+
+
+void
+ngx_rf_relay_drop(ngx_rf_relay_t *relay, uint64_t id)
+{
+    ngx_rf_relay_slot_t  *slot;
+
+    slot = ngx_rf_relay_own(relay, id);
+
+    if (slot) {
+        ngx_rf_relay_free(slot, ngx_pid);
+    }
+}
+
+
+void
+ngx_rf_relay_leave(ngx_rf_relay_t *relay)
+{
+    ngx_uint_t            i;
+    ngx_rf_relay_slot_t  *slot;
+
+    for (i = 0; i < NGX_RF_RELAY_SLOTS; i++) {
+        slot = &relay->sh->slots[i];
+
+        if (slot->owner == (ngx_atomic_uint_t) ngx_pid
+            && slot->state == NGX_RF_RELAY_HELD)
+        {
+            ngx_rf_relay_free(slot, ngx_pid);
+        }
+    }
+}
+
+
+static ngx_rf_relay_slot_t *
+ngx_rf_relay_own(ngx_rf_relay_t *relay, uint64_t id)
+{
+    ngx_uint_t            i;
+    ngx_rf_relay_slot_t  *slot;
+
+    for (i = 0; i < NGX_RF_RELAY_SLOTS; i++) {
+        slot = &relay->sh->slots[i];
+
+        if (slot->owner == (ngx_atomic_uint_t) ngx_pid
+            && slot->state == NGX_RF_RELAY_HELD && slot->id == id)
+        {
+            return slot;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_rf_relay_free(ngx_rf_relay_slot_t *slot, ngx_atomic_uint_t owner)
+{
+    slot->state = NGX_RF_RELAY_FILLING;
+    ngx_memory_barrier();
+
+    (void) ngx_atomic_cmp_set(&slot->owner, owner, 0);
+}
+
+
+void
+ngx_rf_relay_tell(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id)
+{
+    ngx_rf_relay_slot_t  *slot;
+
+    slot = ngx_rf_relay_own(relay, id);
+
+    if (slot) {
+        slot->state = NGX_RF_RELAY_TOLD;
+
+    } else {
+        ngx_rf_relay_fill(relay, run_id, id, NGX_RF_RELAY_TOLD);
     }
 
     (void) ngx_atomic_fetch_add(&relay->sh->told, 1);
@@ -122,24 +212,23 @@ ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler, void *data)
         slot = &relay->sh->slots[i];
         owner = slot->owner;
 
-        if (owner == 0) {
+        if (owner == 0
+            || (slot->state != NGX_RF_RELAY_TOLD
+                && (kill((ngx_pid_t) owner, 0) == 0 || ngx_errno != NGX_ESRCH)))
+        {
             continue;
         }
 
-        if (slot->ready) {
+        /* who died while it filled the slot had sent nothing yet, or its client
+         * got no answer */
+
+        if (slot->state != NGX_RF_RELAY_FILLING) {
             run_id.len = sizeof(slot->run_id);
             run_id.data = slot->run_id;
 
             handler(data, &run_id, slot->id);
-
-            slot->ready = 0;
-            ngx_memory_barrier();
-
-        } else if (kill((ngx_pid_t) owner, 0) == 0 || ngx_errno != NGX_ESRCH) {
-            /* it counts when it has told */
-            continue;
         }
 
-        (void) ngx_atomic_cmp_set(&slot->owner, owner, 0);
+        ngx_rf_relay_free(slot, owner);
     }
 }

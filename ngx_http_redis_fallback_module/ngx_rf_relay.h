@@ -1,7 +1,8 @@
 /*
- * What workers of an earlier configuration tell those of the present one, when
- * the zone between them is not the same any more: which connections they gave
- * up with commands in flight.
+ * Which connections to Redis the workers of a store have, in shared memory that
+ * outlives its zone: so that somebody learns of those that were given up with
+ * commands in flight by a worker that was killed, or by one of an earlier
+ * configuration.
  *
  * A reload with another zone size makes a new zone, and the old one is known to
  * old workers only.  This is a few pages beside it, which every configuration
@@ -9,8 +10,9 @@
  * nothing is told from one binary to the other.
  *
  * Guarantees: without locks, so nobody has to wait for somebody who was killed;
- * what was told is there until it was dealt with, or NGX_RF_RELAY_SLOTS others
- * are; told() has changed once a teller's client may get its answer.
+ * what was told is there until it was taken; told() has changed before a
+ * teller's client may get its answer.  Of more than NGX_RF_RELAY_SLOTS
+ * connections some are not known.
  */
 
 #ifndef _NGX_RF_RELAY_H_INCLUDED_
@@ -21,12 +23,18 @@
 #include <ngx_core.h>
 
 
-#define NGX_RF_RELAY_SLOTS      256
+#define NGX_RF_RELAY_SLOTS      1024
 
+
+/* of a slot */
+
+#define NGX_RF_RELAY_FILLING    0
+#define NGX_RF_RELAY_HELD       1       /* its owner has the connection */
+#define NGX_RF_RELAY_TOLD       2       /* it is given up */
 
 typedef struct {
     ngx_atomic_t          owner;        /* pid of who filled it; 0: free */
-    ngx_atomic_t          ready;        /* 1: the rest is there */
+    ngx_atomic_t          state;
     uint64_t              id;           /* CLIENT ID, in the Redis of that */
     u_char                run_id[40];
 } ngx_rf_relay_slot_t;
@@ -48,15 +56,21 @@ typedef void (*ngx_rf_relay_pt)(void *data, ngx_str_t *run_id, uint64_t id);
 ngx_int_t ngx_rf_relay_add(ngx_conf_t *cf, ngx_rf_relay_t *relay,
     ngx_str_t *store, void *tag);
 
-/* a connection that was given up; run_id has 40 bytes */
+/* this process has a connection; it has it no more; it has given it up, and
+ * its zone has been replaced.  run_id has 40 bytes */
+void ngx_rf_relay_hold(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id);
+void ngx_rf_relay_drop(ngx_rf_relay_t *relay, uint64_t id);
 void ngx_rf_relay_tell(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id);
+/* this process has none any more, and gave none up */
+void ngx_rf_relay_leave(ngx_rf_relay_t *relay);
 
 /* how often tell() was called: who has seen that number has to look again when
  * it is another one */
 #define ngx_rf_relay_told(relay)  ((ngx_uint_t) (relay)->sh->told)
 
-/* the handler is called for each, and then it is forgotten; whoever is killed
- * between leaves it to the next one */
+/* the handler is called for each that was told, or was held by a process that
+ * has died, and then it is forgotten; whoever is killed between leaves it to the
+ * next one */
 void ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler,
     void *data);
 

@@ -580,6 +580,11 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     if (store->redis) {
         ngx_rf_store_disconnected(store);
+
+        if (!ngx_rf_redis_inflight(store->redis)) {
+            ngx_rf_relay_leave(&store->relay);
+        }
+
         ngx_rf_redis_destroy(store->redis);
         store->redis = NULL;
     }
@@ -666,6 +671,10 @@ ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info)
         return;
     }
 
+    if (info->client) {
+        ngx_rf_relay_hold(&store->relay, &info->run_id, info->client);
+    }
+
     lost = 0;
 
     ngx_rf_zone_lock(&store->zone);
@@ -728,6 +737,9 @@ ngx_rf_store_down(void *data)
         && ngx_rf_zone_abandon(&store->zone, run_id, client) != NGX_OK)
     {
         ngx_rf_relay_tell(&store->relay, run_id, client);
+
+    } else {
+        ngx_rf_relay_drop(&store->relay, ngx_rf_redis_client(store->redis));
     }
 
     if (ngx_rf_redis_nconnected(store->redis) == 0) {

@@ -118,13 +118,13 @@ sub stopped {
 }
 
 
-# an old worker that is told to go at last: nobody waits for its command any more,
-# so no outage begins
+# a worker that is killed, or an old one that is told to go at last: nobody waits
+# for its command any more, so no outage begins
 
 sub gone {
-    my ($zone) = @_;
+    my ($how) = @_;
 
-    my $name = 'gone' . ($zone ? ', another zone' : '');
+    my $name = "gone: $how";
     my $redis = RF::Redis->new;
     my $proxy = Delay->start($redis);
     my $t = Outage->new(redis => $proxy, start => 0,
@@ -143,8 +143,15 @@ sub gone {
     ok(wait_for(sub { $proxy->held =~ /late/ }), "$name: on its way");
     $proxy->drop('hold');
 
-    $t->configure(zone => $zone) if $zone;
-    ok($t->nginx->reload, "$name: reloads");
+    $t->configure(zone => '16m') if $how eq 'another zone';
+
+    if ($how eq 'killed') {
+        CORE::kill('KILL', $old);
+
+    } else {
+        ok($t->nginx->reload, "$name: reloads");
+    }
+
     ok(wait_for(sub { !kill 0, $old }), "$name: the old worker is gone");
     $conn->close;
 
@@ -159,7 +166,8 @@ sub gone {
     is($redis->cmd('GET', 'k'), 'new', "$name: it is not executed");
 
     ok($t->nginx->stop, "$name: stops");
-    $t->nginx->check_logs;
+    $t->nginx->check_logs($how eq 'killed'
+        ? (allow => qr/exited on signal 9/) : ());
     $proxy->stop;
 }
 
@@ -197,7 +205,7 @@ delayed($_) for 1, 3;
 delayed(1, '-client|kill');
 delayed(1, '-client');
 stopped($_) for 1, 4;
-gone($_) for undef, '16m';
+gone($_) for 'killed', 'a reload', 'another zone';
 restarted();
 
 done_testing;

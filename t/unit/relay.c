@@ -1,5 +1,5 @@
 /*
- * What workers of an earlier zone tell those of the present one.
+ * Which connections workers have, and what of that those who come later learn.
  */
 
 #include <ngx_config.h>
@@ -114,16 +114,57 @@ RF_UNIT(relay_outlives_tellers)
     slots = relay.sh->slots;
     ngx_memzero(&seen, sizeof(relay_seen_t));
 
-    /* killed before it had told; still about to; told, and killed then */
+    /* killed before it had told; still about to; told, and killed then; killed
+     * with a connection; and one that lives on with its own */
 
     slots[0].owner = relay_dead();
     slots[1].owner = ngx_pid;
 
     ngx_rf_relay_tell(&relay, &relay_run_id, 7);
     slots[2].owner = relay_dead();
+    ngx_rf_relay_hold(&relay, &relay_run_id, 8);
+    slots[3].owner = relay_dead();
+    ngx_rf_relay_hold(&relay, &relay_run_id, 9);
 
     ngx_rf_relay_take(&relay, relay_see, &seen);
-    ok(seen.n == 1 && seen.ids[0] == 7, "what was told");
-    ok(slots[0].owner == 0 && slots[2].owner == 0, "the dead own nothing");
-    is_int(slots[1].owner, ngx_pid, "the living do");
+    ok(seen.n == 2 && seen.ids[0] == 7 && seen.ids[1] == 8,
+       "what was told, or held");
+    ok(slots[0].owner == 0 && slots[2].owner == 0 && slots[3].owner == 0,
+       "the dead own nothing");
+    ok(slots[1].owner == (ngx_atomic_uint_t) ngx_pid
+       && slots[4].owner == (ngx_atomic_uint_t) ngx_pid, "the living do");
+    is_int(ngx_rf_relay_told(&relay), 1, "told once");
+}
+
+
+RF_UNIT(relay_knows_who_has_what)
+{
+    relay_seen_t    seen;
+    ngx_rf_relay_t  relay;
+
+    relay.sh = ngx_pcalloc(pool, sizeof(ngx_rf_relay_sh_t));
+    ngx_memzero(&seen, sizeof(relay_seen_t));
+
+    ngx_rf_relay_hold(&relay, &relay_run_id, 7);
+    ngx_rf_relay_hold(&relay, &relay_run_id, 8);
+    ngx_rf_relay_hold(&relay, &relay_run_id, 9);
+    is_int(ngx_rf_relay_told(&relay), 0, "nothing was told");
+
+    /* its end, in peace and not */
+
+    ngx_rf_relay_drop(&relay, 7);
+    ngx_rf_relay_tell(&relay, &relay_run_id, 8);
+    ngx_rf_relay_drop(&relay, 10);
+
+    relay.sh->slots[1].owner = relay_dead();
+    relay.sh->slots[2].owner = relay_dead();
+    ngx_rf_relay_take(&relay, relay_see, &seen);
+    ok(seen.n == 2 && seen.ids[0] == 8 && seen.ids[1] == 9,
+       "one slot each, and none of what ended well");
+
+    ngx_rf_relay_hold(&relay, &relay_run_id, 11);
+    ngx_rf_relay_tell(&relay, &relay_run_id, 12);
+    ngx_rf_relay_leave(&relay);
+    is_int(relay.sh->slots[0].owner, 0, "nothing is held any more");
+    is_int(relay.sh->slots[1].state, NGX_RF_RELAY_TOLD, "what was told stays");
 }
