@@ -69,8 +69,8 @@ void ngx_rf_relay_leave(ngx_rf_relay_t *relay);
 #define ngx_rf_relay_told(relay)  ((ngx_uint_t) (relay)->sh->told)
 
 /* the handler is called for each that was told, or was held by a process that
- * has died, and then it is forgotten; whoever is killed between leaves it to the
- * next one */
+ * has died, and then it is forgotten; whoever is killed between leaves it to
+ * the next one */
 void ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler,
     void *data);
 
