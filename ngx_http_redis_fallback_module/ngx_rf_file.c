@@ -70,6 +70,10 @@ typedef struct {
 } ngx_rf_file_batch_t;
 
 
+/* looked at before each change: a batch may take seconds, a change does not */
+#define ngx_rf_file_taken(conf)  ((conf)->taken != NULL && *(conf)->taken == 1)
+
+
 static ngx_int_t ngx_rf_file_batch_create(ngx_rf_file_batch_t *batch,
     ngx_rf_file_conf_t *conf, ngx_rf_record_t *list);
 static ngx_int_t ngx_rf_file_batch_open(ngx_rf_file_batch_t *batch,
@@ -244,7 +248,11 @@ ngx_rf_file_batch_run(ngx_rf_file_batch_t *batch)
     ngx_rf_file_busy(&batch->root);
 
     for (item = batch->items; item < last; item++) {
-        if (item->rec->remove) {
+        if (ngx_rf_file_taken(batch->root.conf)) {
+            ngx_rf_file_item_unstage(batch, item);
+            ngx_rf_file_item_fail(batch, item, 0, "another process writes now");
+
+        } else if (item->rec->remove) {
             ngx_rf_file_item_remove(batch, item);
 
         } else if (item->staged) {

@@ -25,6 +25,9 @@ typedef struct {
     ngx_uint_t            database;
     size_t                max_size;     /* larger files are no records; 0: none
                                            refused up to 1 GB */
+    ngx_atomic_t         *taken;        /* 1: others write here from now on, and
+                                           no file is changed any more; NULL:
+                                           that does not happen */
 } ngx_rf_file_conf_t;
 
 

@@ -178,6 +178,11 @@ ngx_rf_flush_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
         return;
     }
 
+    if (sh->superseded == 1) {
+        /* what failed, or was left, is written by the new zone's workers */
+        return;
+    }
+
     (void) ngx_atomic_fetch_add(&sh->stat.file_errors, failed);
 
     err = error->err;

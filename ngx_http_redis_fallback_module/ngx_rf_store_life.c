@@ -306,7 +306,9 @@ ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old)
 /*
  * A batch that old workers have under way holds older versions than those the
  * new zone's workers will write, and must not come after them.  Blocks the
- * master for as long as a batch takes; not for ever, a disk may hang.
+ * master for as long as a batch takes; not for ever, a disk may hang.  What is
+ * left then stops when it sees that the zone is superseded, before the next
+ * file.
  */
 
 static void
@@ -520,6 +522,8 @@ ngx_rf_store_start(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     store->wait_event.log = cycle->log;
 
     if (store->zone.files) {
+        store->conf.file.taken = &store->zone.sh->superseded;
+
         store->disk = ngx_rf_disk_create(&store->conf.file,
                                          store->conf.thread_pool, cycle->log);
         if (store->disk == NULL) {

@@ -47,7 +47,7 @@ sub smaller {
     # no file is made
 
     my $full = $shim->fault('open_write|write', err => 'ENOSPC',
-                            match => '/tmp/');
+                            match => '/0/tmp/');
 
     $t->configure(zone => '1m');
     ok($t->nginx->reload, "$name: reloads");
