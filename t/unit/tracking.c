@@ -227,6 +227,7 @@ static ngx_uint_t
 tracking_next(tracking_t *t)
 {
     ngx_rf_tracking_down(t->tracking, 1);
+    ok(ngx_rf_tracking_vouches(t->tracking), "the other one is as good");
     tracking_up(t, 1);
     tracking_answer(t, "+OK\r\n");
 
