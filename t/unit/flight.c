@@ -1,6 +1,6 @@
 /*
- * One read per key, where there is no memory for what those who wait are to get:
- * they ask for themselves, by one command, and each is answered once.
+ * One read per key, where there is no memory for what those who wait are to
+ * get: they ask for themselves, by one command, and each is answered once.
  */
 
 #include "exec.h"
@@ -153,16 +153,17 @@ static const char *
 flight_wire(ngx_rf_call_t *call, ngx_uint_t nelts)
 {
     if (nelts) {
-        return call->ncommands == 1 ? "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"
-                              : "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n:-1\r\n";
+        return call->ncommands == 1
+               ? "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"
+               : "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n:-1\r\n";
     }
 
     return call->ncommands == 1 ? "$5\r\nvalue\r\n" : "$5\r\nvalue\r\n:-1\r\n";
 }
 
 
-/* returns whether an allocation failed; *wrong counts, *more the rounds in which
- * Redis was asked once more */
+/* returns whether an allocation failed; *wrong counts, *more the rounds in
+ * which Redis was asked once more */
 
 static ngx_uint_t
 flight_round(const char *line, ngx_uint_t nelts, ngx_uint_t cache,

@@ -1,7 +1,7 @@
 /*
- * Tracking, with a Redis that says what the test wants: what becomes of it where
- * the second connection has died, where Redis refuses, where memory ends, and
- * where the number of epochs does.
+ * Tracking, with a Redis that says what the test wants: what becomes of it
+ * where the second connection has died, where Redis refuses, where memory ends,
+ * and where the numbers of epochs do.
  */
 
 #include "exec.h"
@@ -298,7 +298,7 @@ RF_UNIT(tracking_epochs_end)
 }
 
 
-/* FLUSHALL ends an epoch, too: what was read before it, and is answered after */
+/* FLUSHALL ends an epoch, too: what was asked before and is answered after */
 
 RF_UNIT(tracking_flushed)
 {
