@@ -33,9 +33,11 @@ sub serve {
     my $own = IO::Socket::INET->new("127.0.0.1:$port") or die;
     my (%peer, %server, @ended, $answer);
 
+    local $SIG{PIPE} = 'IGNORE';
+
     my $end = sub {
         my @ends = ($_[0], $peer{$_[0]});
-        delete @peer{@ends};
+        delete @$_{@ends} for \(%peer, %server);
         close $_ for @ends;
     };
 
@@ -58,6 +60,8 @@ sub serve {
 
                 $select->remove($sock, $peer{$sock});
                 push @ended, $sock;
+                $answer = undef
+                    if $answer && grep { $_ == $answer } $sock, $peer{$sock};
 
             } else {
                 if (!$server{$sock} && $self->has('kill')
@@ -83,7 +87,10 @@ sub serve {
         }
 
         if (!$answer) {
-            $end->($_) for grep { $peer{$_} } @ended;
+            for my $sock (@ended) {
+                $end->($sock) if $peer{$sock};
+            }
+
             @ended = ();
         }
     }

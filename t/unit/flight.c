@@ -53,7 +53,10 @@ flight_handler(ngx_rf_op_t *op)
                        op->reply->elts[i].str.len);
         }
 
-        ngx_memset(op->reply->str.data, '-', op->reply->str.len);
+        if (op->reply->str.len) {
+            ngx_memset(op->reply->str.data, '-', op->reply->str.len);
+        }
+
         op->reply->type = NGX_RF_REPLY_NIL;
     }
 
