@@ -658,6 +658,11 @@ ngx_rf_tracking_begin(ngx_rf_tracking_t *t)
 
     sh = t->zone->sh;
 
+    /* A number comes again after 4 million epochs of all workers.  A voucher
+     * that has lain since would be good once more if that is of its own slot,
+     * as long as that epoch lasts, and if nobody has changed the entry or read
+     * it from Redis in between */
+
     do {
         t->epoch = (ngx_atomic_fetch_add(&sh->link_epoch, 1) + 1)
                    & NGX_RF_TRACKING_EPOCHS;
