@@ -91,7 +91,7 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
 
 .PHONY: all build module tool help deps run test tests test-unit test-client \
         test-tool test-nginx test-outage test-servers test-upstash check layers format \
-        matrix bench bench-deps budget budget-update soak chaos differential \
+        matrix bits32 bench bench-deps budget budget-update soak chaos differential \
         power-cut clean FORCE
 
 all: build
@@ -140,6 +140,7 @@ help:
 	@echo 'make layers       who includes whom'
 	@echo 'make format       what a compiler does not see'
 	@echo 'make matrix       all supported nginx, hiredis and compilers'
+	@echo 'make bits32       compiles all of the module for 32 bits'
 	@echo 'make bench        CPU time per request, bench/; parts or paths:'
 	@echo '                  BENCH="tail redis_get"; SHORT=1: a minute each'
 	@echo 'make bench-deps   what it compares with, into build/bench-deps'
@@ -283,6 +284,9 @@ format:
 
 matrix:
 	@scripts/matrix
+
+bits32:
+	@NGINX_SRC=$(NGINX_SRC) scripts/bits32
 
 # BENCH: some parts or paths of either; none: all.  SHORT=1: one round of a
 # second each, for which no document is written

@@ -257,6 +257,14 @@ ngx_http_rf_conf_store_end(ngx_conf_t *cf, ngx_http_rf_store_block_t *block)
                               * NGX_HTTP_RF_STORE_JOURNAL;
     }
 
+#if (NGX_PTR_SIZE == 4)
+
+    /* its bytes are counted in a word, with what a batch brings */
+
+    store->journal_size = ngx_min(store->journal_size, NGX_MAX_SIZE_T_VALUE);
+
+#endif
+
     store->file.database = store->redis.database;
 
     if (!block->path_off && store->file.path.len == 0

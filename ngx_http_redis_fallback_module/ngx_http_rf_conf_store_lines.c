@@ -166,6 +166,15 @@ ngx_http_rf_conf_store_zone(ngx_conf_t *cf, ngx_http_rf_store_block_t *block,
                                          "it must be at least 1m");
     }
 
+#if (NGX_PTR_SIZE == 4)
+
+    if (size > NGX_MAX_SIZE_T_VALUE) {
+        return ngx_http_rf_conf_store_invalid(cf, &value[1],
+                                         "it must be less than 2g");
+    }
+
+#endif
+
     block->store.zone_size = (size_t) size;
 
     return NGX_CONF_OK;
@@ -409,7 +418,7 @@ ngx_http_rf_conf_store_number(ngx_conf_t *cf, ngx_http_rf_store_block_t *block,
 
     /* NGX_ERROR is below any least one */
 
-    if (n < line->least || n > NGX_MAX_INT32_VALUE) {
+    if (n < line->least || n > (ngx_int_t) NGX_MAX_INT32_VALUE) {
         return ngx_http_rf_conf_store_invalid(cf, &value[1],
                         line->least ? "it must be a number of at least 1"
                                     : "it must be a number of at least 0");

@@ -51,7 +51,8 @@ static void ngx_rf_recovery_recalled(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_recall_look(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_looked(ngx_rf_disk_job_t *job);
 static void ngx_rf_recovery_recall_room(ngx_rf_recovery_t *r);
-static void ngx_rf_recovery_recall_log(ngx_rf_recovery_t *r);
+static ngx_rf_recovery_t *ngx_rf_recovery_recall_home(
+    ngx_rf_disk_job_t *job);
 static ngx_int_t ngx_rf_recovery_recall_load(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_next(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_recall_walk(ngx_rf_recovery_t *r);
@@ -143,15 +144,11 @@ ngx_rf_recovery_recalled(ngx_rf_disk_job_t *job)
 {
     ngx_rf_recovery_t  *r;
 
-    r = job->data;
+    r = ngx_rf_recovery_recall_home(job);
 
-    r->recall_job = NULL;
     r->recall_end = (job->rc == NGX_DONE);
 
-    ngx_rf_recovery_recall_log(r);
-
     if (job->rc == NGX_ERROR) {
-        (void) ngx_atomic_fetch_add(&r->conf.zone->sh->stat.file_errors, 1);
         return;
     }
 
@@ -177,16 +174,11 @@ ngx_rf_recovery_recall_looked(ngx_rf_disk_job_t *job)
 {
     ngx_rf_recovery_t  *r;
 
-    r = job->data;
+    r = ngx_rf_recovery_recall_home(job);
 
-    r->recall_job = NULL;
-
-    ngx_rf_recovery_recall_log(r);
-
-    if (job->rc != NGX_OK) {
+    if (job->rc == NGX_ERROR) {
         /* nothing is known of those that were not reached */
         r->recall_seq = 0;
-        (void) ngx_atomic_fetch_add(&r->conf.zone->sh->stat.file_errors, 1);
         return;
     }
 
@@ -194,16 +186,29 @@ ngx_rf_recovery_recall_looked(ngx_rf_disk_job_t *job)
 }
 
 
-static void
-ngx_rf_recovery_recall_log(ngx_rf_recovery_t *r)
+/* a job that has read the journal, or files for it, and may have failed */
+
+static ngx_rf_recovery_t *
+ngx_rf_recovery_recall_home(ngx_rf_disk_job_t *job)
 {
-    ngx_uint_t  i;
+    ngx_uint_t          i;
+    ngx_rf_recovery_t  *r;
+
+    r = job->data;
+
+    r->recall_job = NULL;
 
     for (i = 0; i < r->recall.nerrors; i++) {
         ngx_rf_flush_log_error(r->conf.flush, NGX_LOG_CRIT,
                                "could not read all of the journal",
                                &r->recall.errors[i]);
     }
+
+    if (job->rc == NGX_ERROR) {
+        (void) ngx_atomic_fetch_add(&r->conf.zone->sh->stat.file_errors, 1);
+    }
+
+    return r;
 }
 
 

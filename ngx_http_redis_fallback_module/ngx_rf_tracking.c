@@ -372,11 +372,13 @@ ngx_rf_tracking_connect(ngx_rf_tracking_t *t)
 }
 
 
-/* the next PING, if there is a connection, or the next try */
+/* the next PING, if there is a connection, or the next try.  A data connection
+ * that could not be told, for want of memory, is now */
 
 static void
 ngx_rf_tracking_timer_handler(ngx_event_t *ev)
 {
+    ngx_uint_t          i;
     ngx_rf_tracking_t  *t;
 
     t = ev->data;
@@ -384,6 +386,12 @@ ngx_rf_tracking_timer_handler(ngx_event_t *ev)
     if (t->conn == NULL) {
         ngx_rf_tracking_connect(t);
         return;
+    }
+
+    for (i = 0; i < t->nlinks; i++) {
+        if (!t->links[i].tracked && !t->links[i].asking) {
+            ngx_rf_tracking_ask(t, i);
+        }
     }
 
     if (t->client && !t->hearing) {
@@ -649,6 +657,11 @@ ngx_rf_tracking_begin(ngx_rf_tracking_t *t)
     ngx_rf_zone_sh_t  *sh;
 
     sh = t->zone->sh;
+
+    /* A number comes again after 4 million epochs of all workers.  A voucher
+     * that has lain since would be good once more if that is of its own slot,
+     * as long as that epoch lasts, and if nobody has changed the entry or read
+     * it from Redis in between */
 
     do {
         t->epoch = (ngx_atomic_fetch_add(&sh->link_epoch, 1) + 1)

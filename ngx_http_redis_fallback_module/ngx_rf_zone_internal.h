@@ -104,7 +104,8 @@ void ngx_rf_zone_due_unlink(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
 
 /* the entry's number */
 #define ngx_rf_zone_number(sh, e)                                            \
-    ((uint32_t) (((u_char *) (e) - (u_char *) (sh)) >> NGX_RF_ZONE_UNIT))
+    ((uint32_t) ((size_t) ((u_char *) (e) - (u_char *) (sh))                 \
+                 >> NGX_RF_ZONE_UNIT))
 
 /* the same of disk's lists */
 #define ngx_rf_zone_disk_entry(q)                                            \

@@ -439,121 +439,132 @@ RF_UNIT(codec_foreign)
 }
 
 
+/* texts that are no record */
+
+static const char  *codec_wrong[] = {
+    "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{\"a\":1 2}",
+    "{\"a\":[1,]}", "{\"a\":[,1]}", "{\"a\":[1 2]}", "{\"a\":[}",
+    "{\"a\":{]}", "{\"a\":tru}", "{\"a\":nul", "{\"a\":-}",
+    "{\"a\":1.}", "{\"a\":.1}", "{\"a\":1e}", "{\"a\":1e+}",
+    "{\"a\":+1}", "{\"a\":0x1}", "{\"a\":'b'}", "{\"a\":\"b}",
+    "{\"a\":\"\\x\"}", "{\"a\":\"\\u12\"}", "{\"a\":\"\\",
+    "{\"a\":\"\\ud800\\u0041\"}", "{\"a\":\"\\udc00\"}", "{\"a\":"
+    "111111111111111111111111111111111111111111111111111111111111111111}",
+    "\xef\xbb\xbf", "{\"a\":1}/", "// x",
+    "", " ", "{", "{}", "[]", "null", "1", "\"x\"", "nonsense",
+    "{\"version\":1}",
+    "{\"version\":\"x\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\",\"data\":\"v\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"int\",\"data\":\"v\","
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"data\":\"v\",\"timestamp\":1}",
+    "{\"version\":\"1\",\"type\":\"string\",\"data\":\"v\","
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":1,\"type\":\"string\",\"data\":\"v\","
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\","
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\",\"data\":1,"
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"hash\",\"data\":[],"
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"hash\",\"data\":"
+        "{\"f\":1},\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"list\",\"data\":{},"
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"set\",\"data\":[[]],"
+        "\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
+        "[[\"a\",\"nan\"]],\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
+        "[[\"a\",\"1x\"]],\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
+        "[[\"a\"]],\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
+        "[[1,\"a\"]],\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
+        "[[\"a\",1,2]],\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\","
+        "\"data_base64\":\"***\",\"timestamp\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":\"1\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":-1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1e300}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"ttl\":\"1\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"changed_ms\":1.5}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"expire_ms\":\"9223372036854775808\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"expire_ms\":1e17}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"pending\":\"clean\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"pending\":{}}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"base\":\"abc\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"base\":"
+        "\"xx00000000000000000000000000000000000000\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"base\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"base_digest\":\"absent\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"id\":\"xyz\"}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"id\":\"1\",\"sent\":1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"sent\":-1}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"changes\":{}}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"changes\":[1]}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"changes\":[[]]}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1,\"changes\":[[1]]}",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1} x",
+    "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
+        "\"timestamp\":1}{}",
+    "{\"key\":\"k\",\"type\":\"string\",\"data\":\"\\ud800\","
+        "\"timestamp\":1}",
+    "{\"key\":\"k\",\"type\":\"string\",\"data\":\"\\u0000\xff\","
+        "\"timestamp\":1}",
+    NULL
+};
+
+
 RF_UNIT(codec_declines)
 {
-    size_t            len, i;
-    u_char           *text, *p;
-    ngx_str_t         v[2], good;
-    ngx_uint_t        n, bad;
+    ngx_uint_t        n;
     const char       *why;
-    ngx_rf_record_t   rec, *got;
+    ngx_rf_record_t  *got;
 
-    static const char  *texts[] = {
-        "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{\"a\":1 2}",
-        "{\"a\":[1,]}", "{\"a\":[,1]}", "{\"a\":[1 2]}", "{\"a\":[}",
-        "{\"a\":{]}", "{\"a\":tru}", "{\"a\":nul", "{\"a\":-}",
-        "{\"a\":1.}", "{\"a\":.1}", "{\"a\":1e}", "{\"a\":1e+}",
-        "{\"a\":+1}", "{\"a\":0x1}", "{\"a\":'b'}", "{\"a\":\"b}",
-        "{\"a\":\"\\x\"}", "{\"a\":\"\\u12\"}", "{\"a\":\"\\",
-        "{\"a\":\"\\ud800\\u0041\"}", "{\"a\":\"\\udc00\"}", "{\"a\":"
-        "111111111111111111111111111111111111111111111111111111111111111111}",
-        "\xef\xbb\xbf", "{\"a\":1}/", "// x",
-        "", " ", "{", "{}", "[]", "null", "1", "\"x\"", "nonsense",
-        "{\"version\":1}",
-        "{\"version\":\"x\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\",\"data\":\"v\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"int\",\"data\":\"v\","
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"data\":\"v\",\"timestamp\":1}",
-        "{\"version\":\"1\",\"type\":\"string\",\"data\":\"v\","
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":1,\"type\":\"string\",\"data\":\"v\","
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\","
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\",\"data\":1,"
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"hash\",\"data\":[],"
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"hash\",\"data\":"
-            "{\"f\":1},\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"list\",\"data\":{},"
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"set\",\"data\":[[]],"
-            "\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
-            "[[\"a\",\"nan\"]],\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
-            "[[\"a\",\"1x\"]],\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
-            "[[\"a\"]],\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
-            "[[1,\"a\"]],\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"zset\",\"data\":"
-            "[[\"a\",1,2]],\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"string\","
-            "\"data_base64\":\"***\",\"timestamp\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":\"1\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":-1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1e300}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"ttl\":\"1\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"changed_ms\":1.5}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"expire_ms\":\"9223372036854775808\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"expire_ms\":1e17}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"pending\":\"clean\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"pending\":{}}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"base\":\"abc\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"base\":"
-            "\"xx00000000000000000000000000000000000000\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"base\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"base_digest\":\"absent\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"id\":\"xyz\"}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"id\":\"1\",\"sent\":1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"sent\":-1}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"changes\":{}}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"changes\":[1]}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"changes\":[[]]}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1,\"changes\":[[1]]}",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1} x",
-        "{\"version\":\"1\",\"key\":\"k\",\"type\":\"none\","
-            "\"timestamp\":1}{}",
-        "{\"key\":\"k\",\"type\":\"string\",\"data\":\"\\ud800\","
-            "\"timestamp\":1}",
-        "{\"key\":\"k\",\"type\":\"string\",\"data\":\"\\u0000\xff\","
-            "\"timestamp\":1}",
-        NULL
-    };
-
-    for (n = 0; texts[n]; n++) {
-        why = declined(texts[n]);
-        ok(why != NULL, "%s: %s", why ? why : "taken", texts[n]);
+    for (n = 0; codec_wrong[n]; n++) {
+        why = declined(codec_wrong[n]);
+        ok(why != NULL, "%s: %s", why ? why : "taken", codec_wrong[n]);
     }
 
     is_int(ngx_rf_codec_decode((u_char *) "{}\0{}", 5, &got, &why),
            NGX_DECLINED, "%s", "a NUL");
+}
 
-    /* a torn file: no part of a record is one */
+
+/* a torn file: no part of a record is one */
+
+RF_UNIT(codec_torn)
+{
+    size_t            len;
+    u_char           *text;
+    ngx_str_t         v[2], good;
+    ngx_uint_t        n, bad;
+    const char       *why;
+    ngx_rf_record_t   rec, *got;
 
     ngx_str_set(&v[0], "member \"\\\xc3\xa4");
     ngx_str_set(&v[1], "2.5");
@@ -608,8 +619,15 @@ RF_UNIT(codec_declines)
     }
 
     ok(1, "each byte replaced");
+}
 
-    /* depth and size */
+
+RF_UNIT(codec_depth)
+{
+    size_t            len, i;
+    u_char           *text, *p;
+    ngx_uint_t        n;
+    ngx_rf_record_t  *got;
 
     text = ngx_palloc(pool, 300000);
 

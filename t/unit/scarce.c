@@ -35,6 +35,7 @@ void *__real_ngx_calloc(size_t size, ngx_log_t *log);
 void *__real_ngx_palloc(ngx_pool_t *pool, size_t size);
 void *__real_ngx_pnalloc(ngx_pool_t *pool, size_t size);
 void *__real_ngx_pcalloc(ngx_pool_t *pool, size_t size);
+ngx_pool_t *__real_ngx_create_pool(size_t size, ngx_log_t *log);
 void *__real_ngx_slab_alloc_locked(ngx_slab_pool_t *pool, size_t size);
 
 void *__wrap_malloc(size_t size);
@@ -45,6 +46,7 @@ void *__wrap_ngx_calloc(size_t size, ngx_log_t *log);
 void *__wrap_ngx_palloc(ngx_pool_t *pool, size_t size);
 void *__wrap_ngx_pnalloc(ngx_pool_t *pool, size_t size);
 void *__wrap_ngx_pcalloc(ngx_pool_t *pool, size_t size);
+ngx_pool_t *__wrap_ngx_create_pool(size_t size, ngx_log_t *log);
 void *__wrap_ngx_slab_alloc_locked(ngx_slab_pool_t *pool, size_t size);
 
 
@@ -138,6 +140,13 @@ void *
 __wrap_ngx_pcalloc(ngx_pool_t *pool, size_t size)
 {
     return scarce() ? NULL : __real_ngx_pcalloc(pool, size);
+}
+
+
+ngx_pool_t *
+__wrap_ngx_create_pool(size_t size, ngx_log_t *log)
+{
+    return scarce() ? NULL : __real_ngx_create_pool(size, log);
 }
 
 

@@ -1,7 +1,7 @@
 /*
  * Memory that runs out: within the unit tests' library each malloc(), calloc(),
- * realloc() and ngx_*alloc() of the engine, and each slab, comes by here (ld's
- * --wrap, t/unit/config).
+ * realloc() and ngx_*alloc() of the engine, and each pool and slab, comes by
+ * here (ld's --wrap, t/unit/config).
  *
  *     scarce_begin(7);         the seventh from here on fails; 0: none
  *     rc = ...;

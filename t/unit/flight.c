@@ -1,0 +1,271 @@
+/*
+ * One read per key, where there is no memory for what those who wait are to
+ * get: they ask for themselves, by one command, and each is answered once.
+ */
+
+#include "exec.h"
+#include "remote.h"
+#include "scarce.h"
+#include "ngx_rf_store.h"
+#include "ngx_rf_store_internal.h"
+
+
+#define FLIGHT_OPS      4
+#define FLIGHT_TRIES    60
+
+
+typedef struct {
+    ngx_rf_op_t           op;
+    ngx_str_t             argv[4];
+    ngx_uint_t            nelts;        /* of what it is to get; 0: a string */
+    ngx_uint_t            answered;
+    ngx_uint_t            well;
+} flight_op_t;
+
+typedef struct {
+    exec_t                exec;
+    remote_t              remote;
+    ngx_rf_store_t       *store;
+    ngx_pool_t           *pools[FLIGHT_OPS];
+    flight_op_t           ops[FLIGHT_OPS];
+} flight_t;
+
+
+static ngx_uint_t flight_is(ngx_rf_op_t *op, ngx_uint_t nelts);
+
+
+/* a request ends when it is answered, and takes its memory with it */
+
+static void
+flight_handler(ngx_rf_op_t *op)
+{
+    ngx_uint_t     i;
+    flight_op_t   *f;
+
+    f = op->data;
+
+    f->answered++;
+    f->well = flight_is(op, f->nelts);
+
+    if (op->reply) {
+        for (i = 0; i < op->reply->nelts; i++) {
+            ngx_memset(op->reply->elts[i].str.data, '-',
+                       op->reply->elts[i].str.len);
+        }
+
+        if (op->reply->str.len) {
+            ngx_memset(op->reply->str.data, '-', op->reply->str.len);
+        }
+
+        op->reply->type = NGX_RF_REPLY_NIL;
+    }
+
+    ngx_destroy_pool(op->pool);
+}
+
+
+static void
+flight_start(flight_t *f, ngx_pool_t *pool, ngx_log_t *log, ngx_uint_t cache)
+{
+    ngx_uint_t       i;
+    ngx_rf_store_t  *store;
+
+    ngx_memzero(f, sizeof(flight_t));
+    exec_init(&f->exec, pool, log, 256 * 1024);
+    remote_begin(&f->remote, log);
+
+    store = ngx_pcalloc(pool, sizeof(ngx_rf_store_t));
+    store->zone = *f->exec.zone;
+    store->zone.log = log;
+    store->conf.cache = cache;
+    store->conf.cache_time = 60000;
+    store->conf.redis.connections = 1;
+    store->conf.redis.connect_timeout = 1000;
+    store->conf.redis.timeout = 1000;
+
+    ngx_queue_init(&store->waiting);
+
+    for (i = 0; i < NGX_RF_STORE_FLIGHTS; i++) {
+        ngx_queue_init(&store->flights[i]);
+    }
+
+    f->store = store;
+}
+
+
+static void
+flight_submit(flight_t *f, ngx_uint_t n, const char *line, ngx_log_t *log)
+{
+    exec_t        e;
+    ngx_rf_op_t  *op;
+
+    f->pools[n] = ngx_create_pool(4096, log);
+    e.pool = f->pools[n];
+
+    op = &f->ops[n].op;
+    op->store = f->store;
+    op->pool = f->pools[n];
+    op->log = log;
+    op->argv = f->ops[n].argv;
+    op->argc = exec_words(&e, line, op->argv);
+    op->handler = flight_handler;
+    op->data = &f->ops[n];
+
+    if (ngx_rf_store_submit(op) != NGX_AGAIN) {
+        ok(0, "submitted: %s", line);
+    }
+}
+
+
+static ngx_uint_t
+flight_is(ngx_rf_op_t *op, ngx_uint_t nelts)
+{
+    ngx_uint_t       i;
+    ngx_rf_reply_t  *reply;
+
+    reply = op->reply;
+
+    if (op->rc != NGX_OK || reply == NULL) {
+        return 0;
+    }
+
+    if (nelts == 0) {
+        return reply->type == NGX_RF_REPLY_STRING && reply->str.len == 5
+               && ngx_memcmp(reply->str.data, "value", 5) == 0;
+    }
+
+    if (reply->type != NGX_RF_REPLY_ARRAY || reply->nelts != nelts) {
+        return 0;
+    }
+
+    for (i = 0; i < nelts; i++) {
+        if (reply->elts[i].str.len != 1
+            || reply->elts[i].str.data[0] != 'a' + i)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* what Redis says */
+
+static const char *
+flight_wire(ngx_rf_call_t *call, ngx_uint_t nelts)
+{
+    if (nelts) {
+        return call->ncommands == 1
+               ? "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"
+               : "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n:-1\r\n";
+    }
+
+    return call->ncommands == 1 ? "$5\r\nvalue\r\n" : "$5\r\nvalue\r\n:-1\r\n";
+}
+
+
+/* returns whether an allocation failed; *wrong counts, *more the rounds in
+ * which Redis was asked once more */
+
+static ngx_uint_t
+flight_round(const char *line, ngx_uint_t nelts, ngx_uint_t cache,
+    ngx_uint_t n, ngx_uint_t *wrong, ngx_uint_t *more, ngx_log_t *log)
+{
+    flight_t     f;
+    ngx_uint_t   i, hit, internal, asked;
+    ngx_pool_t  *pool;
+
+    pool = ngx_create_pool(4096, log);
+
+    flight_start(&f, pool, log, cache);
+
+    for (i = 0; i < FLIGHT_OPS; i++) {
+        f.ops[i].nelts = nelts;
+        flight_submit(&f, i, line, log);
+    }
+
+    asked = f.remote.asked;
+
+    f.remote.scarce = n;
+    remote_answer(&f.remote, f.pools[0], 0,
+                  flight_wire(f.remote.calls[0], nelts));
+    hit = f.remote.hit;
+
+    *more += (f.remote.asked > asked);
+
+    /* more than one command for all of them is none for each key */
+
+    *wrong += (asked != 1 || f.remote.asked > 2);
+
+    if (f.remote.ncalls) {
+        remote_answer(&f.remote, f.remote.calls[0]->pool, 0,
+                      flight_wire(f.remote.calls[0], nelts));
+    }
+
+    *wrong += (f.remote.ncalls != 0 || f.store->nleads != 0);
+
+    for (i = 0, internal = 0; i < FLIGHT_OPS; i++) {
+        *wrong += (f.ops[i].answered != 1);
+
+        if (f.ops[i].op.failure == NGX_RF_FAILURE_INTERNAL) {
+            internal++;
+
+        } else {
+            *wrong += !f.ops[i].well;
+        }
+    }
+
+    /* a request that has no memory of its own fails, and no other */
+
+    *wrong += (internal > ((n & SCARCE_ON) ? FLIGHT_OPS : hit));
+
+    if (*wrong) {
+        printf("# allocation %d: %d asked, %d internal, %d left, %d leads\n",
+               (int) n, (int) f.remote.asked, (int) internal,
+               (int) f.remote.ncalls, (int) f.store->nleads);
+    }
+
+    remote_end();
+
+    ngx_destroy_pool(pool);
+
+    return hit;
+}
+
+
+static void
+flight_walk(const char *line, ngx_uint_t nelts, ngx_uint_t cache,
+    ngx_log_t *log)
+{
+    ngx_uint_t  i, on, hit, wrong, more;
+
+    for (on = 0; on < 2; on++) {
+
+        wrong = 0;
+        more = 0;
+        hit = 1;
+
+        for (i = 1; hit && i < FLIGHT_TRIES && wrong == 0; i++) {
+            hit = flight_round(line, nelts, cache, on ? (i | SCARCE_ON) : i,
+                               &wrong, &more, log);
+        }
+
+        ok(wrong == 0 && !hit, "%s, cache %s: %d allocations that fail%s", line,
+           cache == NGX_RF_CACHE_OFF ? "off" : "TIME", (int) i - 2,
+           on ? ", with all that follow" : "");
+
+        if (cache == NGX_RF_CACHE_OFF) {
+            ok(more > 0, "those that have no reply ask, %d times", (int) more);
+        }
+    }
+}
+
+
+RF_UNIT(flight_without_memory)
+{
+    flight_walk("GET k", 0, NGX_RF_CACHE_OFF, log);
+    flight_walk("GET k", 0, NGX_RF_CACHE_TIME, log);
+    flight_walk("LRANGE l 0 -1", 3, NGX_RF_CACHE_OFF, log);
+    flight_walk("LRANGE l 0 -1", 3, NGX_RF_CACHE_TIME, log);
+}

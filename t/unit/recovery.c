@@ -1,0 +1,445 @@
+/*
+ * Recovery's steps, without a Redis and without threads: records that are read
+ * from files into a memory full of cached values, and what a worker that dies
+ * between two of its looks leaves: no mark may lie over files that nobody has
+ * looked at.
+ */
+
+#include "exec.h"
+#include "remote.h"
+#include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
+#include "ngx_rf_mode.h"
+#include "ngx_rf_recovery.h"
+#include "ngx_rf_recovery_internal.h"
+#include "ngx_rf_zone_internal.h"
+
+
+#define RECOVERY_SIZE   (1024 * 1024)
+
+/* one that holds more entries than may be evicted at once for a record; and one
+ * that takes nearly all of it */
+#define RECOVERY_WIDE   (32 * 1024 * 1024)
+#define RECOVERY_LARGE  (27 * 1024 * 1024)
+
+#define RECOVERY_STEPS  2000
+
+
+typedef struct {
+    exec_t                exec;
+    ngx_rf_zone_sh_t     *sh;
+    remote_t              remote;
+    ngx_rf_file_conf_t    file;
+    ngx_rf_flush_t        flush;
+    ngx_rf_disk_t        *disk;
+    ngx_rf_recovery_t    *r;
+} recovery_t;
+
+
+/* called when nothing was left to be replayed, before the next look */
+static void       (*recovery_hook)(recovery_t *t);
+static recovery_t  *recovery_hooked;
+
+ngx_rf_record_t *__real_ngx_rf_zone_replay_take(ngx_rf_zone_t *zone,
+    ngx_uint_t n, size_t bytes, int64_t now, ngx_uint_t *restored);
+ngx_rf_record_t *__wrap_ngx_rf_zone_replay_take(ngx_rf_zone_t *zone,
+    ngx_uint_t n, size_t bytes, int64_t now, ngx_uint_t *restored);
+
+
+ngx_rf_record_t *
+__wrap_ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
+    int64_t now, ngx_uint_t *restored)
+{
+    ngx_rf_record_t  *list;
+
+    list = __real_ngx_rf_zone_replay_take(zone, n, bytes, now, restored);
+
+    if (list == NULL && recovery_hook) {
+        recovery_hook(recovery_hooked);
+        recovery_hook = NULL;
+    }
+
+    return list;
+}
+
+
+static void
+recovery_start(recovery_t *t, ngx_pool_t *pool, ngx_log_t *log, size_t size)
+{
+    ngx_uint_t               epoch;
+    ngx_rf_file_error_t      error;
+    ngx_rf_recovery_conf_t   conf;
+
+    ngx_memzero(t, sizeof(recovery_t));
+
+    exec_init(&t->exec, pool, log, size);
+    remote_begin(&t->remote, log);
+
+    ngx_queue_init(&ngx_posted_events);
+    ngx_queue_init(&ngx_posted_next_events);
+
+    t->sh = t->exec.zone->sh;
+    t->exec.zone->log = log;
+    t->exec.zone->files = 1;
+    t->sh->files = 1;
+    t->sh->files_ready = 1;
+    ngx_memcpy(t->sh->path_sha1, t->exec.zone->path_sha1, 20);
+
+    t->file.path.data = (u_char *) rf_unit_dir(pool);
+    t->file.path.len = ngx_strlen(t->file.path.data);
+    t->file.levels[0] = t->file.levels[1] = t->file.levels[2] = 2;
+    is_int(ngx_rf_file_prepare(&t->file, (uid_t) -1, (gid_t) -1, &error),
+           NGX_OK, "a path");
+
+    t->disk = ngx_rf_disk_create(&t->file, NULL, log);
+
+    t->flush.zone = t->exec.zone;
+    t->flush.disk = t->disk;
+    t->flush.conf = &t->file;
+    t->flush.log = log;
+
+    ngx_memzero(&conf, sizeof(ngx_rf_recovery_conf_t));
+    ngx_str_set(&conf.name, "app");
+    ngx_str_set(&conf.address, "127.0.0.1:6379");
+    conf.zone = t->exec.zone;
+    conf.disk = t->disk;
+    conf.flush = &t->flush;
+    conf.file = &t->file;
+
+    t->remote.cycle.pool = pool;
+    t->r = ngx_rf_recovery_start(&conf, &t->remote.cycle);
+
+    /* it leads, Redis is there, and nobody has left anything */
+
+    (void) ngx_rf_mode_lead(t->exec.zone, NULL);
+    (void) ngx_rf_mode_get(t->exec.zone, &epoch);
+    (void) ngx_rf_mode_set(t->exec.zone, epoch, NGX_RF_RECOVERING);
+    (void) ngx_rf_mode_get(t->exec.zone, &epoch);
+    t->r->epoch = epoch;
+    t->r->probed = epoch;
+    t->r->handed = 1;
+}
+
+
+/* the path's files are closed by their process */
+
+static void
+recovery_stop(recovery_t *t)
+{
+    ngx_rf_recovery_stop(t->r);
+    ngx_rf_disk_finish(t->disk);
+    remote_end();
+    ngx_free(t->disk);
+}
+
+
+/* jobs come home; what they have posted is the test's to go on with */
+
+static void
+recovery_jobs(recovery_t *t)
+{
+    ngx_rf_disk_finish(t->disk);
+
+    if (t->r->posted.posted) {
+        ngx_delete_posted_event(&t->r->posted);
+    }
+}
+
+
+static ngx_rf_mode_e
+recovery_mode(recovery_t *t)
+{
+    return ngx_rf_mode_get(t->exec.zone, NULL);
+}
+
+
+/* a file of a pending key, with a value of "len" bytes */
+
+static void
+recovery_file(recovery_t *t, const char *key, size_t len, uint64_t version)
+{
+    ngx_str_t             value;
+    ngx_uint_t            wrote, removed;
+    ngx_rf_record_t       rec;
+    ngx_rf_file_error_t   error;
+
+    value.len = len;
+    value.data = ngx_palloc(t->exec.pool, len);
+    ngx_memset(value.data, 'x', len);
+
+    ngx_memzero(&rec, sizeof(ngx_rf_record_t));
+    rec.key.data = (u_char *) key;
+    rec.key.len = strlen(key);
+    rec.type = NGX_RF_STRING;
+    rec.pending = NGX_RF_REPLACE;
+    rec.version = version;
+    rec.changed = ngx_rf_now();
+    rec.values = &value;
+    rec.nvalues = 1;
+    rec.complete = 1;
+
+    is_int(ngx_rf_file_write_thread(&t->file, &rec, &wrote, &removed, &error),
+           0, "a file of \"%s\"", key);
+}
+
+
+static ngx_rf_entry_t *
+recovery_entry(recovery_t *t, const char *text)
+{
+    ngx_str_t  key;
+
+    key.data = (u_char *) text;
+    key.len = strlen(text);
+
+    return ngx_rf_zone_lookup_locked(t->exec.zone, &key);
+}
+
+
+/* something that Redis has, and memory knows */
+
+static void
+recovery_cached(recovery_t *t, const char *line)
+{
+    ngx_str_t        argv[EXEC_ARGS];
+    ngx_uint_t       argc;
+    ngx_rf_reply_t   reply;
+    static u_char    value[100];
+
+    ngx_memzero(&reply, sizeof(ngx_rf_reply_t));
+    reply.type = NGX_RF_REPLY_STRING;
+    reply.str.data = value;
+    reply.str.len = sizeof(value);
+
+    argc = exec_words(&t->exec, line, argv);
+    ngx_rf_learn(t->exec.zone, t->exec.pool, ngx_rf_command_find(&argv[0]),
+                 argc, argv, &reply, -1, t->sh->seq, ngx_rf_now(), 0);
+}
+
+
+/* as much as there is room for, and more */
+
+static void
+recovery_warm(recovery_t *t)
+{
+    char        line[32];
+    ngx_uint_t  i;
+
+    for (i = 0; t->sh->stat.evictions == 0 && i < 1000000; i++) {
+        snprintf(line, sizeof(line), "GET warm%d", (int) i);
+        recovery_cached(t, line);
+    }
+
+    ok(t->sh->stat.evictions && i > 1000, "%d cached values", (int) i);
+}
+
+
+/* the walk, until it has ended; how often it needed room */
+
+static ngx_uint_t
+recovery_walk(recovery_t *t)
+{
+    ngx_uint_t  i, most;
+
+    most = 0;
+
+    for (i = 0; i < RECOVERY_STEPS; i++) {
+        t->r->crowded = 0;
+        ngx_rf_recovery_walk(t->r);
+
+        /* one file with its records, and what is set aside */
+
+        recovery_jobs(t);
+        most = ngx_max(most, t->r->squeezes);
+
+        if (!t->r->walking) {
+            break;
+        }
+    }
+
+    ok(i < RECOVERY_STEPS, "the walk ends");
+
+    return most;
+}
+
+
+/* what would fit by itself finds no room at first, since a look evicts no more
+ * than others may wait for: that is not larger than the zone */
+
+RF_UNIT(recovery_squeezes)
+{
+    recovery_t       t;
+    ngx_uint_t       n;
+    ngx_rf_entry_t  *e;
+
+    recovery_start(&t, pool, log, RECOVERY_WIDE);
+    recovery_file(&t, "large", RECOVERY_LARGE, t.sh->seq + 1000);
+    recovery_warm(&t);
+
+    n = recovery_walk(&t);
+
+    ok(n > 0, "it was tried again, %d times", (int) n);
+    is_int(t.sh->stat.quarantined, 0, "nothing is set aside");
+    is_int(t.sh->npending, 1, "it is pending");
+
+    e = recovery_entry(&t, "large");
+    ok(e && e->pending == NGX_RF_REPLACE && e->value->len == RECOVERY_LARGE,
+       "with its value");
+    is_int(t.r->squeezes, 0, "the next one has its own tries");
+
+    recovery_stop(&t);
+}
+
+
+/* and one that is: no cache, however large, keeps it from going */
+
+RF_UNIT(recovery_too_large)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_file(&t, "huge", RECOVERY_SIZE - 1024, t.sh->seq + 1000);
+    recovery_warm(&t);
+
+    (void) recovery_walk(&t);
+    recovery_jobs(&t);
+
+    is_int(t.sh->stat.quarantined, 1, "it is set aside");
+    is_int(t.sh->npending, 0, "nothing is pending");
+    is_int(t.sh->files_scan, 0, "the others need not wait");
+
+    recovery_stop(&t);
+}
+
+
+/* in the middle of a change: what it leaves cannot be read */
+
+static void
+recovery_dies(recovery_t *t)
+{
+    recovery_entry(t, "cached")->magic = 0;
+    t->sh->busy = 1;
+}
+
+
+static uint64_t
+recovery_mark(recovery_t *t)
+{
+    uint64_t             mark;
+    ngx_rf_file_error_t  error;
+
+    mark = 0;
+    (void) ngx_rf_file_mark_read_thread(&t->file, &mark, &error);
+
+    return mark;
+}
+
+
+/* the files are looked at before the end */
+
+static void
+recovery_again(recovery_t *t)
+{
+    ngx_uint_t  i;
+
+    is_int(recovery_mode(t), NGX_RF_RECOVERING, "the recovery goes on");
+    is_int(t->sh->journal_scan, 1, "the journal is to be read");
+    is_int(t->sh->files_scan, 1, "and the files");
+
+    ngx_rf_recovery_next(t->r);
+    ok(t->r->job == NULL, "not before the journal");
+
+    ngx_rf_recovery_recall(t->r, 0);
+
+    for (i = 0; t->r->recalling && i < RECOVERY_STEPS; i++) {
+        recovery_jobs(t);
+    }
+
+    is_int(t->sh->journal_scan, 0, "the journal is read");
+    is_int(recovery_mode(t), NGX_RF_RECOVERING, "which is not the end");
+
+    ngx_rf_recovery_next(t->r);
+    recovery_jobs(t);
+
+    is_int(t->sh->files_scan, 0, "the files are looked at");
+    is_int(t->sh->npending, 1, "what was there is pending");
+    ok(recovery_entry(t, "lost") != NULL, "it is \"lost\"");
+}
+
+
+/* before the mark is decided on: the look under the lock is the one that finds
+ * it out */
+
+RF_UNIT(recovery_mark_refused)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_cached(&t, "GET cached");
+
+    /* below what would be the mark, and files are counted as being there */
+
+    t.sh->seq += 1000;
+    recovery_file(&t, "lost", 10, t.sh->seq - 10);
+    t.sh->stat.files = 1;
+
+    recovery_hook = recovery_dies;
+    recovery_hooked = &t;
+    ngx_rf_recovery_next(t.r);
+
+    ok(recovery_hook == NULL, "a worker died");
+    ok(t.r->job == NULL, "no mark is written");
+    ok(t.r->posted.posted, "the next step follows");
+    recovery_jobs(&t);
+    is_int(recovery_mark(&t), 0, "nor is there one");
+    is_int(t.sh->busy, 0, "the zone is in order");
+
+    recovery_again(&t);
+    recovery_stop(&t);
+}
+
+
+/* while it is being written: it stays, since all below it was done with, and
+ * ends nothing */
+
+RF_UNIT(recovery_marked_too_late)
+{
+    uint64_t    mark;
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_cached(&t, "GET cached");
+    t.sh->stat.files = 1;
+    mark = t.sh->seq;
+
+    ngx_rf_recovery_next(t.r);
+    ok(t.r->job != NULL, "a mark is being written");
+
+    recovery_file(&t, "lost", 10, t.sh->seq + 10);
+    recovery_dies(&t);
+    recovery_jobs(&t);
+    is_int(recovery_mark(&t), mark, "it is there");
+    is_int(t.sh->mark, mark, "and known");
+
+    recovery_again(&t);
+    recovery_stop(&t);
+}
+
+
+/* where nobody dies, the mark is the end */
+
+RF_UNIT(recovery_marked)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_cached(&t, "GET cached");
+    t.sh->stat.files = 1;
+    t.sh->seq += 1000;
+
+    ngx_rf_recovery_next(t.r);
+    recovery_jobs(&t);
+    is_int(recovery_mark(&t), t.sh->seq, "a mark");
+    is_int(recovery_mode(&t), NGX_RF_NORMAL, "and all is well");
+
+    recovery_stop(&t);
+}
