@@ -19,9 +19,9 @@
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
 
-/* calls of a turn up to which the first is sent at once: of so few, Redis and
- * nginx would sleep in turns, and to be woken takes longer than one more
- * write; of more, sharing a write saves more than that */
+/* calls of a turn that are each sent at once: with so few, nginx and Redis would
+ * sleep in turns, and being woken takes longer than a write; with more, both
+ * have something to do meanwhile, and sharing a write saves them time */
 #define NGX_RF_CONN_FEW         8
 
 
@@ -244,9 +244,7 @@ ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
 void
 ngx_rf_conn_push(ngx_rf_conn_t *conn)
 {
-    if (conn->nlast <= NGX_RF_CONN_FEW
-        && ngx_rf_pipeline_waits(&conn->pipeline))
-    {
+    if (conn->nlast <= NGX_RF_CONN_FEW && conn->ncalls <= NGX_RF_CONN_FEW) {
         ngx_rf_conn_write(conn);
     }
 }

@@ -225,14 +225,6 @@ ngx_rf_pipeline_unsent(ngx_rf_pipeline_t *p, ngx_rf_call_t *call)
 }
 
 
-ngx_uint_t
-ngx_rf_pipeline_waits(ngx_rf_pipeline_t *p)
-{
-    return ngx_rf_pipeline_inflight(p)
-           && p->nsent <= ngx_rf_pipeline_head(p)->start;
-}
-
-
 void
 ngx_rf_pipeline_collect(ngx_rf_pipeline_t *p, ngx_queue_t *calls)
 {

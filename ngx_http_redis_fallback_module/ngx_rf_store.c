@@ -178,7 +178,7 @@ ngx_rf_store_push(ngx_rf_op_t *op)
 
     w = op->work;
 
-    if (w->calling) {
+    if (w->calling && !w->wanted) {
         ngx_rf_redis_push(op->store->redis, &w->call);
     }
 }
