@@ -19,9 +19,9 @@
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
 
-/* calls of a turn that are each sent at once: with so few, nginx and Redis
- * would sleep in turns, and being woken takes longer than a write; with more,
- * both have something to do meanwhile, and a common write saves time */
+/* calls in flight, and of a turn, that are each sent at once: with so few, nginx
+ * and Redis would sleep in turns, and being woken takes longer than a write;
+ * with more, both have something to do, and a common write saves time */
 #define NGX_RF_CONN_FEW         8
 
 
@@ -49,7 +49,8 @@ struct ngx_rf_conn_s {
 
     ngx_rf_pipeline_t     pipeline;
     ngx_uint_t            ncalls;       /* that were queued in this turn */
-    ngx_uint_t            nlast;        /* in the last one that had any */
+    ngx_uint_t            nrecent;      /* most of a turn, less one for each
+                                           turn since */
     ngx_err_t             err;          /* of send(), until flush() tells */
 
     ngx_rf_conn_end_t     failure;      /* why and text, when it is known */
@@ -244,7 +245,9 @@ ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
 void
 ngx_rf_conn_push(ngx_rf_conn_t *conn)
 {
-    if (conn->nlast <= NGX_RF_CONN_FEW && conn->ncalls <= NGX_RF_CONN_FEW) {
+    if (conn->nrecent <= NGX_RF_CONN_FEW
+        && ngx_rf_conn_inflight(conn) <= NGX_RF_CONN_FEW)
+    {
         ngx_rf_conn_write(conn);
     }
 }
@@ -641,7 +644,11 @@ ngx_rf_conn_flush_handler(ngx_event_t *ev)
 {
     ngx_rf_conn_t *conn = ev->data;
 
-    conn->nlast = conn->ncalls;
+    if (conn->nrecent) {
+        conn->nrecent--;
+    }
+
+    conn->nrecent = ngx_max(conn->nrecent, conn->ncalls);
     conn->ncalls = 0;
 
     ngx_rf_conn_enter(conn);

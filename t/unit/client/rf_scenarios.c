@@ -211,7 +211,8 @@ static rf_step_pt  turn[] = {
 };
 
 
-/* push: what a turn brings leaves at once, if this one and the last have few */
+/* push: what a turn brings leaves at once, if few are in flight and turns have
+ * had few */
 
 static ngx_uint_t
 push(rf_call_t *t)
