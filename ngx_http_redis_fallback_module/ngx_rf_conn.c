@@ -19,9 +19,9 @@
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
 
-/* calls in flight, and of a turn, that are each sent at once: with so few, nginx
- * and Redis would sleep in turns, and being woken takes longer than a write;
- * with more, both have something to do, and a common write saves time */
+/* calls in flight, and of a turn, that are each sent at once: with so few,
+ * nginx and Redis would sleep in turns, and being woken takes longer than a
+ * write; with more, both have something to do, and a common write saves time */
 #define NGX_RF_CONN_FEW         8
 
 
