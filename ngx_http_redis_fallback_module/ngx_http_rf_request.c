@@ -118,17 +118,18 @@ ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
 
 
 /* commands that Redis was asked to execute are executed in order: the first
- * one's connection is that of all; those behind one that waits for something
- * else are held back, or they would overtake it */
+ * one's connection is that of all, which they leave on together; those behind
+ * one that waits for something else are held back, or they would overtake it */
 
 static void
 ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
 {
     ngx_int_t            rc;
-    ngx_rf_op_t         *op;
+    ngx_rf_op_t         *op, *last;
     ngx_http_request_t  *r;
 
     r = ctx->request;
+    last = NULL;
 
     while (ctx->next < ctx->nops) {
         op = &ctx->ops[ctx->next++];
@@ -147,15 +148,20 @@ ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
         if (rc == NGX_AGAIN) {
 
             if (ngx_rf_store_waits(op)) {
-                return;
+                break;
             }
 
+            last = op;
             continue;
         }
 
         op->rc = rc;
         op->handler = NULL;
         ctx->left--;
+    }
+
+    if (last) {
+        ngx_rf_store_push(last);
     }
 }
 

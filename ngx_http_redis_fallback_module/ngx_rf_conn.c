@@ -19,6 +19,11 @@
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
 
+/* calls in flight, and of a turn, that are each sent at once: with so few,
+ * nginx and Redis would sleep in turns, and being woken takes longer than a
+ * write; with more, both have something to do, and a common write saves time */
+#define NGX_RF_CONN_FEW         8
+
 
 typedef void (*ngx_rf_conn_reply_pt)(ngx_rf_conn_t *conn,
     ngx_rf_reply_t *reply);
@@ -40,9 +45,13 @@ struct ngx_rf_conn_s {
     ngx_rf_conn_reply_pt  reply;
 
     ngx_event_t           timer;        /* connect_timeout, then the head's */
-    ngx_event_t           flush;        /* posted: the turn's one write */
+    ngx_event_t           flush;        /* posted: the turn's last write */
 
     ngx_rf_pipeline_t     pipeline;
+    ngx_uint_t            ncalls;       /* that were queued in this turn */
+    ngx_uint_t            nrecent;      /* most of a turn, less one for each
+                                           turn since */
+    ngx_err_t             err;          /* of send(), until flush() tells */
 
     ngx_rf_conn_end_t     failure;      /* why and text, when it is known */
 
@@ -72,6 +81,7 @@ static void ngx_rf_conn_call_reply(ngx_rf_conn_t *conn,
 static void ngx_rf_conn_write_handler(ngx_event_t *wev);
 static void ngx_rf_conn_flush_handler(ngx_event_t *ev);
 static void ngx_rf_conn_flush(ngx_rf_conn_t *conn);
+static void ngx_rf_conn_write(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_watch(ngx_rf_conn_t *conn);
 
 static void ngx_rf_conn_timer_handler(ngx_event_t *ev);
@@ -220,6 +230,7 @@ ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
         return NGX_ERROR;
     }
 
+    conn->ncalls++;
     conn->c->idle = 0;
     conn->timer.cancelable = 0;
 
@@ -228,6 +239,17 @@ ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
     ngx_post_event(&conn->flush, &ngx_posted_events);
 
     return NGX_OK;
+}
+
+
+void
+ngx_rf_conn_push(ngx_rf_conn_t *conn)
+{
+    if (conn->nrecent <= NGX_RF_CONN_FEW
+        && ngx_rf_conn_inflight(conn) <= NGX_RF_CONN_FEW)
+    {
+        ngx_rf_conn_write(conn);
+    }
 }
 
 
@@ -622,6 +644,13 @@ ngx_rf_conn_flush_handler(ngx_event_t *ev)
 {
     ngx_rf_conn_t *conn = ev->data;
 
+    if (conn->nrecent) {
+        conn->nrecent--;
+    }
+
+    conn->nrecent = ngx_max(conn->nrecent, conn->ncalls);
+    conn->ncalls = 0;
+
     ngx_rf_conn_enter(conn);
     ngx_rf_conn_flush(conn);
     ngx_rf_conn_leave(conn);
@@ -631,40 +660,52 @@ ngx_rf_conn_flush_handler(ngx_event_t *ev)
 static void
 ngx_rf_conn_flush(ngx_rf_conn_t *conn)
 {
+    ngx_rf_conn_write(conn);
+
+    if (conn->err) {
+
+        /* what Redis said before it closed matters more */
+
+        ngx_rf_conn_read(conn);
+
+        if (!conn->closed) {
+            ngx_rf_conn_break(conn, conn->err, "send() failed");
+        }
+
+        return;
+    }
+
+    if (ngx_handle_write_event(conn->c->write, 0) != NGX_OK) {
+        ngx_rf_conn_break(conn, 0, ngx_rf_conn_unwatched);
+    }
+}
+
+
+/* as much as the socket takes, or an error for flush() */
+
+static void
+ngx_rf_conn_write(ngx_rf_conn_t *conn)
+{
     ssize_t             n;
-    ngx_err_t           err;
     ngx_connection_t   *c;
     ngx_rf_pipeline_t  *p;
 
     c = conn->c;
     p = &conn->pipeline;
 
-    while (p->pos < p->last && c->write->ready) {
+    while (p->pos < p->last && c->write->ready && conn->err == 0) {
         n = c->send(c, p->pos, p->last - p->pos);
 
         if (n == NGX_ERROR) {
-            err = ngx_socket_errno;
-
-            /* what Redis said before it closed matters more */
-
-            ngx_rf_conn_read(conn);
-
-            if (!conn->closed) {
-                ngx_rf_conn_break(conn, err, "send() failed");
-            }
-
+            conn->err = ngx_socket_errno;
             return;
         }
 
         if (n <= 0) {
-            break;
+            return;
         }
 
         ngx_rf_pipeline_sent(p, n);
-    }
-
-    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
-        ngx_rf_conn_break(conn, 0, ngx_rf_conn_unwatched);
     }
 }
 

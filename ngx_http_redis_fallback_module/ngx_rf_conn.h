@@ -98,6 +98,9 @@ ngx_uint_t ngx_rf_conn_inflight(ngx_rf_conn_t *conn);
 /* queues a call; only when ready.  NGX_OK: its handler will be called or it
  * will be among the calls of closed(); NGX_ERROR: no memory, neither */
 ngx_int_t ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call);
+/* what is queued leaves at once, not with all else of this turn, while turns
+ * have few calls.  Calls nobody: an error is told at the end of the turn */
+void ngx_rf_conn_push(ngx_rf_conn_t *conn);
 /* a call in flight of which no byte has left */
 ngx_uint_t ngx_rf_conn_unsent(ngx_rf_conn_t *conn, ngx_rf_call_t *call);
 /* a call in flight whose owner goes away: its reply will be dropped */

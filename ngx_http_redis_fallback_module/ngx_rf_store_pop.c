@@ -110,7 +110,7 @@ ngx_rf_pop_count(ngx_rf_work_t *w, ngx_int_t by)
 
     (void) ngx_atomic_fetch_add(
                &store->zone.sh->popping[ngx_process_slot].keys[w->popped],
-               by * (ngx_atomic_int_t) bits);
+               (ngx_atomic_int_t) (by > 0 ? bits : 0 - bits));
 }
 
 

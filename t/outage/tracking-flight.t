@@ -256,9 +256,10 @@ sub at_once {
 }
 
 
-# Where memory answers nothing: what comes in one turn is one command; what comes
-# after a command was sent never gets its reply, since somebody may have been told
-# in between that it is history.
+# Where memory answers nothing: what comes in one turn is one command, or, after
+# turns with little to do, two, since the first is sent at once; what comes after a
+# command was sent never gets its reply, since somebody may have been told in
+# between that it is history.
 
 sub turns {
     my ($name, $redis, %store) = @_;
@@ -274,6 +275,7 @@ sub turns {
     my $put = RF::HTTP::format_request('PUT', '/kv/k', keepalive => 1,
                                        body => 'mine');
     my $reset = sub {
+        at_once($t, \@conns, undef, map { $get->("busy$_") } 1 .. @conns);
         $redis->cmd('SET', 'k', 'old');
         $redis->cmd('DEL', 'none', 'other');
         $redis->cmd('CONFIG', 'RESETSTAT');
@@ -287,6 +289,15 @@ sub turns {
     all_are("$name: a turn", 200, 'old',
             at_once($t, \@conns, undef, map { $get->('k') } @conns));
     is($redis->calls->{get}, 1, "$name: is one command");
+
+    # turns with one each, until the crowds are forgotten
+
+    RF::HTTP::request($t->nginx->port, 'GET', '/kv/k', conn => $conns[0])
+        for 1 .. $crowd;
+    $redis->cmd('CONFIG', 'RESETSTAT');
+    all_are("$name: after quiet turns", 200, 'old',
+            at_once($t, \@conns, undef, map { $get->('k') } @conns));
+    is($redis->calls->{get}, 2, "$name: is sent at once, and another for all");
 
     $reset->();
     all_are("$name: misses", 404, '',

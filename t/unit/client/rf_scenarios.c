@@ -211,6 +211,132 @@ static rf_step_pt  turn[] = {
 };
 
 
+/* push: what a turn brings leaves at once, if few are in flight and turns have
+ * had few */
+
+static ngx_uint_t
+push(rf_call_t *t)
+{
+    ngx_rf_redis_push(t->redis, &t->call);
+
+    if (t->fired) {
+        rf_ok(0, "no handler is called from inside of push");
+    }
+
+    return !ngx_rf_redis_unsent(t->redis, &t->call);
+}
+
+static ngx_msec_t
+push_unready(void)
+{
+    rf_ok(!push(rf_submit(&rf_a, "PING", NULL)), "not without a connection");
+    return 0;
+}
+
+static ngx_msec_t
+push_few(void)
+{
+    rf_call_t  *t;
+
+    rf_free_calls();
+
+    t = rf_submit(&rf_a, "ECHO", "number 0", NULL);
+    rf_ok(ngx_rf_redis_unsent(t->redis, &t->call), "a call waits");
+    t = rf_submit(&rf_a, "ECHO", "number 1", NULL);
+    t->number = 1;
+    rf_ok(push(t) && push(t->next), "until a push, which takes all");
+    t = rf_submit(&rf_a, "ECHO", "number 2", NULL);
+    t->number = 2;
+    rf_ok(push(t), "and the next one by itself");
+    return 0;
+}
+
+static ngx_msec_t
+push_crowd(void)
+{
+    rf_call_t  *t;
+
+    rf_ok(rf_right_numbers() == 3, "3 replies");
+    rf_free_calls();
+    rf_submit_numbers(8);
+    rf_ok(push(rf_calls), "after a turn with few: 8");
+    t = rf_submit(&rf_a, "ECHO", "number 8", NULL);
+    t->number = 8;
+    rf_ok(!push(t), "and no more");
+    return 0;
+}
+
+static ngx_msec_t
+push_after_crowd(void)
+{
+    rf_ok(rf_right_numbers() == 9, "9 replies");
+    rf_free_calls();
+    rf_submit_numbers(8);
+    rf_ok(!push(rf_calls), "not after a turn with 9");
+    return 0;
+}
+
+static ngx_msec_t
+push_again(void)
+{
+    rf_ok(rf_right_numbers() == 8, "8 replies");
+    rf_free_calls();
+    rf_submit_numbers(1);
+    rf_ok(push(rf_calls), "after a turn with 8");
+    return 0;
+}
+
+
+/* more than the socket takes: the rest follows.  Then Redis is gone, and the
+ * error waits for the end of the turn */
+
+static ngx_msec_t
+push_large(void)
+{
+    static char  large[8 * 1024 * 1024];
+
+    rf_ok(rf_right_numbers() == 1, "1 reply");
+    rf_free_calls();
+
+    ngx_memset(large, 'x', sizeof(large) - 1);
+    rf_ok(push(rf_submit(&rf_a, "SET", "large", large, NULL)), "a large one");
+    rf_submit(&rf_a, "STRLEN", "large", NULL);
+    return 0;
+}
+
+static ngx_msec_t
+push_gone(void)
+{
+    rf_ok(rf_calls->outcome == NGX_RF_CALL_DONE
+          && rf_calls->commands[0].reply->integer == 8 * 1024 * 1024 - 1,
+          "arrives as a whole");
+    rf_free_calls();
+
+    rf_hook("kill");
+    rf_hook("start");
+
+    rf_submit_numbers(2);
+    (void) push(rf_calls);
+    (void) push(rf_submit(&rf_a, "ECHO", "number 0", NULL));
+    return 0;
+}
+
+static ngx_msec_t
+push_gone_check(void)
+{
+    rf_ok(rf_count(NGX_RF_CALL_DONE) + rf_count(NGX_RF_CALL_UNSURE) == 3,
+          "Redis is gone: each is told, once");
+    rf_ok(rf_a.downs == 1, "and so is who was told that it was up");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  pushes[] = {
+    push_unready, push_few, push_crowd, push_after_crowd, push_again,
+    push_large, push_gone, push_gone_check, rf_step_ping, rf_step_pong, NULL
+};
+
+
 /* binary values, large values */
 
 void
@@ -675,6 +801,7 @@ rf_scenario_t  rf_scenarios[] = {
     { "database", database },
     { "noperm", noperm },
     { "turn", turn },
+    { "push", pushes },
     { "values", values },
     { "cut", cut },
     { "killed", rf_row_killed },
