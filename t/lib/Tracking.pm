@@ -208,19 +208,26 @@ sub warm {
 }
 
 
-# seconds that Redis and the workers waited for a processor, in all
+# Seconds that Redis and the workers waited for a processor, in all, those that
+# have gone since included; and that the machine was somebody else's.
 
 sub delay {
     my ($self) = @_;
 
-    my $ns = 0;
+    my $waited = $self->{waited} ||= {};
 
     for my $pid ($self->{redis}->pid, $self->pids) {
         next unless $pid;
-        $ns += $1 if RF::slurp("/proc/$pid/schedstat") =~ /^\d+ (\d+) /;
+        $waited->{$pid} = $1
+            if RF::slurp("/proc/$pid/schedstat") =~ /^\d+ (\d+) /;
     }
 
-    return $ns / 1e9;
+    my ($steal) = RF::slurp('/proc/stat') =~ /^cpu (?: +\d+){7} +(\d+)/;
+    my $ns = 0;
+
+    $ns += $_ for values %$waited;
+
+    return $ns / 1e9 + ($steal || 0) / 100;
 }
 
 

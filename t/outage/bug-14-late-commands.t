@@ -56,7 +56,7 @@ sub serve {
             if ($client{$sock} && (defined $held{$sock} || $self->has('hold')))
             {
                 $held{$sock} .= $data;
-                $self->set('held');
+                $self->set('held', scalar grep { /late/ } values %held);
                 next;
             }
 
@@ -88,7 +88,11 @@ sub delayed {
     my $redis = RF::Redis->new($acl
         ? (acl => "user default on nopass ~* &* +\@all $acl\n") : ());
     my $proxy = Delay->start($redis);
-    my $t = Outage->new(workers => $workers, redis => $proxy);
+
+    # each has sent its command when the first one gives up
+
+    my $t = Outage->new(workers => $workers, redis => $proxy,
+                        store => { timeout => '2s' });
     my $conns = $t->conns;
     my @pids = sort keys %$conns;
 
@@ -112,7 +116,8 @@ sub delayed {
         is($res->{status}, 204, "$name: a value in the outage");
     }
 
-    ok($proxy->has('held'), "$name: on its way to Redis, too");
+    is(RF::slurp("$proxy->{dir}/held"), @pids,
+       "$name: on its way to Redis, too");
     $proxy->drop('hold');
 
     ok($t->wait_normal, "$name: normal");

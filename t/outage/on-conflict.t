@@ -90,7 +90,7 @@ sub races {
     my $n = 600;
     my $redis = shared_redis();
     my $t = api_store($redis, { on_conflict => 'remote',
-                                recovery_rate => 400 }, workers => $workers);
+                                recovery_rate => 150 }, workers => $workers);
     my $notes = tempdir('race') . '/notes';
 
     $redis->pipeline(map { [ SET => "key$_", "old $_" ] } 1 .. $n);
@@ -118,7 +118,7 @@ sub races {
             my $at = $t->status->{recovery}{done} + rand(120) - 60;
             my $i = (grep { $left[$_] >= $at } 0 .. $#left)[0] // 0;
             my ($key) = splice @left, $i, 1;
-            $was{$key} = $redis->cmd('GETSET', "key$key", "remote $key");
+            ($was{$key}) = $redis->try('GETSET', "key$key", "remote $key");
             Time::HiRes::sleep(0.006);
         }
 

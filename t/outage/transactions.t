@@ -18,7 +18,7 @@ my $nginx = RF::Nginx->new(
                     path %%DIR%%/app;
                     timeout 300ms;
                     check_interval 500ms;
-                    recovery_rate 20;
+                    recovery_rate 12;
                 }',
     server  => 'location / { redis_fallback_api; }');
 
@@ -82,7 +82,7 @@ ok($nginx->wait_mode('normal', 20), 'normal');
 is($redis->cmd('GET', 'count'), '2', 'a counter counts once');
 is($json->encode($redis->cmd('LRANGE', 'list', 0, -1)), '["a","b"]',
    'and a push');
-is($json->encode($redis->cmd('KEYS', '*redis_fallback:*')), '[]',
+ok(wait_for(sub { !@{ $redis->cmd('KEYS', '*redis_fallback:*') } }),
    'no markers are left');
 
 
@@ -105,8 +105,10 @@ outage();
 
 api('/multi-exec', [['INCR', 'x'], ['SADD', 'y', 'm'], ['SET', 'z', 1]],
     [1, 1, 'OK'], 'one that will not fit');
-$redis->start;
-$redis->cmd('SET', 'y', 'a string');
+$nginx->behind(sub {
+    $redis->start;
+    $redis->cmd('SET', 'y', 'a string');
+});
 ok($nginx->wait_mode('normal', 20), 'normal');
 is($redis->cmd('GET', 'x'), '1', 'the others arrive');
 is($redis->cmd('GET', 'z'), '1', 'both');
