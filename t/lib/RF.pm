@@ -76,17 +76,24 @@ sub now     { return Time::HiRes::time() }
 sub slow { return $_[0] * $SLOW }
 
 
-# Seconds that the processes of this test have waited for a processor until now,
-# and that the machine was somebody else's: what a duration may be longer by.
+# Seconds that the processes of this test, or those given, have waited for a
+# processor until now, those that have gone since included; and that the machine
+# was somebody else's: what a duration may be longer by.
+
+my %waited;                     # pid => ns
 
 sub waited {
-    my $ns = 0;
+    my (@pids) = @_;
 
-    for my $pid ($$, workers_of(), keys %running) {
-        $ns += $1 if slurp("/proc/$pid/schedstat") =~ /^\d+ (\d+) /;
+    for my $pid (@pids ? @pids : ($$, workers_of(), keys %running)) {
+        $waited{$pid} = $1
+            if slurp("/proc/$pid/schedstat") =~ /^\d+ (\d+) /;
     }
 
     my ($steal) = slurp('/proc/stat') =~ /^cpu (?: +\d+){7} +(\d+)/;
+    my $ns = 0;
+
+    $ns += $_ for values %waited;
 
     return $ns / 1e9 + ($steal || 0) / 100;
 }

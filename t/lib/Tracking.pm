@@ -214,20 +214,7 @@ sub warm {
 sub delay {
     my ($self) = @_;
 
-    my $waited = $self->{waited} ||= {};
-
-    for my $pid ($self->{redis}->pid, $self->pids) {
-        next unless $pid;
-        $waited->{$pid} = $1
-            if RF::slurp("/proc/$pid/schedstat") =~ /^\d+ (\d+) /;
-    }
-
-    my ($steal) = RF::slurp('/proc/stat') =~ /^cpu (?: +\d+){7} +(\d+)/;
-    my $ns = 0;
-
-    $ns += $_ for values %$waited;
-
-    return $ns / 1e9 + ($steal || 0) / 100;
+    return waited(grep { $_ } $self->{redis}->pid, $self->pids);
 }
 
 
