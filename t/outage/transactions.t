@@ -18,7 +18,7 @@ my $nginx = RF::Nginx->new(
                     path %%DIR%%/app;
                     timeout 300ms;
                     check_interval 500ms;
-                    recovery_rate 12;
+                    recovery_rate 20;
                 }',
     server  => 'location / { redis_fallback_api; }');
 
