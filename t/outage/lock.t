@@ -68,8 +68,14 @@ sub one_read {
         $t->redis->cmd('SET', $_, 'value') for qw(some none);
         $t->redis->cmd('DEL', 'none');
         wait_for(sub { $t->nginx->get('/hot/other')->{status} == 404 });
+        my $waited = waited();
         $answers = rush($t, "/hot/$key");
         $calls = $t->redis->calls->{get};
+
+        # of a worker that had to wait for a processor memory is in doubt, and
+        # asks again
+
+        undef $answers if $calls > 1 && waited() - $waited > 0.01;
         last if $answers;
     }
 
