@@ -59,8 +59,8 @@ for my $where (@where) {
 is($nginx->get('/set')->{body}, '[value] [OK]', 'normal: set');
 
 $redis->kill;
-$nginx->get('/local/known');
-ok($nginx->wait_mode('fallback'), 'fallback');
+ok(wait_for(sub { $nginx->get('/local/known');
+                  $nginx->status('app')->{mode} eq 'fallback' }), 'fallback');
 
 my %expect = (             # PUT, GET, GET of an unknown key, DELETE
     local     => [204, 200, 404, 204],

@@ -225,7 +225,8 @@ $app = $nginx->status('app');
 is($app->{outages}, 1, 'one outage');
 is($app->{pending}, 1, 'one key is pending');
 is($app->{writes}{local}, 1, 'one local write');
-is($app->{redis}{connected}, 0, 'nobody is connected');
+ok(wait_for(sub { $nginx->status('app')->{redis}{connected} == 0 }),
+   'nobody is connected');
 $m = prometheus($nginx->get('/prometheus')->{body});
 is($m->{"${pre}mode{store=\"app\",mode=\"fallback\"}"}, 1, 'mode fallback');
 is($m->{"${pre}mode{store=\"app\",mode=\"normal\"}"}, 0, 'not normal');

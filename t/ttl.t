@@ -59,7 +59,7 @@ left_is('c', 20_000, 'from http');
 is($nginx->put('/none/c', 'x')->{status}, 204, 'PUT without one');
 left_is('c', -1, 'makes it last');
 
-is($nginx->put('/kv/d?ttl=300ms', 'x')->{status}, 204, 'less than a second');
+is($nginx->put('/kv/d?ttl=900ms', 'x')->{status}, 204, 'less than a second');
 is($nginx->get('/kv/d')->{body}, 'x', 'is there');
 ok(wait_for(sub { $nginx->get('/kv/d')->{status} == 404 }, 2), 'and gone');
 

@@ -19,8 +19,9 @@ package Outage;
 # second port, ->spread, with a socket for each worker, so that ->conns can
 # give a connection to each.
 #
-# In the store: timeouts of 200ms and 300ms, probes each 200ms, cache tracking,
-# or what RF_CACHE says.
+# In the store: timeouts of 200ms and 300ms times RF_SLOW, or a Redis that waits
+# for a processor is an outage; probes each 200ms, cache tracking, or what
+# RF_CACHE says.
 # Options: workers, redis, store (more lines, or undef to take one away),
 # lines (text for the block), server, http, start, as RF::Nginx has them.
 
@@ -36,8 +37,8 @@ our @EXPORT = qw(budget differences holds record_files expects);
 
 # the longest time that a request may wait for Redis, in the store above
 
-our $CONNECT = 0.2;
-our $TIMEOUT = 0.3;
+our $CONNECT = slow(0.2);
+our $TIMEOUT = slow(0.3);
 
 my %commands = (
     APPEND      => '$arg_k $arg_a',
@@ -112,6 +113,7 @@ sub http {
 redis_fallback_store app {
 $text}
 client_max_body_size 16m;
+keepalive_timeout 1h;
 server {
     listen 127.0.0.1:$self->{spread} reuseport;
 @{[ $self->server ]}
@@ -229,6 +231,19 @@ sub wait_fallback   { return $_[0]{nginx}->wait_mode('fallback', $_[1]) }
 sub wait_recovering { return $_[0]{nginx}->wait_mode('recovering', $_[1]) }
 
 
+# in fallback, with somebody who finds out: a key that memory may know is asked
+# for until the end of the connection is read
+
+sub falls_back {
+    my ($self, $seconds) = @_;
+
+    return wait_for(sub {
+        $self->get('none');
+        return $self->mode eq 'fallback';
+    }, $seconds || 10);
+}
+
+
 sub cache { return $_[0]{lines}{cache} }
 
 
@@ -238,8 +253,7 @@ sub cache { return $_[0]{lines}{cache} }
 sub seen {
     my ($self, $check) = @_;
 
-    return $self->cache eq 'off' ? $check->()
-                                  : wait_for(sub { $check->() }, 1);
+    return $self->cache eq 'off' ? $check->() : wait_for(sub { $check->() });
 }
 
 
@@ -282,9 +296,10 @@ sub conns {
 }
 
 
-# seconds within which a request has to be answered
+# Seconds within which a request has to be answered; to be added is how much
+# waited() has grown meanwhile.
 
-sub budget { return slow($CONNECT + $TIMEOUT + 0.1) }
+sub budget { return $CONNECT + $TIMEOUT + slow(0.2) }
 
 
 # Expected contents of Redis: { key => value, undef for none, or

@@ -52,9 +52,18 @@ sub stop {
 
 
 sub port { $_[0]{port} }
-sub set  { RF::spew("$_[0]{dir}/$_[1]", $_[2] // '') }
 sub has  { return -e "$_[0]{dir}/$_[1]" }
 sub drop { unlink "$_[0]{dir}/$_[1]" }
+
+
+# it is there with its text, or not at all
+
+sub set {
+    my ($self, $name, $text) = @_;
+
+    RF::spew("$self->{dir}/.$name", $text // '');
+    rename "$self->{dir}/.$name", "$self->{dir}/$name" or die "$name: $!\n";
+}
 
 
 1;

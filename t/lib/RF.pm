@@ -27,7 +27,7 @@ package RF;
 # Environment: RF_MODULE, the module (build/BUILD/...so is the default, BUILD
 # being release); NGX_BIN, the nginx; REDIS_SERVER, the Redis; RF_SANITIZE=1, run nginx with the
 # sanitizers' runtime (implied by BUILD=sanitize); RF_KEEP=1, leave the
-# temporary directories; RF_SLOW, a factor for deadlines.
+# temporary directories; RF_SLOW, a factor for durations (see slow).
 
 use strict;
 use warnings;
@@ -46,12 +46,16 @@ use Time::HiRes ();
 use parent 'Exporter';
 
 our @EXPORT = (@Test::More::EXPORT,
-               qw(wait_for free_port tmpfs tempdir is_root slow now));
+               qw(wait_for free_port tmpfs tempdir is_root slow now waited));
 
 our $ROOT = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 our $SANITIZE = $ENV{RF_SANITIZE}
                 || ($ENV{BUILD} || '') eq 'sanitize';
-our $SLOW = $ENV{RF_SLOW} || ($SANITIZE ? 3 : 1);
+our $SLOW = $ENV{RF_SLOW} || ($SANITIZE ? 3 : 2);
+
+# s that a condition may take longer than is good: it costs only where it fails
+
+our $PATIENCE = 20;
 
 delete $ENV{NGINX};             # nginx' own variable: inherited sockets
 
@@ -66,9 +70,72 @@ sub is_root { return $> == 0 }
 sub now     { return Time::HiRes::time() }
 
 
-# a deadline in seconds, longer where the machine or the build is slow
+# An upper bound in seconds, longer where the machine or the build is slow.  To
+# be used where the duration is what is tested; see waited(), too.
 
 sub slow { return $_[0] * $SLOW }
+
+
+# Seconds that the processes of this test, or those given, have waited for a
+# processor until now, those that have gone since included; and that the machine
+# was somebody else's: what a duration may be longer by.
+
+my %waited;                     # pid => ns
+
+sub waited {
+    my (@pids) = @_;
+
+    for my $pid (@pids ? @pids : ($$, workers_of(), keys %running)) {
+        $waited{$pid} = $1
+            if slurp("/proc/$pid/schedstat") =~ /^\d+ (\d+) /;
+    }
+
+    my ($steal) = slurp('/proc/stat') =~ /^cpu (?: +\d+){7} +(\d+)/;
+    my $ns = 0;
+
+    $ns += $_ for values %waited;
+
+    return $ns / 1e9 + ($steal || 0) / 100;
+}
+
+
+# the workers of each nginx that runs, old ones too
+
+sub workers_of {
+    return map { children_of($_) } grep { $running{$_} eq 'nginx' }
+                                        keys %running;
+}
+
+
+# like children(), and quick where the kernel tells
+
+sub children_of {
+    my ($parent) = @_;
+
+    my $file = "/proc/$parent/task/$parent/children";
+
+    return -e $file ? split ' ', slurp($file) : children($parent);
+}
+
+
+# Returns when each worker has been at rest since: what had arrived at its
+# sockets by then, the end of a connection or what Redis tells of a key, it has
+# read and dealt with.
+
+sub settle {
+    my %left = map { $_ => 1 } workers_of();
+    my $end = now() + slow(2);
+
+    while (%left && now() < $end) {
+        for my $pid (keys %left) {
+            my ($state) = slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) (\S)/s;
+
+            delete $left{$pid} if !defined $state || $state !~ /[RD]/;
+        }
+
+        Time::HiRes::sleep(0.001) if %left;
+    }
+}
 
 
 sub module {
@@ -131,12 +198,16 @@ sub sanitizer_env {
 }
 
 
-# true as soon as the sub is, its value; false after the deadline (seconds)
+# True as soon as the sub is, its value; false after the deadline, which is the
+# time it should take at most (seconds) and $PATIENCE.  Less than a second is
+# meant so: what is not to come, or may come or not.
 
 sub wait_for(&;$) {
     my ($check, $seconds) = @_;
 
-    my $end = now() + slow($seconds || 5);
+    $seconds = 5 unless defined $seconds;
+
+    my $end = now() + ($seconds < 1 ? $seconds : slow($seconds) + $PATIENCE);
     my $pause = 0.005;
 
     for ( ;; ) {
@@ -763,7 +834,7 @@ use strict;
 use warnings;
 
 # s from a change by somebody else on until each read knows of it, where memory
-# may answer; and what is a change
+# may answer and no worker waits for a processor; and what is a change
 
 our $PROMISE = 0.010;
 
@@ -948,10 +1019,13 @@ sub stop {
     }
 
     RF::end(delete $self->{pid}, 'TERM');
+    RF::settle();
 
     return $self;
 }
 
+
+# nginx has read the end of its connections when this returns, and stop()
 
 sub kill {
     my ($self) = @_;
@@ -960,6 +1034,7 @@ sub kill {
 
     $self->drop;
     RF::end(delete $self->{pid}, 'KILL');
+    RF::settle();
 
     return $self;
 }
@@ -1079,9 +1154,22 @@ sub cmd {
     my ($value, $error) = $self->try(@argv);
     die "$argv[0]: $error\n" if defined $error;
 
-    Time::HiRes::sleep($PROMISE) if $CHANGES{uc $argv[0]};
+    $self->seen if $PROMISE && $CHANGES{uc $argv[0]};
+    RF::settle() if uc "@argv" =~ /^CLIENT KILL /;
 
     return $value;
+}
+
+
+# What was changed is known to all workers when this returns: Redis has told
+# them all it had to when it answers the next command.
+
+sub seen {
+    my ($self) = @_;
+
+    Time::HiRes::sleep(0.010);
+    $self->try('PING');
+    RF::settle();
 }
 
 
@@ -1397,6 +1485,20 @@ sub signal {
     my ($self, $signal) = @_;
 
     return CORE::kill($signal, $self->{pid});
+}
+
+
+# what the sub does is done while no worker sees it: Redis starts, and somebody
+# else is faster than the replay
+
+sub behind {
+    my ($self, $sub) = @_;
+
+    my @pids = $self->workers;
+
+    CORE::kill('STOP', @pids);
+    $sub->();
+    CORE::kill('CONT', @pids);
 }
 
 

@@ -36,6 +36,15 @@ sub used {
 }
 
 
+# those that each worker has while all is well are there
+
+sub steady {
+    ok($t->tracks, 'each worker is connected, and listens');
+
+    return used();
+}
+
+
 sub clients {
     return scalar grep { /user=nginx/ } split /\n/, $redis->cmd('CLIENT', 'LIST');
 }
@@ -103,13 +112,13 @@ sub outage {
 
 outage($_) for 0 .. 3;
 
-my $first = used();
+my $first = steady();
 my $memory = $t->status->{memory}{used};
 my $clients = clients();
 
 outage($_) for 4 .. 11;
 
-my $last;
+my $last = steady();
 my @more;
 
 ok(wait_for(sub {

@@ -11,7 +11,7 @@ use Outage;
 
 my $redis = RF::Redis->new;
 my $t = Outage->new(redis => $redis,
-                    store => { write_interval => '3s', recovery_rate => 20 });
+                    store => { write_interval => '3s', recovery_rate => 5 });
 
 is($t->run('INCRBY', 'n', 5)->{body}, 5, 'a counter');
 

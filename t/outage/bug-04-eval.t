@@ -10,7 +10,7 @@ use Outage;
 
 my $redis = RF::Redis->new;
 my $t = Outage->new(redis => $redis,
-    store  => { recovery_rate => 20, timeout => '8s', restore => 'off' },
+    store  => { recovery_rate => 6, timeout => '20s', restore => 'off' },
     server => <<'END');
     location = /eval {
         redis_fallback_set $reply EVAL

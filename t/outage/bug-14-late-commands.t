@@ -20,7 +20,11 @@ sub delayed {
     my $redis = RF::Redis->new($acl
         ? (acl => "user default on nopass ~* &* +\@all $acl\n") : ());
     my $proxy = Delay->start($redis);
-    my $t = Outage->new(workers => $workers, redis => $proxy);
+
+    # each has sent its command when the first one gives up
+
+    my $t = Outage->new(workers => $workers, redis => $proxy,
+                        store => { timeout => '2s' });
     my $conns = $t->conns;
     my @pids = sort keys %$conns;
 
@@ -44,7 +48,8 @@ sub delayed {
         is($res->{status}, 204, "$name: a value in the outage");
     }
 
-    ok($proxy->has('held'), "$name: on its way to Redis, too");
+    is(scalar(() = $proxy->held =~ /\blate\b/g), @pids,
+       "$name: on its way to Redis, too");
     $proxy->drop('hold');
 
     ok($t->wait_normal, "$name: normal");

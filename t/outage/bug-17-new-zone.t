@@ -40,7 +40,8 @@ is($redis->cmd('GET', 'key'), 'new', 'which has it');
 
 $redis->stop;
 isnt($t->get('key')->{body}, 'old', 'not what it was before');
-is($t->mode, 'fallback', 'fallback');
+ok($t->falls_back, 'fallback');
+isnt($t->get('key')->{body}, 'old', 'nor then');
 
 $redis->start;
 ok($t->wait_normal, 'normal again');

@@ -126,6 +126,10 @@ sub late_replies {
         }
 
         ok($t->wait_fallback, "$name: another of its connections");
+
+    } else {
+        ok(wait_for(sub { api($t, $two, 'GET', 'nothing');
+                          $t->mode eq 'fallback' }), "$name: by a read");
     }
 
     for my $case (@cases) {

@@ -198,8 +198,8 @@ sub in_vain {
 
     $proxy->set('cut');
     ok(wait_for(sub { $proxy->has('done') }), "$name: cut off");
-    api($t, $conn, qw(GET nothing));
-    ok($t->wait_fallback(slow(5)), "$name: an outage");
+    ok(wait_for(sub { api($t, $conn, qw(GET nothing));
+                      $t->mode eq 'fallback' }), "$name: an outage");
 
     $conn->write(request(qw(LPOP l)), now() + slow(5));
     kill 'KILL', $pid;
@@ -223,7 +223,9 @@ sub refused {
        "$name: its worker is stopped");
     $proxy->set('cut');
     ok(wait_for(sub { $proxy->has('done') }), "$name: cut off");
-    api($t, $conn, qw(GET nothing));
+    ok(wait_for(sub { Outage::told(RF::HTTP::request($t->spread, 'GET',
+                          '/kv/nothing', conn => $conn))->{mode}
+                      eq 'fallback' }), "$name: an outage");
 
     like(api($t, $conn, qw(LPOP l)),
          qr/^503 .*Redis may be removing the same element/,

@@ -51,8 +51,8 @@ sub smaller {
 
     $t->configure(zone => '1m');
     ok($t->nginx->reload, "$name: reloads");
-    like($t->nginx->log, qr/could not write pending records/,
-         "$name: the disk is full");
+    ok(wait_for(sub { $t->nginx->log =~ /could not write pending records/ }),
+       "$name: the disk is full");
     $shim->clear;
 
     ok(wait_for(sub { !grep { $t->get($_)->{body} ne $expect{$_} }

@@ -96,6 +96,8 @@ sub outage {
     $t->nginx->start;
     $slowest = 0;
 
+    my $waited = waited();
+
     my $n = 0;
     my $round = sub {
         my ($when) = @_;
@@ -151,13 +153,14 @@ sub outage {
     $round->('started an hour back');
     set_clock($t, $shim, 0);
     $round->('right again');
-    cmp_ok($slowest, '<', Outage::budget(), "$name: no write waits");
+    cmp_ok($slowest, '<', Outage::budget() + waited() - $waited,
+           "$name: no write waits");
 
     my $began = now();
 
     $redis->start;
     $t->recovered(\%expect, $name, orphans => 1);
-    cmp_ok(now() - $began, '<', slow(5), "$name: soon");
+    cmp_ok(now() - $began, '<', slow(20), "$name: soon");
     ok($t->nginx->stop, "$name: stops");
     $t->nginx->check_logs(allow => qr/exited on signal 9/);
 }
@@ -170,7 +173,7 @@ sub recovery {
 
     my $name = "$workers workers, recovery, " . ($ahead > 0 ? 'ahead'
                                                             : 'back');
-    my ($t, $redis, $shim) = clocked($workers, recovery_rate => 40);
+    my ($t, $redis, $shim) = clocked($workers, recovery_rate => 15);
     my %expect;
 
     $t->nginx->start;
@@ -203,8 +206,7 @@ sub recovery {
     # a second outage: what the first one left is no matter
 
     $redis->kill;
-    wait_for(sub { $t->get('none'); $t->mode eq 'fallback' })
-        or fail("$name: no fallback");
+    $t->falls_back or fail("$name: no fallback");
     set_clock($t, $shim, -$ahead);
     $t->put("key$_", $expect{"key$_"} = "last $_")->{status} == 204
         or fail("$name: key$_") for 1 .. 10;
@@ -231,17 +233,17 @@ sub expiry {
     set_clock($t, $shim, $HOUR);
     is($t->get('short')->{status}, 404, "$name: run out an hour ahead");
     is($t->get('long')->{body}, 'x', "$name: not yet");
-    cmp_ok(abs($t->run('TTL', 'long')->{body} - 6400), '<=', 10,
+    cmp_ok(abs($t->run('TTL', 'long')->{body} - 6400), '<=', 60,
            "$name: what is left");
 
     set_clock($t, $shim, 0);
     is($t->get('short')->{status}, 404, "$name: what has run out stays so");
-    cmp_ok(abs($t->run('TTL', 'long')->{body} - 10000), '<=', 10,
+    cmp_ok(abs($t->run('TTL', 'long')->{body} - 10000), '<=', 60,
            "$name: as much as before");
     $t->put('new', 'x', ttl => '1000s');
 
     set_clock($t, $shim, -$HOUR);
-    cmp_ok(abs($t->run('TTL', 'new')->{body} - 4600), '<=', 10,
+    cmp_ok(abs($t->run('TTL', 'new')->{body} - 4600), '<=', 60,
            "$name: an hour back there is an hour more");
 
     $t->nginx->kill;
@@ -254,7 +256,7 @@ sub expiry {
     is($redis->cmd('GET', 'new'), undef, "$name: not replayed");
     is($redis->cmd('GET', 'short'), undef, "$name: not replayed");
     is($redis->cmd('PTTL', 'ever'), -1, "$name: for ever");
-    cmp_ok(abs($redis->cmd('TTL', 'long') - 6400), '<=', 10,
+    cmp_ok(abs($redis->cmd('TTL', 'long') - 6400), '<=', 60,
            "$name: Redis is told what is left");
     ok($t->nginx->stop, "$name: stops");
     $t->nginx->check_logs(allow => qr/exited on signal 9/);

@@ -224,7 +224,7 @@ sub interval {
 
     ok(wait_for(sub { my @files = $t->files; @files == 50 }, 3),
        "$name: all is on disk");
-    ok(now() - $written < slow(1.5), "$name: within the interval")
+    ok(now() - $written < slow(3), "$name: within the interval")
         or diag(now() - $written);
 
     # again, and the same keys
@@ -264,9 +264,17 @@ sub queue {
 
     ok(wait_for(sub { keys %{ $t->on_disk } >= 80 }, 3),
        "$name: a batch at 20");
+    my $began = now();
+
     ok($t->nginx->stop, "$name: stops");
+
+    # there was time, if it did not take the second that an exit may
+
+    my $all = now() - $began < 0.9;
+
     is(scalar(keys %{ $t->on_disk }), 101, "$name: and all at exit");
-    is(scalar(my @files = $t->files), 101, "$name: in files, there was time");
+    cmp_ok(scalar(my @files = $t->files), '>=', $all ? 101 : 20,
+           "$name: in files, too");
     $t->nginx->check_logs;
 }
 

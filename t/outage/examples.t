@@ -358,8 +358,10 @@ subtest counters => sub {
     is($e->get('/')->{headers}{'x-hits'}, $hit + 1, 'and on');
     is($e->get('/api/', %key)->{status}, 429, 'still too many');
 
-    $redis->start;
-    $redis->cmd('INCRBY', $hits, 10);
+    $e->nginx->behind(sub {
+        $redis->start;
+        $redis->cmd('INCRBY', $hits, 10);
+    });
     ok($e->nginx->wait_mode('normal', 30), 'Redis is back');
     is($redis->cmd('GET', $hits), 14, 'what others counted is in it');
     $e->finish;
@@ -406,9 +408,11 @@ subtest carts => sub {
     is_deeply(pairs($e->get('/cart', %bob)), { apple => 1 },
               'as far as it is known');
 
-    $redis->start;
-    $redis->cmd('HSET', "cart:$id", 'apple', 12, 'pear', 7, 'melon', 1);
-    $redis->cmd('HSET', 'cart:fedcba9876543210', 'fig', 3, 'apple', 2);
+    $e->nginx->behind(sub {
+        $redis->start;
+        $redis->cmd('HSET', "cart:$id", 'apple', 12, 'pear', 7, 'melon', 1);
+        $redis->cmd('HSET', 'cart:fedcba9876543210', 'fig', 3, 'apple', 2);
+    });
     ok($e->nginx->wait_mode('normal', 30), 'Redis is back');
 
     my %merged = (apple => 13, kiwi => 1, melon => 1);
@@ -454,9 +458,11 @@ subtest leaderboards => sub {
     is($post->('/won/bob'), '1', 'of another one');
     is($e->get('/victories')->{body}, '["ann","3","bob","1"]', 'victories');
 
-    $redis->start;
-    $redis->cmd('ZADD', 'board', 140, 'bob', 5, 'eve', 70, 'new');
-    $redis->cmd('ZINCRBY', 'victories', 5, 'ann');
+    $e->nginx->behind(sub {
+        $redis->start;
+        $redis->cmd('ZADD', 'board', 140, 'bob', 5, 'eve', 70, 'new');
+        $redis->cmd('ZINCRBY', 'victories', 5, 'ann');
+    });
     ok($e->nginx->wait_mode('normal', 30), 'Redis is back');
     is($top->(), '["bob","140","ann","120","new","70","older","60","old","50",'
                  . '"eve","10"]', 'the better score of both sides');
@@ -472,7 +478,7 @@ subtest limits => sub {
 
     # a minute has room for all of this
 
-    sleep 20 if 60 - time % 60 < 20;
+    sleep 60 - time % 60 if time % 60 > 35;
 
     is($e->get('/')->{body}, "request 1 of 99\n", 'a request');
     is($e->get('/')->{body}, "request 2 of 99\n", 'another');
@@ -530,8 +536,10 @@ subtest limits => sub {
     is($hits->($now + 82000, 'f'), $seen == 1 ? 2 : 4, 'one more');
     is($hits->($now + 82001, 'g'), $seen == 1 ? 3 : 5, 'one more');
 
-    $redis->start;
-    $redis->cmd('ZADD', 'slide:ann', $now + 82002, 'elsewhere');
+    $e->nginx->behind(sub {
+        $redis->start;
+        $redis->cmd('ZADD', 'slide:ann', $now + 82002, 'elsewhere');
+    });
     ok($e->nginx->wait_mode('normal', 30), 'Redis is back');
     is($redis->cmd('GET', $window), 100, 'the window');
     is_deeply($redis->cmd('ZRANGE', 'slide:ann', 0, -1),
@@ -566,8 +574,10 @@ subtest queue => sub {
     is($add->('new'), '{"result":4}', 'a job');
     is($e->get('8082/length')->{body}, 4, 'are left');
 
-    $redis->start;
-    $redis->cmd('RPUSH', 'jobs', 'elsewhere');
+    $e->nginx->behind(sub {
+        $redis->start;
+        $redis->cmd('RPUSH', 'jobs', 'elsewhere');
+    });
     ok($e->nginx->wait_mode('normal', 30), 'Redis is back');
     is_deeply($redis->cmd('LRANGE', 'jobs', 0, -1),
               [ qw(2 3 4 elsewhere new) ],
@@ -601,8 +611,10 @@ subtest features => sub {
     is($is->('bob'), "the new search\n", 'he has it');
     is($is->('ann'), "the old search\n", 'she has not');
 
-    $redis->start;
-    $redis->cmd('SADD', 'feature:search', 'ann', 'eve', 'max');
+    $e->nginx->behind(sub {
+        $redis->start;
+        $redis->cmd('SADD', 'feature:search', 'ann', 'eve', 'max');
+    });
     ok($e->nginx->wait_mode('normal', 30), 'Redis is back');
     is_deeply([ sort @{ api($e, '8082/redis/smembers/feature:search') } ],
               [ qw(bob eve max) ], 'the members of both sides');

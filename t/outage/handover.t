@@ -155,8 +155,10 @@ sub killed {
 
     $one->nginx->start;
     ok(wait_for(sub { (api($one, GET => 'only') // '') eq 3 }), "$name: taken in");
-    is(api($one, GET => 'value'), 'new', "$name: the later one");
-    is(api($one, GET => 'alone'), 'two', "$name: and what was alone");
+    ok(wait_for(sub { api($one, GET => 'value') eq 'new' }),
+       "$name: the later one");
+    ok(wait_for(sub { (api($one, GET => 'alone') // '') eq 'two' }),
+       "$name: and what was alone");
 
     # "both" and "hash" wait until it is known what Redis has of them
 

@@ -43,9 +43,10 @@ sub two_on_one_path {
                           store => { path => $path, write_interval => '50ms' });
     my %expect;
 
-    like($two->nginx->log,
-         qr/\[error\] .*path "\Q$path\E" is used by another nginx instance/,
-         "$name: the second says so");
+    ok(wait_for(sub {
+        $two->nginx->log
+            =~ /\[error\] .*path "\Q$path\E" is used by another nginx instance/;
+    }), "$name: the second says so");
     unlike($one->nginx->log, qr/used by another/, "$name: the first does not");
 
     put_all($one, $name, \%expect, map { ("one$_" => "one $_") } 1 .. 20);
@@ -76,7 +77,8 @@ sub two_on_one_path {
     # and the first, when it comes again, is the second
 
     $one->nginx->start;
-    like($one->nginx->log, qr/used by another/, "$name: the other way round");
+    ok(wait_for(sub { $one->nginx->log =~ /used by another/ }),
+       "$name: the other way round");
 
     ok($one->nginx->stop, "$name: which goes");
     $redis->start;
@@ -104,8 +106,8 @@ sub pathless {
                           store => { path => $path, durability => 'disk',
                                      cache => '1h' });
 
-    like($two->nginx->log, qr/used by another nginx instance/,
-         "$name: it has none");
+    ok(wait_for(sub { $two->nginx->log =~ /used by another nginx instance/ }),
+       "$name: it has none");
     is($two->put('key', 'normal')->{status}, 204, "$name: with Redis");
     is($two->get('key')->{body}, 'normal', "$name: read");
 
@@ -160,6 +162,10 @@ sub left_behind {
     ok($one->nginx->stop, "$name: the first stops");
     ok(wait_for(sub { $two->nginx->log =~ /is ours now/ }),
        "$name: the second takes the path");
+
+    # it is normal until it has looked at what is there
+
+    ok(wait_for(sub { !differences($here, \%expect) }), "$name: replayed");
     ok($two->wait_normal, "$name: normal again");
     holds($here, \%expect, $name);
     ok(wait_for(sub { !record_files($path) }), "$name: no files");

@@ -46,7 +46,7 @@ sub rush {
     wait_for(sub {
         my $res = RF::HTTP::request($t->nginx->port, 'GET', '/busy');
         return $res->{body} == $crowd + 1;
-    }, 5);
+    }, 0.19);
 
     $redis->resume;
 
@@ -68,8 +68,14 @@ sub one_read {
         $t->redis->cmd('SET', $_, 'value') for qw(some none);
         $t->redis->cmd('DEL', 'none');
         wait_for(sub { $t->nginx->get('/hot/other')->{status} == 404 });
+        my $waited = waited();
         $answers = rush($t, "/hot/$key");
         $calls = $t->redis->calls->{get};
+
+        # of a worker that had to wait for a processor memory is in doubt, and
+        # asks again
+
+        undef $answers if $calls > 1 && waited() - $waited > 0.01;
         last if $answers;
     }
 
@@ -109,7 +115,7 @@ sub dies {
     my $res = RF::HTTP::request($t->store->spread, 'GET', '/hot/dying',
                                 conn => $t->{conns}{$second});
     is("$res->{status} $res->{body}", '200 value', 'the holder dies');
-    ok($res->{elapsed} < slow(0.2 + 0.5), 'the wait is short')
+    ok($res->{elapsed} < slow(1), 'the wait is short')
         or diag($res->{elapsed});
     $t->meet;
 }

@@ -90,7 +90,7 @@ sub races {
     my $n = 600;
     my $redis = shared_redis();
     my $t = api_store($redis, { on_conflict => 'remote',
-                                recovery_rate => 400 }, workers => $workers);
+                                recovery_rate => 150 }, workers => $workers);
     my $notes = tempdir('race') . '/notes';
 
     $redis->pipeline(map { [ SET => "key$_", "old $_" ] } 1 .. $n);
@@ -109,17 +109,26 @@ sub races {
     if ($pid == 0) {
         RF::die_with_parent(POSIX::SIGKILL());
 
-        # around the place where the replay may be
+        # around the place where the replay may be, however fast that is: even
+        # ones before it comes to them, odd ones as soon as it has
 
         my %was;
         my @left = map { 3 * $_ } 1 .. $n / 3;
 
         while (@left) {
-            my $at = $t->status->{recovery}{done} + rand(120) - 60;
-            my $i = (grep { $left[$_] >= $at } 0 .. $#left)[0] // 0;
-            my ($key) = splice @left, $i, 1;
-            $was{$key} = $redis->cmd('GETSET', "key$key", "remote $key");
-            Time::HiRes::sleep(0.006);
+            my $status = $t->status or next;
+            my $at = $status->{recovery}{done};
+            my @may = grep { $status->{mode} ne 'recovering'
+                             || $left[$_] <= $at + ($left[$_] % 2 ? 3 : 40) }
+                           0 .. $#left;
+
+            if (!@may) {
+                Time::HiRes::sleep(0.002);
+                next;
+            }
+
+            my ($key) = splice @left, $may[-1 - rand(@may < 4 ? @may : 4)], 1;
+            ($was{$key}) = $redis->try('GETSET', "key$key", "remote $key");
         }
 
         RF::spew($notes, JSON::PP::encode_json(\%was));

@@ -116,7 +116,7 @@ subtest 'sub-second TTLs became "never"' => sub {
 
     is($t->put('normal', 'x', ttl => '400ms')->{status}, 204, 'normal mode');
     $pttl->('normal', 400);
-    $redis->cmd('SET', 'read', 'x', 'PX', 900);
+    $redis->cmd('SET', 'read', 'x', 'PX', 4000);
     $t->get('read');
     $redis->stop;
 

@@ -69,7 +69,8 @@ sub redis_there {
 
     my $name = "$workers workers, Redis but no path";
     my $redis = RF::Redis->new;
-    my $t = Outage->new(workers => $workers, redis => $redis, start => 0);
+    my $t = Outage->new(workers => $workers, redis => $redis, start => 0,
+                        store => { cache => 'off' });
 
     $redis->cmd('SET', 'old', 'from before');
     tested($t, $name);
@@ -157,7 +158,7 @@ sub reloads {
     my $name = "$workers workers, reload";
     my $redis = RF::Redis->new;
     my $t = Outage->new(workers => $workers, redis => $redis,
-                        store => { recovery_rate => 40 });
+                        store => { recovery_rate => 12 });
     my %expect;
 
     # normal
@@ -189,7 +190,7 @@ sub reloads {
     is($t->put('key1', 'again')->{status}, 204, "$name: and written");
     $expect{key1} = 'again';
 
-    # recovering, at 40 keys in a second
+    # recovering, at 12 keys in a second
 
     $redis->start;
     ok($t->wait_recovering, "$name: recovering");

@@ -155,15 +155,29 @@ sub crowds {
     for my $case (@cases) {
         my ($what, $key, $status, $body, $calls) = @$case;
 
-        $redis->cmd('SET', 'some', 'value');
-        $redis->cmd('CONFIG', 'RESETSTAT');
-        hold($t);
-        my @conns = come($t, $crowd, "/kv/$key");
-        release($t);
-        all_are("$name: $what, all are answered", $status, $body,
-                answers(@conns));
-        is($redis->calls->{get}, $calls, "$name: $what, commands")
-            if $cache ne 'off';
+        my (@answers, $n);
+
+        # of a worker that had to wait for a processor memory is in doubt, and
+        # asks again
+
+        for (1 .. 20) {
+            my $waited = waited();
+
+            $redis->cmd('SET', $_, 'value') for qw(some none);
+            $redis->cmd('DEL', 'none');
+            $redis->seen;
+            $redis->cmd('CONFIG', 'RESETSTAT');
+            hold($t);
+            my @conns = come($t, $crowd, "/kv/$key");
+            release($t);
+            @answers = answers(@conns);
+            $n = $redis->calls->{get};
+            last if $cache eq 'off' || $n == $calls
+                    || waited() - $waited < 0.01;
+        }
+
+        all_are("$name: $what, all are answered", $status, $body, @answers);
+        is($n, $calls, "$name: $what, commands") if $cache ne 'off';
         is($t->nginx->get("/kv/$key")->{status}, $status,
            "$name: $what, later");
     }
@@ -175,6 +189,7 @@ sub crowds {
 
         $redis->cmd('SET', 'left', "value @$leave");
         $redis->cmd('CONFIG', 'RESETSTAT');
+        my $waited = waited();
         hold($t);
         my @conns = come($t, $crowd, '/kv/left');
         my %gone = map { $_ => 1 } @$leave;
@@ -183,8 +198,8 @@ sub crowds {
         all_are("$name: $what, the others are answered", 200,
                 "value @$leave",
                 answers(map { $conns[$_] } grep { !$gone{$_} } 0 .. $#conns));
-        cmp_ok($redis->calls->{get}, '<=', 2, "$name: $what, commands")
-            if $cache ne 'off';
+        cmp_ok($redis->calls->{get}, '<=', waited() - $waited < 0.01 ? 2 : 5,
+               "$name: $what, commands") if $cache ne 'off';
 
         # a write that comes behind is not overtaken
 

@@ -236,7 +236,7 @@ sub workers {
                     before($redis));
 
         $redis->cmd('SET', 'k', 'newer');
-        Time::HiRes::sleep(0.01);
+        $redis->seen;
         $late->write(substr($request, -1), now() + 5);
         my $res = RF::HTTP::read_response($late, 'POST', now() + slow(5));
         is($res->{body}, '{"result":"newer"}', "$name: by an old one, too");
@@ -335,14 +335,14 @@ sub restored {
         $redis->cmd('SET', 'twice', "$round one");
         $t->ask($_, 'GET', 'twice') for @pids;
         $redis->cmd('SET', 'twice', "$round two");
-        Time::HiRes::sleep(0.01);
+        $redis->seen;
         vouched($t, $pids[2], 'twice');
         $expect{twice} = "$round two";
 
         # what Redis has told has arrived when this is known everywhere
 
         $redis->cmd('SET', 'last', "$round last");
-        Time::HiRes::sleep(0.01);
+        $redis->seen;
         $t->ask($_, 'GET', 'last') for @pids;
         $expect{last} = "$round last";
         is($redis->cmd('EXISTS', map { "gone:$_" } 1 .. 24), 0,
@@ -378,7 +378,7 @@ sub restored {
     # a flush is no loss
 
     $redis->cmd('FLUSHALL');
-    Time::HiRes::sleep(0.01);
+    $redis->seen;
     my @bad = grep { defined $t->ask(($t->pids)[0], 'GET', $_)->{value} }
                    keys %expect;
     is("@bad", '', "$name: FLUSHALL is seen");

@@ -58,7 +58,8 @@ $redis->cmd(qw(HSET cart pears 1));
 command(qw(HGET cart pears));
 
 $redis->kill;
-$nginx->wait_mode('fallback') or command(qw(SET x y));
+wait_for { command(qw(SET x y));
+           $nginx->status('app')->{mode} eq 'fallback' };
 
 is(command(qw(SET text hello)), 'OK', 'and then not');
 command('SET', 'expires', 'soon', 'EX', '1000');
@@ -73,7 +74,7 @@ command(qw(ZADD zset 1.5 m -inf n));
 
 my @keys = qw(cart counter deleted expires hash hits list set text zset);
 
-# x: what made nginx notice, if it had to be made to
+# x: what made nginx notice
 
 wait_for {
     my $all = exported($path);
