@@ -28,6 +28,7 @@
 typedef struct {
     exec_t                exec;
     ngx_rf_zone_sh_t     *sh;
+    ngx_rf_relay_t        relay;
     remote_t              remote;
     ngx_rf_file_conf_t    file;
     ngx_rf_flush_t        flush;
@@ -75,6 +76,8 @@ recovery_start(recovery_t *t, ngx_pool_t *pool, ngx_log_t *log, size_t size)
     exec_init(&t->exec, pool, log, size);
     remote_begin(&t->remote, log);
 
+    t->relay.sh = ngx_pcalloc(pool, sizeof(ngx_rf_relay_sh_t));
+
     ngx_queue_init(&ngx_posted_events);
     ngx_queue_init(&ngx_posted_next_events);
 
@@ -102,6 +105,7 @@ recovery_start(recovery_t *t, ngx_pool_t *pool, ngx_log_t *log, size_t size)
     ngx_str_set(&conf.name, "app");
     ngx_str_set(&conf.address, "127.0.0.1:6379");
     conf.zone = t->exec.zone;
+    conf.relay = &t->relay;
     conf.disk = t->disk;
     conf.flush = &t->flush;
     conf.file = &t->file;
