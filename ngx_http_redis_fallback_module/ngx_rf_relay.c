@@ -42,13 +42,12 @@ ngx_rf_relay_add(ngx_conf_t *cf, ngx_rf_relay_t *relay, ngx_str_t *store,
                            NGX_RF_RELAY_LAYOUT)
                - name.data;
 
-    /* as many pages as the slots need, and as many again for the slab pool */
+    /* what the slots need, and as much again for the slab pool around them */
 
-    size = 2 * ngx_align(sizeof(ngx_rf_relay_sh_t), ngx_pagesize);
+    size = 2 * NGX_RF_RELAY_SLOTS * sizeof(ngx_rf_relay_slot_t);
+    size = ngx_max(size, 8 * ngx_pagesize);
 
-    shm_zone = ngx_shared_memory_add(cf, &name, ngx_max(size,
-                                                        8 * ngx_pagesize),
-                                     tag);
+    shm_zone = ngx_shared_memory_add(cf, &name, size, tag);
     if (shm_zone == NULL) {
         return NGX_ERROR;
     }
