@@ -118,6 +118,7 @@ ngx_uint_t ngx_rf_pipeline_cut(ngx_rf_pipeline_t *p, ngx_rf_call_t *call);
 
 /* a call in flight of which no byte has left */
 ngx_uint_t ngx_rf_pipeline_unsent(ngx_rf_pipeline_t *p, ngx_rf_call_t *call);
+
 /* moves the calls in flight to the empty queue, "sent" where a byte left */
 void ngx_rf_pipeline_collect(ngx_rf_pipeline_t *p, ngx_queue_t *calls);
 

@@ -4,6 +4,7 @@
  *   tick       lease -> path's lock -> dead writers -> journal -> files ->
  *              what others have left
  *              FALLBACK: probe when due          RECOVERING: next step
+ *              NORMAL: what was given up without an outage is ended
  *   probe      -> connections that were given up are ended -> RECOVERING
  *   next       probed? -> slice of pending keys -> walk the files -> mark ->
  *              NORMAL; one step is under way at a time ("busy"), and its end
@@ -469,12 +470,20 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
 static void
 ngx_rf_recovery_normal(ngx_rf_recovery_t *r, ngx_uint_t epoch)
 {
-    if (r->busy || !ngx_rf_recovery_late(r)) {
+    if (!ngx_rf_recovery_late(r)) {
+        r->late_at = 0;
+        return;
+    }
+
+    if (r->busy
+        || (r->late_at
+            && (ngx_msec_int_t) (ngx_current_msec - r->late_at) < 0))
+    {
         return;
     }
 
     if (ngx_rf_redis_connected(r->conf.redis)) {
-        (void) ngx_rf_recovery_kill(r);
+        (void) ngx_rf_recovery_kill(r, 0);
 
     } else {
         ngx_rf_recovery_probe(r, epoch);
@@ -595,7 +604,9 @@ ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome)
     ngx_destroy_pool(r->probe_pool);
     r->probe_pool = NULL;
 
-    if (failed == NULL && !r->stopping && ngx_rf_recovery_kill(r) == NGX_OK) {
+    if (failed == NULL && !r->stopping
+        && ngx_rf_recovery_kill(r, 1) == NGX_OK)
+    {
         ngx_rf_recovery_proceed(r);
     }
 }
@@ -604,10 +615,16 @@ ngx_rf_recovery_probed(ngx_rf_call_t *call, ngx_uint_t outcome)
 void
 ngx_rf_recovery_not_ready(ngx_rf_recovery_t *r, ngx_str_t *reason)
 {
-    ngx_uint_t  epoch;
+    ngx_uint_t     epoch;
+    ngx_rf_mode_e  mode;
 
-    if (ngx_rf_mode_get(r->conf.zone, &epoch) == NGX_RF_RECOVERING) {
+    mode = ngx_rf_mode_get(r->conf.zone, &epoch);
+
+    if (mode == NGX_RF_RECOVERING) {
         ngx_rf_recovery_outage(r, epoch, reason);
+
+    } else if (mode == NGX_RF_NORMAL) {
+        r->late_at = ngx_current_msec + r->conf.check_interval;
     }
 
     ngx_log_error(NGX_LOG_INFO, r->log, 0,

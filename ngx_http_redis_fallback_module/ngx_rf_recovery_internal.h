@@ -58,6 +58,9 @@ struct ngx_rf_recovery_s {
     uint64_t                 *killing;      /* ids, in probe_pool */
     ngx_uint_t                nkilling;
     ngx_uint_t                told;         /* by the relay, of those */
+    ngx_uint_t                kill_probed;  /* a probe came before */
+    ngx_msec_t                late_at;      /* NORMAL: not to be tried before;
+                                               0: at once */
 
     ngx_rf_slice_t           *slice;
     ngx_rf_disk_job_t        *job;          /* walk or mark */
@@ -176,8 +179,9 @@ void ngx_rf_recovery_bury(ngx_rf_recovery_t *r);
 /* 1: a command that was given up may come late, so that kill() has work */
 ngx_uint_t ngx_rf_recovery_late(ngx_rf_recovery_t *r);
 /* NGX_OK: there is nothing to end, or nobody to ask; NGX_AGAIN: under way,
- * proceed() or not_ready() follow; NGX_ERROR: no memory */
-ngx_int_t ngx_rf_recovery_kill(ngx_rf_recovery_t *r);
+ * proceed() (if a probe came before, else the next step) or not_ready() follow;
+ * NGX_ERROR: no memory, or not its business any more */
+ngx_int_t ngx_rf_recovery_kill(ngx_rf_recovery_t *r, ngx_uint_t probed);
 
 /* Redis is ready: RECOVERING, if it is not that already, and the next step */
 void ngx_rf_recovery_proceed(ngx_rf_recovery_t *r);

@@ -2,8 +2,8 @@
  * Before anything is replayed: Redis ends the connections that were given up
  * with commands in flight, so that none of these is executed any more.  Their
  * ids are in the zone; those of workers that were killed, or whose zone was
- * replaced, come there from the relay.  Of how many of the latter that is done
- * says sh->relayed, and until then no write is sent to Redis.
+ * replaced, come there from the relay.  Until those of the latter are ended no
+ * write is sent to Redis, and in a recovery until all are.
  *
  * It is best effort.  Who may not CLIENT ID has no ids, and who may not CLIENT
  * KILL is told so once; an id that Redis does not know any more is as good as
@@ -25,7 +25,7 @@
 #define NGX_RF_RECOVERY_KILL_ARGC   4
 
 
-static void ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id,
+static ngx_int_t ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id,
     uint64_t id);
 static ngx_int_t ngx_rf_recovery_kill_command(ngx_pool_t *pool,
     ngx_rf_call_command_t *command, uint64_t id);
@@ -38,16 +38,12 @@ static void ngx_rf_recovery_kill_done(ngx_rf_recovery_t *r);
 ngx_uint_t
 ngx_rf_recovery_late(ngx_rf_recovery_t *r)
 {
-    ngx_rf_zone_sh_t  *sh;
-
-    sh = r->conf.zone->sh;
-
-    return sh->nabandoned || ngx_rf_relay_told(r->conf.relay) != sh->relayed;
+    return r->conf.zone->sh->nabandoned || ngx_rf_relay_late(r->conf.relay);
 }
 
 
 ngx_int_t
-ngx_rf_recovery_kill(ngx_rf_recovery_t *r)
+ngx_rf_recovery_kill(ngx_rf_recovery_t *r, ngx_uint_t probed)
 {
     uint64_t                ids[NGX_RF_ZONE_ABANDONED];
     ngx_uint_t              i, n;
@@ -56,6 +52,13 @@ ngx_rf_recovery_kill(ngx_rf_recovery_t *r)
     ngx_rf_call_command_t  *commands;
 
     sh = r->conf.zone->sh;
+
+    if (sh->superseded) {
+        /* it is the new zone's leader who has to know */
+        return NGX_ERROR;
+    }
+
+    r->kill_probed = probed;
     r->told = ngx_rf_relay_told(r->conf.relay);
 
     ngx_rf_recovery_bury(r);
@@ -68,7 +71,7 @@ ngx_rf_recovery_kill(ngx_rf_recovery_t *r)
     }
 
     if (n == 0) {
-        sh->relayed = r->told;
+        ngx_rf_relay_done(r->conf.relay, r->told);
         return NGX_OK;
     }
 
@@ -131,9 +134,10 @@ ngx_rf_recovery_bury(ngx_rf_recovery_t *r)
 }
 
 
-/* of another Redis it is gone with it */
+/* Of another Redis it is gone with it.  Of those that are in the zone already
+ * none is to be forgotten for one that may have had nothing in flight. */
 
-static void
+static ngx_int_t
 ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id, uint64_t id)
 {
     ngx_rf_zone_t      *zone;
@@ -141,9 +145,15 @@ ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id, uint64_t id)
 
     zone = r->conf.zone;
 
-    if (ngx_memcmp(zone->sh->run_id, run_id->data, run_id->len) == 0) {
-        (void) ngx_rf_zone_abandon(zone, run_id, id);
+    if (ngx_memcmp(zone->sh->run_id, run_id->data, run_id->len) != 0) {
+        return NGX_OK;
     }
+
+    if (zone->sh->nabandoned >= NGX_RF_ZONE_ABANDONED) {
+        return NGX_AGAIN;
+    }
+
+    return ngx_rf_zone_abandon(zone, run_id, id);
 }
 
 
@@ -201,10 +211,19 @@ ngx_rf_recovery_killed(ngx_rf_call_t *call, ngx_uint_t outcome)
     }
 
     ngx_rf_zone_abandoned_done(r->conf.zone, r->killing, r->nkilling);
-    r->conf.zone->sh->relayed = r->told;
     ngx_rf_recovery_kill_done(r);
 
-    ngx_rf_recovery_proceed(r);
+    if (!r->conf.zone->sh->superseded) {
+        ngx_rf_relay_done(r->conf.relay, r->told);
+    }
+
+    if (r->kill_probed) {
+        ngx_rf_recovery_proceed(r);
+
+    } else {
+        /* Redis was not asked whether it takes writes */
+        ngx_rf_recovery_post(r);
+    }
 }
 
 

@@ -54,10 +54,29 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
 
     sh = r->conf.zone->sh;
 
-    if (r->busy || r->stopping || r->recalling || sh->superseded
-        || ngx_exiting || !ngx_rf_recovery_hand_ready(r)
+    if (r->busy || r->stopping || sh->superseded || ngx_exiting
         || ngx_rf_mode_get(r->conf.zone, &epoch) != NGX_RF_RECOVERING
-        || sh->leader != (ngx_atomic_uint_t) ngx_pid
+        || sh->leader != (ngx_atomic_uint_t) ngx_pid)
+    {
+        return;
+    }
+
+    if (ngx_rf_recovery_late(r)) {
+
+        /* by another worker, whose call was late or who was killed, or by one
+         * of an earlier zone: writes wait for that, whatever else is to do */
+
+        if (!ngx_rf_redis_connected(r->conf.redis)) {
+            ngx_rf_recovery_probe(r, epoch);
+            return;
+        }
+
+        if (ngx_rf_recovery_kill(r, 0) != NGX_OK) {
+            return;
+        }
+    }
+
+    if (r->recalling || !ngx_rf_recovery_hand_ready(r)
         || (r->resume
             && (ngx_msec_int_t) (ngx_current_msec - r->resume) < 0))
     {
@@ -69,20 +88,6 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
     if (r->probed != epoch) {
         ngx_rf_recovery_probe(r, epoch);
         return;
-    }
-
-    if (ngx_rf_recovery_late(r)) {
-
-        /* by another worker, whose call was late */
-
-        if (!ngx_rf_redis_connected(r->conf.redis)) {
-            ngx_rf_recovery_probe(r, epoch);
-            return;
-        }
-
-        if (ngx_rf_recovery_kill(r) != NGX_OK) {
-            return;
-        }
     }
 
     n = ngx_rf_recovery_allowance(r);

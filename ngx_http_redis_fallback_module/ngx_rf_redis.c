@@ -387,7 +387,7 @@ ngx_rf_redis_run_id(ngx_rf_redis_t *redis)
 uint64_t
 ngx_rf_redis_client(ngx_rf_redis_t *redis)
 {
-    return redis->about ? redis->about->client : 0;
+    return redis->about->client;
 }
 
 

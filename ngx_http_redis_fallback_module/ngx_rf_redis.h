@@ -90,8 +90,7 @@ ngx_str_t *ngx_rf_redis_run_id(ngx_rf_redis_t *redis);
  * or the id is unknown */
 uint64_t ngx_rf_redis_abandoned(ngx_rf_redis_t *redis);
 
-/* from inside up() and down(): the id that Redis knows the connection by, 0:
- * unknown */
+/* from inside down(): the id that Redis knows the connection by, 0: unknown */
 uint64_t ngx_rf_redis_client(ngx_rf_redis_t *redis);
 /* whether any link has commands in flight */
 ngx_uint_t ngx_rf_redis_inflight(ngx_rf_redis_t *redis);

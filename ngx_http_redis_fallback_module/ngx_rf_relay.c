@@ -18,9 +18,8 @@ static ngx_int_t ngx_rf_relay_init(ngx_shm_zone_t *shm_zone, void *data);
 static void ngx_rf_relay_fill(ngx_rf_relay_t *relay, ngx_str_t *run_id,
     uint64_t id, ngx_uint_t state);
 static ngx_rf_relay_slot_t *ngx_rf_relay_own(ngx_rf_relay_t *relay,
-    uint64_t id);
-static void ngx_rf_relay_free(ngx_rf_relay_slot_t *slot,
-    ngx_atomic_uint_t owner);
+    ngx_str_t *run_id, uint64_t id);
+static void ngx_rf_relay_free(ngx_rf_relay_slot_t *slot);
 
 
 ngx_int_t
@@ -121,14 +120,14 @@ ngx_rf_relay_fill(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id,
 
 
 void
-ngx_rf_relay_drop(ngx_rf_relay_t *relay, uint64_t id)
+ngx_rf_relay_drop(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id)
 {
     ngx_rf_relay_slot_t  *slot;
 
-    slot = ngx_rf_relay_own(relay, id);
+    slot = ngx_rf_relay_own(relay, run_id, id);
 
     if (slot) {
-        ngx_rf_relay_free(slot, ngx_pid);
+        ngx_rf_relay_free(slot);
     }
 }
 
@@ -145,14 +144,14 @@ ngx_rf_relay_leave(ngx_rf_relay_t *relay)
         if (slot->owner == (ngx_atomic_uint_t) ngx_pid
             && slot->state == NGX_RF_RELAY_HELD)
         {
-            ngx_rf_relay_free(slot, ngx_pid);
+            ngx_rf_relay_free(slot);
         }
     }
 }
 
 
 static ngx_rf_relay_slot_t *
-ngx_rf_relay_own(ngx_rf_relay_t *relay, uint64_t id)
+ngx_rf_relay_own(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id)
 {
     ngx_uint_t            i;
     ngx_rf_relay_slot_t  *slot;
@@ -161,7 +160,8 @@ ngx_rf_relay_own(ngx_rf_relay_t *relay, uint64_t id)
         slot = &relay->sh->slots[i];
 
         if (slot->owner == (ngx_atomic_uint_t) ngx_pid
-            && slot->state == NGX_RF_RELAY_HELD && slot->id == id)
+            && slot->state == NGX_RF_RELAY_HELD && slot->id == id
+            && ngx_memcmp(slot->run_id, run_id->data, run_id->len) == 0)
         {
             return slot;
         }
@@ -171,13 +171,14 @@ ngx_rf_relay_own(ngx_rf_relay_t *relay, uint64_t id)
 }
 
 
+/* of this process */
+
 static void
-ngx_rf_relay_free(ngx_rf_relay_slot_t *slot, ngx_atomic_uint_t owner)
+ngx_rf_relay_free(ngx_rf_relay_slot_t *slot)
 {
     slot->state = NGX_RF_RELAY_FILLING;
     ngx_memory_barrier();
-
-    (void) ngx_atomic_cmp_set(&slot->owner, owner, 0);
+    slot->owner = 0;
 }
 
 
@@ -186,7 +187,7 @@ ngx_rf_relay_tell(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id)
 {
     ngx_rf_relay_slot_t  *slot;
 
-    slot = ngx_rf_relay_own(relay, id);
+    slot = ngx_rf_relay_own(relay, run_id, id);
 
     if (slot) {
         slot->state = NGX_RF_RELAY_TOLD;
@@ -218,6 +219,15 @@ ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler, void *data)
             continue;
         }
 
+        if (!ngx_atomic_cmp_set(&slot->owner, owner,
+                                (ngx_atomic_uint_t) ngx_pid))
+        {
+            /* somebody else has it */
+            continue;
+        }
+
+        ngx_memory_barrier();
+
         /* who died while it filled the slot had sent nothing yet, or its client
          * got no answer */
 
@@ -225,9 +235,12 @@ ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler, void *data)
             run_id.len = sizeof(slot->run_id);
             run_id.data = slot->run_id;
 
-            handler(data, &run_id, slot->id);
+            if (handler(data, &run_id, slot->id) != NGX_OK) {
+                slot->state = NGX_RF_RELAY_TOLD;
+                continue;
+            }
         }
 
-        ngx_rf_relay_free(slot, owner);
+        ngx_rf_relay_free(slot);
     }
 }

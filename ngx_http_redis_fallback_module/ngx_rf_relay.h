@@ -41,6 +41,7 @@ typedef struct {
 
 typedef struct {
     ngx_atomic_t          told;         /* ever */
+    ngx_atomic_t          done;         /* that much of it is dealt with */
     ngx_rf_relay_slot_t   slots[NGX_RF_RELAY_SLOTS];
 } ngx_rf_relay_sh_t;
 
@@ -49,7 +50,8 @@ typedef struct {
     ngx_str_t             store;        /* its name */
 } ngx_rf_relay_t;
 
-typedef void (*ngx_rf_relay_pt)(void *data, ngx_str_t *run_id, uint64_t id);
+typedef ngx_int_t (*ngx_rf_relay_pt)(void *data, ngx_str_t *run_id,
+    uint64_t id);
 
 
 /* at configuration time; "relay" stays.  NGX_ERROR: no memory */
@@ -59,18 +61,20 @@ ngx_int_t ngx_rf_relay_add(ngx_conf_t *cf, ngx_rf_relay_t *relay,
 /* this process has a connection; it has it no more; it has given it up, and
  * its zone has been replaced.  run_id has 40 bytes */
 void ngx_rf_relay_hold(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id);
-void ngx_rf_relay_drop(ngx_rf_relay_t *relay, uint64_t id);
+void ngx_rf_relay_drop(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id);
 void ngx_rf_relay_tell(ngx_rf_relay_t *relay, ngx_str_t *run_id, uint64_t id);
 /* this process has none any more, and gave none up */
 void ngx_rf_relay_leave(ngx_rf_relay_t *relay);
 
-/* how often tell() was called: who has seen that number has to look again when
- * it is another one */
-#define ngx_rf_relay_told(relay)  ((ngx_uint_t) (relay)->sh->told)
+/* how often tell() was called, and that all this is dealt with; late(): not all
+ * is, commands that were given up may yet be executed */
+#define ngx_rf_relay_told(relay)        ((ngx_uint_t) (relay)->sh->told)
+#define ngx_rf_relay_done(relay, told)  (relay)->sh->done = (told)
+#define ngx_rf_relay_late(relay)        ((relay)->sh->told != (relay)->sh->done)
 
 /* the handler is called for each that was told, or was held by a process that
- * has died, and then it is forgotten; whoever is killed between leaves it to
- * the next one */
+ * has died (and whose pid nobody has got since); it is forgotten when that
+ * returns NGX_OK, and whoever is killed before leaves it to the next one */
 void ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler,
     void *data);
 

@@ -8,7 +8,7 @@
  *
  * Where memory would not answer ("cache off", or Redis does not track) there is
  * nothing to wait for: who finds it sent sends another one at the end of the
- * turn, for all that it brings.
+ * turn at most, for all that come before.
  *
  * Commands of an order of their own (a pipeline of the API with several
  * connections) join only what goes over the same connection: what the pipeline

@@ -742,8 +742,9 @@ ngx_rf_store_down(void *data)
     {
         ngx_rf_relay_tell(&store->relay, run_id, client);
 
-    } else {
-        ngx_rf_relay_drop(&store->relay, ngx_rf_redis_client(store->redis));
+    } else if (ngx_rf_redis_client(store->redis)) {
+        ngx_rf_relay_drop(&store->relay, run_id,
+                          ngx_rf_redis_client(store->redis));
     }
 
     if (ngx_rf_redis_nconnected(store->redis) == 0) {

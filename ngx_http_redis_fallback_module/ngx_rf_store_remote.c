@@ -23,6 +23,7 @@
 
 
 static ngx_uint_t ngx_rf_work_overtakes(ngx_rf_work_t *w);
+static ngx_int_t ngx_rf_work_hold_back(ngx_rf_work_t *w);
 static void ngx_rf_work_touch(ngx_rf_work_t *w);
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
@@ -41,23 +42,12 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     ngx_rf_call_t   *call;
     ngx_rf_store_t  *store;
 
-    static ngx_str_t  late = ngx_string("a worker of an earlier configuration "
-                                        "gave up a connection, whose commands "
-                                        "may come late");
-
     op = w->op;
     store = op->store;
     call = &w->call;
 
     if (ngx_rf_work_overtakes(w)) {
-
-        if (w->mode == NGX_RF_RECOVERING) {
-            return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_busy);
-        }
-
-        ngx_rf_store_outage(store, w->epoch, &late);
-
-        return ngx_rf_work_route(w);
+        return ngx_rf_work_hold_back(w);
     }
 
     if (ngx_rf_pop_begin(w) != NGX_OK) {
@@ -131,8 +121,34 @@ ngx_rf_work_overtakes(ngx_rf_work_t *w)
     sh = store->zone.sh;
 
     return (w->op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))
-           && (ngx_rf_relay_told(&store->relay) != sh->relayed
+           && (ngx_rf_relay_late(&store->relay)
                || (w->mode == NGX_RF_RECOVERING && sh->nabandoned));
+}
+
+
+/* The leader ends them at its next tick, or after the probe.  A zone that was
+ * replaced has no leader, but the new one has. */
+
+static ngx_int_t
+ngx_rf_work_hold_back(ngx_rf_work_t *w)
+{
+    ngx_rf_store_t  *store;
+
+    store = w->op->store;
+
+    if (w->mode == NGX_RF_RECOVERING || store->zone.sh->superseded) {
+        return ngx_rf_work_wait(w, ngx_rf_work_route, ngx_rf_work_busy);
+    }
+
+    if (ngx_rf_mode_set(&store->zone, w->epoch, NGX_RF_FALLBACK) == NGX_OK) {
+        ngx_log_error(NGX_LOG_WARN, store->zone.log, 0,
+                      "redis_fallback store \"%V\": an old worker gave up a "
+                      "connection to redis %V, going on locally until that "
+                      "has been ended", &store->conf.name,
+                      &store->conf.redis.address);
+    }
+
+    return ngx_rf_work_route(w);
 }
 
 

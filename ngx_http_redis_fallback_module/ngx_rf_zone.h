@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      10
+#define NGX_RF_ZONE_LAYOUT      9
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -428,9 +428,6 @@ typedef struct {
 
     /* words */
     ngx_atomic_t          nabandoned;   /* changed under the lock */
-    ngx_atomic_t          relayed;      /* of what workers of earlier zones
-                                           told, this much is dealt with, see
-                                           ngx_rf_relay.h */
     ngx_atomic_t          mode;         /* epoch << 2 | ngx_rf_mode_e */
     ngx_atomic_t          mode_since;   /* unix seconds */
     ngx_atomic_t          outage_began; /* ngx_current_msec */

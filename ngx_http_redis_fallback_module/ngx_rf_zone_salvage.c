@@ -814,7 +814,6 @@ ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from, ngx_rf_zone_sh_t *to)
     ngx_memcpy(to->abandoned, from->abandoned, sizeof(to->abandoned));
     ngx_memcpy(to->abandoned_run_id, from->abandoned_run_id, 40);
     to->nabandoned = from->nabandoned;
-    to->relayed = from->relayed;
 
     /* counted by those who have them */
     to->stat.files = 0;

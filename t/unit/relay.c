@@ -15,14 +15,17 @@ typedef struct {
     ngx_uint_t  n;
     uint64_t    ids[RELAY_MANY];
     ngx_uint_t  strange;        /* with another run_id */
+    ngx_uint_t  refuses;
 } relay_seen_t;
 
 
 static ngx_str_t  relay_run_id =
     ngx_string("1111111111111111111111111111111111111111");
+static ngx_str_t  relay_other =
+    ngx_string("2222222222222222222222222222222222222222");
 
 
-static void
+static ngx_int_t
 relay_see(void *data, ngx_str_t *run_id, uint64_t id)
 {
     relay_seen_t  *seen = data;
@@ -31,6 +34,8 @@ relay_see(void *data, ngx_str_t *run_id, uint64_t id)
     seen->strange += (run_id->len != relay_run_id.len
                       || ngx_memcmp(run_id->data, relay_run_id.data,
                                     run_id->len) != 0);
+
+    return seen->refuses ? NGX_DECLINED : NGX_OK;
 }
 
 
@@ -69,9 +74,18 @@ RF_UNIT(relay_tells_once)
     ngx_rf_relay_tell(&relay, &relay_run_id, 8);
     is_int(ngx_rf_relay_told(&relay), 2, "told");
 
+    ok(ngx_rf_relay_late(&relay), "they are late");
+
+    seen.refuses = 1;
+    ngx_rf_relay_take(&relay, relay_see, &seen);
+    is_int(seen.n, 2, "who takes them may leave them");
+
+    ngx_memzero(&seen, sizeof(relay_seen_t));
     ngx_rf_relay_take(&relay, relay_see, &seen);
     ok(seen.n == 2 && seen.ids[0] == 7 && seen.ids[1] == 8
        && seen.strange == 0, "both, whole");
+    ngx_rf_relay_done(&relay, 2);
+    ok(!ngx_rf_relay_late(&relay), "dealt with");
 
     ngx_rf_relay_take(&relay, relay_see, &seen);
     is_int(seen.n, 2, "once");
@@ -152,9 +166,10 @@ RF_UNIT(relay_knows_who_has_what)
 
     /* its end, in peace and not */
 
-    ngx_rf_relay_drop(&relay, 7);
+    ngx_rf_relay_drop(&relay, &relay_run_id, 7);
     ngx_rf_relay_tell(&relay, &relay_run_id, 8);
-    ngx_rf_relay_drop(&relay, 10);
+    ngx_rf_relay_drop(&relay, &relay_run_id, 10);
+    ngx_rf_relay_drop(&relay, &relay_other, 9);
 
     relay.sh->slots[1].owner = relay_dead();
     relay.sh->slots[2].owner = relay_dead();
