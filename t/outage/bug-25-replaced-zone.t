@@ -24,7 +24,7 @@ sub replaced {
     my $proxy = Delay->start($redis);
     my $t = Outage->new(workers => $workers, redis => $proxy,
                         store => { zone => '8m',
-                                   timeout => slow(3000) . 'ms' });
+                                   timeout => 2000 + slow(500) . 'ms' });
     my $conns = $t->conns;
     my @pids = sort keys %$conns;
 

@@ -34,7 +34,7 @@ $t->nginx->{shim} = $shim;
 $t->nginx->start;
 
 my ($old) = $t->nginx->workers;
-my $slow = $shim->fault('sync_file', delay => slow(12000), match => '/0/tmp/',
+my $slow = $shim->fault('sync_file', delay => 9000 + slow(1500), match => '/0/tmp/',
                         times => 1);
 
 is($t->put('k', 'older')->{status}, 204, 'a value in an outage');
