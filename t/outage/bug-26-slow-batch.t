@@ -34,8 +34,8 @@ $t->nginx->{shim} = $shim;
 $t->nginx->start;
 
 my ($old) = $t->nginx->workers;
-my $slow = $shim->fault('sync_file', delay => 9000 + slow(1500), match => '/0/tmp/',
-                        times => 1);
+my $slow = $shim->fault('sync_file', delay => 9000 + slow(1500),
+                        match => '/0/tmp/', times => 1);
 
 is($t->put('k', 'older')->{status}, 204, 'a value in an outage');
 ok(wait_for(sub { $shim->hits($slow) }), 'on its way to a file');
