@@ -447,3 +447,78 @@ RF_UNIT(recovery_marked)
 
     recovery_stop(&t);
 }
+
+
+/* a connection that was given up in a Redis that is connected */
+
+static void
+recovery_given_up(recovery_t *t, uint64_t id)
+{
+    ngx_str_set(&t->remote.run_id, "1111111111111111111111111111111111111111");
+    ngx_memcpy(t->sh->run_id, t->remote.run_id.data, t->remote.run_id.len);
+
+    is_int(ngx_rf_zone_abandon(t->exec.zone, &t->remote.run_id, id), NGX_OK,
+           "given up");
+}
+
+
+/* Writes wait for it, so it comes before all else: a journal that is read for
+ * minutes, what others have left, the pause after a record that Redis refused,
+ * and the probe of a new epoch. */
+
+RF_UNIT(recovery_ends_what_is_late_first)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_given_up(&t, 7);
+
+    t.r->recalling = 1;
+    t.r->handed = 0;
+    t.r->resume = ngx_current_msec + 1000;
+    t.r->probed = 0;
+
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.ncalls, 1, "Redis is asked");
+    ok(strcmp(remote_words(t.remote.calls[0]), "CLIENT KILL ID 7") == 0,
+       "to end it");
+
+    remote_answer(&t.remote, pool, 0, ":1\r\n");
+    is_int(t.sh->nabandoned, 0, "it is ended");
+    is_int(t.r->probed, 0, "that is no probe");
+    is_int(recovery_mode(&t), NGX_RF_RECOVERING, "nor the end");
+
+    recovery_jobs(&t);
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.asked, 1, "all else waits");
+
+    t.r->recalling = 0;
+    recovery_stop(&t);
+}
+
+
+/* of a leader whose zone has been replaced it is not the business any more */
+
+RF_UNIT(recovery_leaves_what_is_for_the_new_zone)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_given_up(&t, 7);
+    ngx_rf_relay_tell(&t.relay, &t.remote.run_id, 8);
+
+    t.sh->superseded = 1;
+    is_int(ngx_rf_recovery_kill(t.r, 1), NGX_ERROR, "not by this one");
+    ngx_rf_recovery_bury(t.r);
+    ok(ngx_rf_relay_late(&t.relay), "it is late still");
+    is_int(t.remote.asked, 0, "Redis was asked nothing");
+
+    t.sh->superseded = 0;
+    is_int(ngx_rf_recovery_kill(t.r, 1), NGX_AGAIN, "the new one's leader");
+    is_int(t.remote.calls[0]->ncommands, 2, "ends both");
+    remote_answer(&t.remote, pool, 0, ":1\r\n:0\r\n");
+    ok(!ngx_rf_relay_late(&t.relay), "and all is dealt with");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}

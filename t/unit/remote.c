@@ -18,6 +18,8 @@ ngx_int_t __real_ngx_rf_redis_call(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
 ngx_uint_t __real_ngx_rf_redis_unsent(ngx_rf_redis_t *redis,
     ngx_rf_call_t *call);
 void __real_ngx_rf_redis_cut(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
+ngx_uint_t __real_ngx_rf_redis_connected(ngx_rf_redis_t *redis);
+ngx_str_t *__real_ngx_rf_redis_run_id(ngx_rf_redis_t *redis);
 ngx_rf_conn_t *__real_ngx_rf_conn_create(ngx_rf_conn_peer_t *peer);
 void __real_ngx_rf_conn_start(ngx_rf_conn_t *conn);
 void __real_ngx_rf_conn_close(ngx_rf_conn_t *conn);
@@ -27,6 +29,8 @@ ngx_int_t __wrap_ngx_rf_redis_call(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
 ngx_uint_t __wrap_ngx_rf_redis_unsent(ngx_rf_redis_t *redis,
     ngx_rf_call_t *call);
 void __wrap_ngx_rf_redis_cut(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
+ngx_uint_t __wrap_ngx_rf_redis_connected(ngx_rf_redis_t *redis);
+ngx_str_t *__wrap_ngx_rf_redis_run_id(ngx_rf_redis_t *redis);
 ngx_rf_conn_t *__wrap_ngx_rf_conn_create(ngx_rf_conn_peer_t *peer);
 void __wrap_ngx_rf_conn_start(ngx_rf_conn_t *conn);
 void __wrap_ngx_rf_conn_close(ngx_rf_conn_t *conn);
@@ -294,6 +298,22 @@ __wrap_ngx_rf_redis_cut(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
     }
 
     remote_remove(remote_now, call);
+}
+
+
+ngx_uint_t
+__wrap_ngx_rf_redis_connected(ngx_rf_redis_t *redis)
+{
+    return remote_now ? remote_now->run_id.len != 0
+                      : __real_ngx_rf_redis_connected(redis);
+}
+
+
+ngx_str_t *
+__wrap_ngx_rf_redis_run_id(ngx_rf_redis_t *redis)
+{
+    return remote_now ? &remote_now->run_id
+                      : __real_ngx_rf_redis_run_id(redis);
 }
 
 

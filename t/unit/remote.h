@@ -27,6 +27,7 @@ typedef struct {
     ngx_rf_call_t        *calls[REMOTE_CALLS];
     ngx_uint_t            ncalls;
     ngx_uint_t            asked;        /* calls ever */
+    ngx_str_t             run_id;       /* len 0: none is connected */
 
     /* the second connection */
     ngx_rf_conn_peer_t   *peer;         /* NULL: there is none */
