@@ -105,7 +105,10 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 }
 
 
-/* where the journal takes nothing, what it lags behind on, too */
+/* where the journal takes nothing, what it lags behind on, too.  But for a key
+ * that Redis has no file is to be made, and where there is none nothing to be
+ * removed: what is left to be said of it, that it was acknowledged, only the
+ * journal can say. */
 
 static ngx_rf_entry_t *
 ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
@@ -130,7 +133,9 @@ ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
         {
             e = ngx_rf_zone_disk_entry(q);
 
-            if (e->work->writer == 0) {
+            if (e->work->writer == 0
+                && (e->pending != NGX_RF_CLEAN || e->work->file_version != 0))
+            {
                 return e;
             }
         }

@@ -759,6 +759,10 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->work->nchanges = packed.n;
     e->work->id = rec->id;
     e->work->nsent = packed.nsent;
+
+    /* nobody knows; that the present Redis has it is what loses nothing */
+    e->work->sent_run = zone->sh->run;
+
     e->complete = rec->pending == NGX_RF_DELTA ? rec->complete : 1;
 
     if (rec->partial) {

@@ -29,6 +29,8 @@ struct ngx_rf_salvage_s {
     uint64_t              file_version;
     uint64_t              log_version;
     int32_t               writer;
+    uint32_t              run;
+    uint32_t              sent_run;
     unsigned              flying:1;
     unsigned              logged:1;
     unsigned              acked:1;
@@ -442,6 +444,8 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     s->file_version = e->work->file_version;
     s->log_version = e->work->log_version;
     s->writer = e->work->writer;
+    s->run = e->run;
+    s->sent_run = e->work->sent_run;
     s->flying = e->flying;
     s->logged = e->work->logged;
     s->acked = e->work->acked;
@@ -679,6 +683,12 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
     if (e == NULL) {
         return NGX_ERROR;
     }
+
+    /* which Redis has seen it, and what was sent: one that has lost its data
+     * has lost neither what it was sent since nor the marker of that */
+
+    e->run = s->run;
+    e->work->sent_run = s->sent_run;
 
     e->work->file_version = s->file_version;
     e->work->log_version = s->log_version;

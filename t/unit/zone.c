@@ -997,6 +997,80 @@ RF_UNIT(zone_copy)
 }
 
 
+/* The journal takes nothing.  What Redis has acknowledged is to be journaled
+ * all the same, and no file can be made or removed for it: an exit that goes on
+ * while there is something for files must come to its end. */
+
+RF_UNIT(zone_acknowledged_is_nothing_for_files)
+{
+    zt_t             *t;
+    ngx_rf_record_t  *list;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    t->zone.sh->files_ready = 1;
+
+    is_reply(t, "SET k 1", "+OK");
+    is_int(zt_log(t, NGX_OK), 1, "journaled");
+    is_int(zt_replay(t, NGX_OK, 1), 1, "acknowledged");
+    is_int(t->zone.sh->nunlogged, 1, "which is to be journaled");
+
+    t->zone.sh->disk_failed = NGX_ENOSPC;
+
+    for (list = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+         list != NULL && t->zone.sh->stat.file_errors < 5;
+         list = ngx_rf_zone_dirty_take(&t->zone, 10, 1000))
+    {
+        /* it is done, and there again */
+        t->zone.sh->stat.file_errors++;
+        ngx_rf_zone_dirty_done(&t->zone, list);
+    }
+
+    ok(list == NULL, "nothing for files");
+
+    /* what is pending is */
+
+    is_reply(t, "SET other 1", "+OK");
+    list = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(list != NULL && list->next == NULL && !list->remove, "another key");
+    list->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, list);
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL, "and no more");
+}
+
+
+/* Redis came back empty; a change was sent to it, and it may have executed
+ * that; then another one was made, and the zone replaced.  The two stay apart:
+ * under the id of the first Redis would not execute the second. */
+
+RF_UNIT(zone_copy_keeps_what_was_sent)
+{
+    zt_t             *t, *to;
+    ngx_rf_record_t  *rec, *left;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+    to = zt_start(pool, log, 2 << 20, 0);
+
+    zt_learn(t, "SET n 10", "OK", -3, t->zone.sh->seq);
+    t->zone.sh->mode = NGX_RF_FALLBACK;
+    is_reply(t, "INCR n", ":11");
+
+    t->zone.sh->run = 1;
+    t->zone.sh->restore = 1;
+    rec = ngx_rf_zone_replay_take(&t->zone, 1, 1000, ngx_rf_now(), NULL);
+    ok(rec != NULL && rec->nsent == 1 && rec->restore, "sent");
+    zt_free(rec);
+    ngx_rf_zone_replay_reset(&t->zone);
+    is_reply(t, "INCR n", ":12");
+
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &left), 0, "it fits");
+    rec = ngx_rf_zone_replay_take(&to->zone, 1, 1000, ngx_rf_now(), NULL);
+    ok(rec != NULL && rec->nchanges == 2 && rec->nsent == 1,
+       "the first is sent once more, the second is not");
+    is_int(zt_entry(to, "n")->run, 0, "the run in which it was seen");
+    zt_free(rec);
+}
+
+
 RF_UNIT(zone_attach)
 {
     zt_t           *t;
