@@ -320,7 +320,7 @@ ngx_rf_recovery_hand_settle(ngx_rf_recovery_t *r)
         rec = r->hand_wait;
 
         if (ngx_rf_zone_durable(r->conf.zone, &rec->key, rec->version)
-            != NGX_OK)
+            == NGX_AGAIN)
         {
             /* the next tick looks again */
             return;

@@ -530,6 +530,7 @@ ngx_rf_work_durable(ngx_rf_work_t *w)
 static ngx_uint_t
 ngx_rf_work_is_durable(ngx_rf_work_t *w, ngx_rf_local_part_t *part)
 {
+    ngx_int_t        rc;
     ngx_str_t       *argv;
     ngx_uint_t       i;
     ngx_rf_store_t  *store;
@@ -543,10 +544,21 @@ ngx_rf_work_is_durable(ngx_rf_work_t *w, ngx_rf_local_part_t *part)
 
     for (i = 1; i < part->argc; i++) {
 
-        if (ngx_rf_command_is_key(part->command, part->argc, i)
-            && ngx_rf_zone_durable(&store->zone, &argv[i], w->local.version)
-               != NGX_OK)
+        if (!ngx_rf_command_is_key(part->command, part->argc, i)) {
+            continue;
+        }
+
+        rc = ngx_rf_zone_durable(&store->zone, &argv[i], w->local.version);
+
+        if (rc == NGX_DECLINED
+            || (rc == NGX_AGAIN && store->zone.sh->journal_full))
         {
+            /* our next batch says that it is done with; or its file does not
+             * come behind all that no file is written of */
+            ngx_rf_zone_hurry(&store->zone, &argv[i]);
+        }
+
+        if (rc != NGX_OK) {
             return 0;
         }
     }

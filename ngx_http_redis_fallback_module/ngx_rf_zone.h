@@ -885,7 +885,8 @@ ngx_int_t ngx_rf_zone_hand_in(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
  * takes them back with their status, frees them, and requeues what failed or
  * has changed meanwhile.  reclaim() requeues the claims of dead processes.
  * durable(): NGX_OK when the key's change with that version is in the journal,
- * in its file, or no longer needed there, else NGX_AGAIN.
+ * in its file, or no longer needed there; NGX_DECLINED: Redis has it, but the
+ * disk has what was before, and not that this is done with; else NGX_AGAIN.
  */
 ngx_rf_record_t *ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n,
     size_t bytes);

@@ -222,6 +222,12 @@ ngx_int_t ngx_rf_zone_pack_changes(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     ngx_rf_entry_t *keep, ngx_rf_zpacked_t *packed);
 
 
+/* ngx_rf_zone_journal.c */
+
+/* the journal has lines of the entry, and not that they are done with */
+ngx_uint_t ngx_rf_zone_unacked_lines(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e);
+
+
 /* ngx_rf_zone_pending.c */
 
 /* the record of an entry that this process has claimed, for the disk; as

@@ -54,10 +54,17 @@ ngx_rf_zone_unacked(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 
     /* versions of which the disk may have more than is known count as new */
 
-    return (e->work->logged
-            && (e->work->log_version == 0 || e->work->log_version > sh->mark))
+    return ngx_rf_zone_unacked_lines(sh, e)
            || e->work->file_version == 1 || e->work->file_version > sh->mark
            || (e->work->writer && e->version > sh->mark);
+}
+
+
+ngx_uint_t
+ngx_rf_zone_unacked_lines(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    return e->work->logged && !e->work->acked
+           && (e->work->log_version == 0 || e->work->log_version > sh->mark);
 }
 
 

@@ -12,7 +12,15 @@
 #include "ngx_rf_zone_internal.h"
 
 
-static ngx_rf_entry_t *ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh);
+/* entries of each list that one dirty_take() steps over: bounds the time that
+ * the lock is held */
+#define NGX_RF_ZONE_DIRTY_LOOK  1024
+
+
+static ngx_rf_entry_t *ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh,
+    ngx_uint_t looked[NGX_RF_ZONE_LOGS]);
+static ngx_uint_t ngx_rf_zone_dirty_may(ngx_rf_zone_sh_t *sh,
+    ngx_rf_entry_t *e);
 static void ngx_rf_zone_disclaim(ngx_rf_zone_t *zone,
     ngx_rf_record_t **list);
 static void ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone,
@@ -46,6 +54,7 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 {
     size_t             size;
     ngx_int_t          rc;
+    ngx_uint_t         looked[NGX_RF_ZONE_LOGS];
     ngx_rf_entry_t    *e;
     ngx_rf_record_t   *list, **last, *rec;
     ngx_rf_zone_sh_t  *sh;
@@ -54,6 +63,7 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
     list = NULL;
     last = &list;
     size = 0;
+    ngx_memzero(looked, sizeof(looked));
 
     ngx_rf_zone_lock(zone);
 
@@ -65,7 +75,7 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 
     while (n && size < bytes) {
 
-        e = ngx_rf_zone_dirty_next(sh);
+        e = ngx_rf_zone_dirty_next(sh, looked);
 
         if (e == NULL) {
             break;
@@ -105,16 +115,15 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 }
 
 
-/* where the journal takes nothing, what it lags behind on, too.  But for a key
- * that Redis has no file is to be made, and where there is none nothing to be
- * removed: what is left to be said of it, that it was acknowledged, only the
- * journal can say. */
+/* where the journal takes nothing, what it lags behind on, too: once around,
+ * and at the next time from there on */
 
 static ngx_rf_entry_t *
-ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
+ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh,
+    ngx_uint_t looked[NGX_RF_ZONE_LOGS])
 {
     ngx_uint_t       i;
-    ngx_queue_t     *q;
+    ngx_queue_t     *q, *first;
     ngx_rf_entry_t  *e;
 
     if (!ngx_queue_empty(&sh->dirty)) {
@@ -127,21 +136,45 @@ ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh)
 
     for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
 
+        first = NULL;
+
         for (q = ngx_queue_head(&sh->unlogged[i]);
-             q != ngx_queue_sentinel(&sh->unlogged[i]);
-             q = ngx_queue_next(q))
+             q != ngx_queue_sentinel(&sh->unlogged[i]) && q != first
+             && looked[i] < NGX_RF_ZONE_DIRTY_LOOK;
+             q = ngx_queue_head(&sh->unlogged[i]))
         {
             e = ngx_rf_zone_disk_entry(q);
 
-            if (e->work->writer == 0
-                && (e->pending != NGX_RF_CLEAN || e->work->file_version != 0))
-            {
+            if (ngx_rf_zone_dirty_may(sh, e)) {
                 return e;
             }
+
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&sh->unlogged[i], q);
+
+            if (first == NULL) {
+                first = q;
+            }
+
+            looked[i]++;
         }
     }
 
     return NULL;
+}
+
+
+/* Of what is done with only a file can be removed; that it is done with is for
+ * the journal to say.  While that has lines which do not say so the file stays:
+ * they may be older, and would be replayed without it. */
+
+static ngx_uint_t
+ngx_rf_zone_dirty_may(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    return e->work->writer == 0
+           && (e->pending != NGX_RF_CLEAN
+               || (e->work->file_version != 0
+                   && !ngx_rf_zone_unacked_lines(sh, e)));
 }
 
 
@@ -408,14 +441,17 @@ ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key, uint64_t version)
 
     if (!zone->sh->files
         || e == NULL
-        || e->pending == NGX_RF_CLEAN
         || e->work->log_version >= ngx_min(version, e->version)
         || e->work->file_version >= ngx_min(version, e->version))
     {
         rc = NGX_OK;
 
-    } else {
+    } else if (e->pending != NGX_RF_CLEAN) {
         rc = NGX_AGAIN;
+
+    } else {
+        /* what the disk has instead would be replayed after a crash */
+        rc = ngx_rf_zone_unacked(zone->sh, e) ? NGX_DECLINED : NGX_OK;
     }
 
     ngx_rf_zone_unlock(zone);

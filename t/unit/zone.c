@@ -636,6 +636,92 @@ RF_UNIT(zone_replay)
 }
 
 
+/* The journal takes nothing more, and has what is older than a file: when Redis
+ * has acknowledged the key, that file is what a start believes. */
+
+RF_UNIT(zone_files_full)
+{
+    zt_t              *t;
+    ngx_str_t          key = ngx_string("a");
+    ngx_str_t          other = ngx_string("b");
+    ngx_rf_record_t   *rec;
+    ngx_rf_zone_sh_t  *sh;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    sh = t->zone.sh;
+    sh->files_ready = ngx_pid;
+
+    is_reply(t, "SET a 1", "+OK");
+    is_int(zt_log(t, NGX_OK), 1, "the journal has the first");
+    sh->journal_full = 1;
+    is_reply(t, "SET a 2", "+OK");
+
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && rec->next == NULL && !rec->remove, "and a file the second");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "durable");
+
+    is_reply(t, "SET b 1", "+OK");
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && rec->next == NULL, "another key has a file alone");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+
+    is_int(zt_replay(t, NGX_OK, 1), 2, "Redis has both");
+    is_int(sh->nunlogged, 2, "which the disk does not know");
+
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && rec->remove && rec->next == NULL
+       && rec->key.data[0] == other.data[0],
+       "only the file that no line is against goes");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL, "and no other");
+    is_int(sh->nunlogged, 1, "the journal is to know of it");
+    ok(sound_zone(&t->zone, 0), "sound");
+
+    /* it was changed once more, of which the disk has nothing */
+
+    is_reply(t, "SET a 3", "+OK");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_AGAIN,
+           "a third is not durable");
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis has it");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_DECLINED,
+           "and the disk would put the second over it");
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
+       "its file stays");
+
+    /* the journal takes lines again */
+
+    sh->journal_full = 0;
+    is_int(zt_log(t, NGX_OK), 1, "the journal knows");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "that is durable");
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && rec->remove && rec->next == NULL, "the file goes");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    is_int(sh->stat.files, 0, "no file");
+
+    /* or the recovery ends */
+
+    is_reply(t, "SET a 4", "+OK");
+    is_int(zt_log(t, NGX_OK), 1, "the journal has another");
+    sh->journal_full = 1;
+    is_reply(t, "SET a 5", "+OK");
+    is_int(zt_replay(t, NGX_OK, 1), 1, "and Redis the next");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_DECLINED,
+           "the disk does not know");
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL, "no file to go");
+    sh->mark = sh->seq;
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "but by the mark");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
 /* whatever of the changes a file has, it is under the id that Redis is asked
  * for: a crash after the replay does not apply them again */
 

@@ -1,0 +1,191 @@
+# In a recovery the journal takes nothing (journal_size, or a full disk), so the
+# newest of a key is in its file, and the journal has an older one.  Redis
+# acknowledged the key, its file went, and the journal could not be told.  When
+# all of nginx was killed then, the next start replayed the older one over it.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use RF;
+use Outage;
+use Shim;
+
+my $missing = Shim->missing;
+plan skip_all => $missing if $missing;
+
+my $KEYS = 20;
+my $MORE = 60;
+
+
+sub store {
+    my (%opt) = @_;
+
+    my $workers = delete $opt{workers};
+    my $redis = RF::Redis->new(start => 0);
+    my $t = Outage->new(workers => $workers, redis => $redis, start => 0,
+                        store => { path           => '%%DIR%%/data/app',
+                                   recovery_rate  => 20, %opt });
+    mkdir $t->nginx->dir . '/data';
+
+    $t->{shim} = Shim->new(dir => $t->nginx->dir . '/data');
+    $t->nginx->{shim} = $t->{shim};
+    $t->nginx->start;
+
+    return ($t, $redis);
+}
+
+
+sub path { return $_[0]->nginx->dir . '/data/app' }
+
+
+# key => data of the newest of these records
+
+sub told {
+    my %told;
+
+    for my $record (map { JSON::PP::decode_json($_) } @_) {
+        my $old = $told{ $record->{key} };
+        $told{ $record->{key} } = $record
+            unless $old && $old->{version} gt $record->{version};
+    }
+
+    return { map { $_ => $told{$_}{data} } keys %told };
+}
+
+
+sub journal {
+    return told(map { $_->[1] } grep { $_->[0] eq 'R' }
+                Journal::lines(path($_[0]), 0));
+}
+
+
+sub in_files { return told(map { RF::slurp($_) } record_files(path($_[0]))) }
+
+
+# keys of which the journal has the old value and a file the new one
+
+sub older {
+    my ($t) = @_;
+
+    my ($journal, $files) = (journal($t), in_files($t));
+
+    return grep { ($journal->{"key$_"} // '') eq "old $_"
+                  && ($files->{"key$_"} // '') eq "new $_" } 1 .. $KEYS;
+}
+
+
+# Redis comes, takes some of it, and nginx is killed
+
+sub killed {
+    my ($t, $expect, $name) = @_;
+
+    my @older = older($t);
+    ok(@older > $KEYS / 2, "$name: what the journal has is older")
+        or diag(scalar @older);
+
+    $t->redis->start;
+    ok($t->wait_recovering, "$name: recovering");
+
+    my @done;
+
+    ok(wait_for(sub {
+        @done = grep { ($t->redis->cmd('GET', "key$_") // '') eq "new $_" }
+                @older;
+        return @done > 5;
+    }, 10), "$name: Redis has some of it");
+
+    # as long as it took for their files to go
+
+    select undef, undef, undef, slow(0.5);
+    is($t->mode, 'recovering', "$name: it goes on");
+    $t->nginx->kill;
+
+    my ($journal, $files) = (journal($t), in_files($t));
+    my @bad = grep { ($journal->{"key$_"} // '') eq "old $_"
+                     && !defined $files->{"key$_"} } @done;
+    is("@bad", '', "$name: no file went before the journal knew");
+
+    $t->{shim}->clear;
+    $t->configure(recovery_rate => undef);
+    $t->nginx->start;
+    ok($t->wait_normal(20), "$name: normal");
+    holds($t->redis, $expect, $name);
+    ok(wait_for(sub { !record_files(path($t)) }), "$name: the files are gone");
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs;
+}
+
+
+sub full {
+    my ($workers) = @_;
+
+    my $name = "a full journal, $workers workers";
+    my ($t) = store(workers => $workers, durability => 'disk',
+                    journal_size => '1m', write_interval => '10s');
+    my %expect;
+
+    $t->put("key$_", "old $_") for 1 .. $KEYS;
+
+    # more than it may have, and all of it needed
+
+    for my $i (1 .. $MORE) {
+        my $value = "$i" . 'x' x 40000;
+        my $res = $t->put("large$i", $value);
+        $expect{"large$i"} = $value;
+        fail("$name: large$i: $res->{status}") if $res->{status} != 204;
+    }
+
+    like($t->nginx->log, qr/and takes no more/, "$name: it is full");
+
+    for my $i (1 .. $KEYS) {
+        my $res = $t->put("key$i", "new $i");
+        $expect{"key$i"} = "new $i";
+        fail("$name: key$i: $res->{status}") if $res->{status} != 204;
+    }
+
+    # those that were changed last are replayed last
+
+    for my $i (1 .. $MORE) {
+        $t->put("more$i", "new $i");
+        $expect{"more$i"} = "new $i";
+    }
+
+    killed($t, \%expect, $name);
+}
+
+
+sub failing {
+    my ($workers) = @_;
+
+    my $name = "a failing journal, $workers workers";
+    my ($t) = store(workers => $workers, write_interval => '50ms');
+    my %expect;
+
+    $t->put("key$_", "old $_") for 1 .. $KEYS;
+    ok(wait_for(sub { keys %{ journal($t) } == $KEYS }),
+       "$name: in the journal");
+
+    $t->{shim}->fault('write', err => 'ENOSPC', match => '/journal/');
+
+    for my $i (1 .. $KEYS) {
+        $t->put("key$i", "new $i");
+        $expect{"key$i"} = "new $i";
+    }
+
+    for my $i (1 .. $MORE) {
+        $t->put("more$i", "new $i");
+        $expect{"more$i"} = "new $i";
+    }
+
+    ok(wait_for(sub { older($t) == $KEYS }, 10),
+       "$name: the newer ones in files");
+
+    killed($t, \%expect, $name);
+}
+
+
+failing($_) for 1, 2;
+full($_) for 1, 2;
+
+done_testing;
