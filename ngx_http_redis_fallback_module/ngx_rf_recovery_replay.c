@@ -248,9 +248,10 @@ ngx_rf_recovery_mark(ngx_rf_recovery_t *r)
 
     ngx_rf_zone_lock(r->conf.zone);
 
-    /* decided in one: what is pending must not lie below the mark */
+    /* decided in one: what is pending must not lie below the mark, nor the
+     * version before its own, see ngx_rf_zone_turn_scan() */
 
-    mark = sh->seq;
+    mark = sh->seq++;
     well = (ngx_rf_recovery_is_done(sh) && sh->mode == r->probed);
 
     ngx_rf_zone_unlock(r->conf.zone);

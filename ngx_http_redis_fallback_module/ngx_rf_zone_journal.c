@@ -436,7 +436,13 @@ ngx_rf_zone_turn_needs(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
             return 0;
         }
 
-        e->work->log_version = 0;
+        /* to be written once more; until then what there is counts as above
+         * the mark, and no longer once that has passed it */
+
+        if (e->work->log_version >= e->version) {
+            e->work->log_version = (e->version - 1 > zone->sh->mark)
+                                   ? e->version - 1 : 0;
+        }
 
     } else if (e->work->file_version == 0 && e->work->writer == 0) {
 

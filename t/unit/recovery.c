@@ -433,16 +433,18 @@ RF_UNIT(recovery_marked_too_late)
 
 RF_UNIT(recovery_marked)
 {
+    uint64_t    mark;
     recovery_t  t;
 
     recovery_start(&t, pool, log, RECOVERY_SIZE);
     recovery_cached(&t, "GET cached");
     t.sh->stat.files = 1;
     t.sh->seq += 1000;
+    mark = t.sh->seq;
 
     ngx_rf_recovery_next(t.r);
     recovery_jobs(&t);
-    is_int(recovery_mark(&t), t.sh->seq, "a mark");
+    is_int(recovery_mark(&t), mark, "a mark");
     is_int(recovery_mode(&t), NGX_RF_NORMAL, "and all is well");
 
     recovery_stop(&t);

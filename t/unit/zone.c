@@ -641,11 +641,13 @@ RF_UNIT(zone_replay)
 
 RF_UNIT(zone_files_full)
 {
-    zt_t              *t;
-    ngx_str_t          key = ngx_string("a");
-    ngx_str_t          other = ngx_string("b");
-    ngx_rf_record_t   *rec;
-    ngx_rf_zone_sh_t  *sh;
+    zt_t               *t;
+    ngx_str_t           key = ngx_string("a");
+    ngx_str_t           other = ngx_string("b");
+    ngx_uint_t          at, left;
+    ngx_rf_record_t    *rec;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_zone_log_t   end;
 
     t = zt_start(pool, log, 1 << 20, 1);
     sh = t->zone.sh;
@@ -715,9 +717,29 @@ RF_UNIT(zone_files_full)
     is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_DECLINED,
            "the disk does not know");
     ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL, "no file to go");
-    sh->mark = sh->seq;
+    sh->mark = sh->seq++;
     is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
            "but by the mark");
+
+    /* which is above what a generation's end would have written once more */
+
+    sh->journal_full = 0;
+    zt_flush(t, NGX_OK);
+    is_reply(t, "SET a 6", "+OK");
+    is_int(zt_log(t, NGX_OK), 1, "the journal has another");
+    ngx_rf_zone_turn(&t->zone);
+    at = 0;
+    left = 0;
+    is_int(ngx_rf_zone_turn_scan(&t->zone, sh->nbuckets, &at, &left, &end),
+           NGX_AGAIN, "the generation ends");
+    is_int(sh->nunlogged, 1, "which it is needed for");
+    sh->journal_full = 1;
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis has it");
+    ok(ngx_rf_zone_unacked(sh, zt_entry(t, "a")), "the disk does not know");
+    sh->mark = sh->seq;
+    ok(!ngx_rf_zone_unacked(sh, zt_entry(t, "a")), "but by the mark");
+    zt_flush(t, NGX_OK);
+    is_int(sh->nunlogged + sh->ndirty, 0, "nothing is left to be done");
     ok(sound_zone(&t->zone, 0), "sound");
 }
 
