@@ -348,7 +348,7 @@ ngx_rf_flush_exit(ngx_rf_flush_t *flush)
         ngx_time_update();
     }
 
-    return left ? sh->nunlogged : 0;
+    return left ? ngx_rf_zone_unsaved(flush->zone) : 0;
 }
 
 

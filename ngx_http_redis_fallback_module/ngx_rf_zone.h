@@ -892,6 +892,9 @@ ngx_rf_record_t *ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n,
     size_t bytes);
 void ngx_rf_zone_dirty_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list);
 void ngx_rf_zone_reclaim(ngx_rf_zone_t *zone);
+/* pending entries whose last change is neither in the journal nor in a file,
+ * nor on its way there */
+ngx_uint_t ngx_rf_zone_unsaved(ngx_rf_zone_t *zone);
 ngx_int_t ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key,
     uint64_t version);
 

@@ -419,6 +419,34 @@ ngx_rf_zone_reclaim(ngx_rf_zone_t *zone)
 }
 
 
+ngx_uint_t
+ngx_rf_zone_unsaved(ngx_rf_zone_t *zone)
+{
+    ngx_uint_t         i, n;
+    ngx_queue_t       *q;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    n = 0;
+
+    ngx_rf_zone_lock(zone);
+
+    for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
+
+        for (q = ngx_queue_head(&sh->unlogged[i]);
+             q != ngx_queue_sentinel(&sh->unlogged[i]);
+             q = ngx_queue_next(q))
+        {
+            n += (ngx_rf_zone_disk_entry(q)->pending != NGX_RF_CLEAN);
+        }
+    }
+
+    ngx_rf_zone_unlock(zone);
+
+    return n;
+}
+
+
 static ngx_uint_t
 ngx_rf_zone_dead(ngx_pid_t pid)
 {

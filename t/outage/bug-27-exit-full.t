@@ -44,6 +44,8 @@ sub full {
        "$name: Redis has them");
     ok(wait_for(sub { $shim->hits($full) }), "$name: the disk is full");
     ok($t->nginx->stop, "$name: an exit ends");
+    unlike($t->nginx->log, qr/not on disk at exit/,
+           "$name: of nothing that is lost");
     $shim->clear;
 
     # what was acknowledged is not on disk as such, and is told once more
