@@ -58,6 +58,7 @@ struct ngx_rf_recovery_s {
     uint64_t                 *killing;      /* ids, in probe_pool */
     ngx_uint_t                nkilling;
     ngx_uint_t                told;         /* by the relay, of those */
+    ngx_uint_t                untaken;      /* some of those had no room */
     ngx_uint_t                kill_probed;  /* a probe came before */
     ngx_msec_t                late_at;      /* NORMAL: not to be tried before;
                                                0: at once */

@@ -27,6 +27,7 @@
 
 static ngx_int_t ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id,
     uint64_t id);
+static void ngx_rf_recovery_kill_told_done(ngx_rf_recovery_t *r);
 static ngx_int_t ngx_rf_recovery_kill_command(ngx_pool_t *pool,
     ngx_rf_call_command_t *command, uint64_t id);
 static void ngx_rf_recovery_killed(ngx_rf_call_t *call, ngx_uint_t outcome);
@@ -71,7 +72,7 @@ ngx_rf_recovery_kill(ngx_rf_recovery_t *r, ngx_uint_t probed)
     }
 
     if (n == 0) {
-        ngx_rf_relay_done(r->conf.relay, r->told);
+        ngx_rf_recovery_kill_told_done(r);
         return NGX_OK;
     }
 
@@ -130,6 +131,7 @@ failed:
 void
 ngx_rf_recovery_bury(ngx_rf_recovery_t *r)
 {
+    r->untaken = 0;
     ngx_rf_relay_take(r->conf.relay, ngx_rf_recovery_kill_told, r);
 }
 
@@ -150,10 +152,22 @@ ngx_rf_recovery_kill_told(void *data, ngx_str_t *run_id, uint64_t id)
     }
 
     if (zone->sh->nabandoned >= NGX_RF_ZONE_ABANDONED) {
+        r->untaken = 1;
         return NGX_AGAIN;
     }
 
     return ngx_rf_zone_abandon(zone, run_id, id);
+}
+
+
+/* unless some had no room: the next kill() has them */
+
+static void
+ngx_rf_recovery_kill_told_done(ngx_rf_recovery_t *r)
+{
+    if (!r->untaken && !r->conf.zone->sh->superseded) {
+        ngx_rf_relay_done(r->conf.relay, r->told);
+    }
 }
 
 
@@ -213,9 +227,7 @@ ngx_rf_recovery_killed(ngx_rf_call_t *call, ngx_uint_t outcome)
     ngx_rf_zone_abandoned_done(r->conf.zone, r->killing, r->nkilling);
     ngx_rf_recovery_kill_done(r);
 
-    if (!r->conf.zone->sh->superseded) {
-        ngx_rf_relay_done(r->conf.relay, r->told);
-    }
+    ngx_rf_recovery_kill_told_done(r);
 
     if (r->kill_probed) {
         ngx_rf_recovery_proceed(r);

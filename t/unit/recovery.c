@@ -524,3 +524,41 @@ RF_UNIT(recovery_leaves_what_is_for_the_new_zone)
     recovery_jobs(&t);
     recovery_stop(&t);
 }
+
+
+/* more than there is room for: those that are left are late still */
+
+RF_UNIT(recovery_ends_all_that_was_told)
+{
+    char        wire[NGX_RF_ZONE_ABANDONED * 4 + 1];
+    ngx_uint_t  i;
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_given_up(&t, 1);
+
+    for (i = 2; i <= NGX_RF_ZONE_ABANDONED; i++) {
+        (void) ngx_rf_zone_abandon(t.exec.zone, &t.remote.run_id, i);
+    }
+
+    for (i = 0; i < NGX_RF_ZONE_ABANDONED; i++) {
+        ngx_memcpy(wire + i * 4, ":0\r\n", 5);
+    }
+
+    ngx_rf_relay_tell(&t.relay, &t.remote.run_id, 1000);
+
+    is_int(ngx_rf_recovery_kill(t.r, 1), NGX_AGAIN, "as many as fit");
+    is_int(t.remote.calls[0]->ncommands, NGX_RF_ZONE_ABANDONED, "of them");
+    remote_answer(&t.remote, pool, 0, wire);
+    ok(ngx_rf_relay_late(&t.relay), "one is late still");
+
+    recovery_jobs(&t);
+    is_int(ngx_rf_recovery_kill(t.r, 1), NGX_AGAIN, "again");
+    ok(strcmp(remote_words(t.remote.calls[0]), "CLIENT KILL ID 1000") == 0,
+       "that one");
+    remote_answer(&t.remote, pool, 0, ":1\r\n");
+    ok(!ngx_rf_relay_late(&t.relay), "all is dealt with");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
