@@ -142,4 +142,28 @@ sub pending {
 }
 
 
+# of the newest of these records: key => data, undef for a tombstone
+
+sub newest {
+    my (@texts) = @_;
+
+    my %newest;
+
+    for my $record (map { JSON::PP::decode_json($_) } @texts) {
+        my $old = $newest{ $record->{key} };
+        $newest{ $record->{key} } = $record
+            unless $old && $old->{version} gt $record->{version};
+    }
+
+    return { map { $_ => $newest{$_}{data} } keys %newest };
+}
+
+
+# what the journal of a path has of each key
+
+sub newest_lines {
+    return newest(map { $_->[1] } grep { $_->[0] eq 'R' } lines($_[0], 0));
+}
+
+
 1;

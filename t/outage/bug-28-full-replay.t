@@ -39,28 +39,15 @@ sub store {
 sub path { return $_[0]->nginx->dir . '/data/app' }
 
 
-# key => data of the newest of these records
+# what the journal has of each key, and what files have: key => data, undef for
+# a tombstone
 
-sub told {
-    my %told;
+sub journal { return Journal::newest_lines(path($_[0])) }
 
-    for my $record (map { JSON::PP::decode_json($_) } @_) {
-        my $old = $told{ $record->{key} };
-        $told{ $record->{key} } = $record
-            unless $old && $old->{version} gt $record->{version};
-    }
 
-    return { map { $_ => $told{$_}{data} } keys %told };
+sub in_files {
+    return Journal::newest(map { RF::slurp($_) } record_files(path($_[0])));
 }
-
-
-sub journal {
-    return told(map { $_->[1] } grep { $_->[0] eq 'R' }
-                Journal::lines(path($_[0]), 0));
-}
-
-
-sub in_files { return told(map { RF::slurp($_) } record_files(path($_[0]))) }
 
 
 # keys of which the journal has the old value and a file the new one
