@@ -60,8 +60,6 @@ typedef struct {
     uint64_t              log_us;       /* that it took */
 
     unsigned              turning:1;    /* the base is being written */
-    unsigned              turn_again:1; /* buckets before "at" need another
-                                           look */
     ngx_uint_t            turn_at;
     ngx_uint_t            turn_left;
     off_t                 turned;       /* bytes after the last generation's
@@ -87,7 +85,8 @@ typedef struct {
  * The journal: starts batches and goes on until as much is journaled as was to
  * be, "all": by any worker, else by this one.  NGX_AGAIN: a batch is under way;
  * NGX_DONE: nothing to do; NGX_DECLINED: the disk is failing or the path is not
- * ours.  Where the journal is full it is the files' turn, with their codes.
+ * ours.  Where the journal is full it is the files' turn, with their codes; it
+ * has room for acknowledgements then.
  */
 ngx_int_t ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all);
 /* one more write of this worker will wait for a batch, whose number is

@@ -8,7 +8,9 @@
  *     generation ends, what is still needed of it is written once more, the
  *     rest goes;
  *   - what is still needed takes more than that: the journal is full, files
- *     take what is pending, and the journal needs what is in files no more;
+ *     take what is pending, and the journal needs what is in files no more.
+ *     Acknowledgements have some room of their own: without them what the
+ *     journal has of a key would be replayed over what Redis has got since;
  *   - clients that wait for a batch come back while the next one is under way
  *     with the others: each batch would have half of them, or, where a sync
  *     takes less time than their requests, a few.  So a worker waits while they
@@ -57,7 +59,7 @@ static void ngx_rf_flush_gather(ngx_rf_flush_t *flush);
 static void ngx_rf_flush_gathered(ngx_event_t *ev);
 static ngx_uint_t ngx_rf_flush_enough(ngx_rf_flush_t *flush);
 static uint64_t ngx_rf_flush_us(void);
-static ngx_uint_t ngx_rf_flush_full(ngx_rf_flush_t *flush);
+static ngx_int_t ngx_rf_flush_full(ngx_rf_flush_t *flush);
 static void ngx_rf_flush_log_done(ngx_rf_disk_job_t *job);
 static void ngx_rf_flush_log_result(ngx_rf_flush_t *flush,
     ngx_rf_record_t *list, ngx_int_t rc, ngx_rf_journal_batch_t *batch,
@@ -118,7 +120,9 @@ ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
         return NGX_DECLINED;
     }
 
-    if (ngx_rf_flush_full(flush)) {
+    if (ngx_rf_flush_full(flush) != NGX_OK) {
+        (void) ngx_rf_flush_log_batch(flush, all);
+
         flush->urgent = 1;
         return ngx_rf_flush_start(flush);
     }
@@ -227,57 +231,84 @@ ngx_rf_flush_us(void)
 }
 
 
-static ngx_uint_t
+/* NGX_OK: not yet.  NGX_DECLINED: but for acknowledgements, which may take half
+ * as much again.  NGX_ERROR: for them, too */
+
+static ngx_int_t
 ngx_rf_flush_full(ngx_rf_flush_t *flush)
 {
-    off_t              limit;
+    off_t              limit, bytes;
     ngx_rf_zone_sh_t  *sh;
 
     sh = flush->zone->sh;
+    bytes = (off_t) sh->journal_bytes;
 
     /* a generation's end writes what it needs before it gives room */
 
     limit = sh->turn ? 2 * flush->limit : flush->limit;
 
-    if ((off_t) sh->journal_bytes < limit) {
+    if (bytes < limit) {
         sh->journal_full = 0;
-        return 0;
+        return NGX_OK;
     }
 
     if (!sh->journal_full) {
-        sh->journal_full = 1;
+        sh->journal_full = bytes;
         ngx_log_error(NGX_LOG_WARN, flush->log, 0,
                       "redis_fallback store \"%V\": the journal has %O bytes "
                       "and takes no more, files are written instead",
-                      &flush->zone->name, (off_t) sh->journal_bytes);
+                      &flush->zone->name, bytes);
     }
 
-    return 1;
+    /* a batch may have gone far above the limit */
+
+    return (bytes - (off_t) sh->journal_full < flush->limit / 2)
+           ? NGX_DECLINED : NGX_ERROR;
 }
 
 
 static ngx_int_t
 ngx_rf_flush_log_batch(ngx_rf_flush_t *flush, ngx_uint_t all)
 {
-    ngx_uint_t               i, n;
+    ngx_uint_t               i, n, what;
     ngx_rf_record_t         *list, *rec;
+    ngx_rf_zone_sh_t        *sh;
     ngx_rf_zone_log_t        log;
     ngx_rf_journal_batch_t   batch;
+
+    sh = flush->zone->sh;
 
     flush->log_more = 0;
     flush->answering = flush->joined;
     flush->joined = 0;
 
+    what = all ? NGX_RF_LOG_ALL : 0;
+    n = NGX_RF_FLUSH_LOG_RECORDS;
+
+    switch (ngx_rf_flush_full(flush)) {
+
+    case NGX_DECLINED:
+        what |= NGX_RF_LOG_ACKS;
+        break;
+
+    case NGX_ERROR:
+        n = 0;
+        break;
+
+    default:
+        break;
+    }
+
     i = 0;
 
     do {
-        list = ngx_rf_zone_log_take(flush->zone, NGX_RF_FLUSH_LOG_RECORDS,
-                                    NGX_RF_FLUSH_LOG_BYTES, all, &log);
+        list = ngx_rf_zone_log_take(flush->zone, n, NGX_RF_FLUSH_LOG_BYTES,
+                                    what, &log);
 
         /* all of them may have needed nothing but a look */
 
-    } while (list == NULL && all && flush->zone->sh->nunlogged
-             && ++i < NGX_RF_FLUSH_LOOKS);
+    } while (list == NULL && n && all && ++i < NGX_RF_FLUSH_LOOKS
+             && (what & NGX_RF_LOG_ACKS ? sh->nunacked : sh->nunlogged));
 
     if (list == NULL) {
         flush->log_left = 0;

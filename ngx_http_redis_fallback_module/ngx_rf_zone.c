@@ -151,6 +151,7 @@ ngx_rf_zone_reset_lists(ngx_rf_zone_sh_t *sh)
 
     for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
         ngx_queue_init(&sh->unlogged[i]);
+        ngx_queue_init(&sh->unacked[i]);
     }
 
     ngx_queue_init(&sh->logging);
@@ -162,6 +163,7 @@ ngx_rf_zone_reset_lists(ngx_rf_zone_sh_t *sh)
     sh->live = 0;
     sh->npending = 0;
     sh->nunlogged = 0;
+    sh->nunacked = 0;
     sh->nlogging = 0;
     sh->ndirty = 0;
     sh->nwriting = 0;
@@ -665,6 +667,12 @@ ngx_rf_zone_place(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         sh->nunlogged++;
         break;
 
+    case NGX_RF_DISK_UNACKED:
+        queue = &sh->unacked[ngx_process_slot % NGX_RF_ZONE_LOGS];
+        sh->nunlogged++;
+        sh->nunacked++;
+        break;
+
     case NGX_RF_DISK_DIRTY:
         queue = &sh->dirty;
         sh->ndirty++;
@@ -693,7 +701,7 @@ ngx_rf_zone_where(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
     if (e->pending == NGX_RF_CLEAN) {
 
         if (ngx_rf_zone_unacked(sh, e)) {
-            return NGX_RF_DISK_UNLOGGED;
+            return NGX_RF_DISK_UNACKED;
         }
 
     } else if (e->work->file_version != e->version
@@ -732,6 +740,11 @@ ngx_rf_zone_unplace(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     case NGX_RF_DISK_UNLOGGED:
         sh->nunlogged--;
+        break;
+
+    case NGX_RF_DISK_UNACKED:
+        sh->nunlogged--;
+        sh->nunacked--;
         break;
 
     case NGX_RF_DISK_LOGGING:

@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      9
+#define NGX_RF_ZONE_LAYOUT      10
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -115,8 +115,8 @@ typedef struct ngx_rf_entry_s  ngx_rf_entry_t;
 
 typedef enum {
     NGX_RF_DISK_NONE = 0,
-    NGX_RF_DISK_UNLOGGED,   /* the journal is to have it: a change, or that it
-                               is done with */
+    NGX_RF_DISK_UNLOGGED,   /* pending, and the journal is to have it */
+    NGX_RF_DISK_UNACKED,    /* clean, and the journal is to have that */
     NGX_RF_DISK_LOGGING,    /* "logger" writes it there */
     NGX_RF_DISK_DIRTY,      /* its file is to be written, or to go */
     NGX_RF_DISK_WRITING     /* "writer" does that */
@@ -375,6 +375,7 @@ typedef struct {
     uint32_t              due_next;     /* who is next there; 0: the first */
 
     ngx_queue_t           unlogged[NGX_RF_ZONE_LOGS];
+    ngx_queue_t           unacked[NGX_RF_ZONE_LOGS];
     ngx_queue_t           logging;
     ngx_queue_t           dirty;        /* head: first to be written */
     ngx_queue_t           writing;
@@ -382,7 +383,8 @@ typedef struct {
     ngx_uint_t            entries;      /* all, tombstones included */
     ngx_uint_t            live;         /* those that exist */
     ngx_uint_t            npending;     /* flying ones included */
-    ngx_uint_t            nunlogged;
+    ngx_uint_t            nunlogged;    /* unacked ones included */
+    ngx_uint_t            nunacked;
     ngx_uint_t            nlogging;
     ngx_uint_t            ndirty;
     ngx_uint_t            nwriting;     /* entries with a "writer" */
@@ -441,8 +443,9 @@ typedef struct {
     ngx_atomic_t          disk_doubt;   /* 1: it failed, and then nothing was
                                            left to be tried */
     ngx_atomic_t          files_failed; /* disk_failed, for files */
-    ngx_atomic_t          journal_full; /* 1: it takes nothing, files are
-                                           written instead */
+    ngx_atomic_t          journal_full; /* not 0: since it had so many bytes it
+                                           takes acknowledgements only, files
+                                           are written instead */
     ngx_atomic_t          journal_scan; /* 1: it has to be read once more; 2:
                                            it is read, and what comes of it may
                                            go to files, though the path is not
@@ -796,14 +799,16 @@ void ngx_rf_zone_sweep_locked(ngx_rf_zone_t *zone, int64_t now, ngx_uint_t n);
 
 /*
  * For the journal.  log_take() claims what it is to have, at most n entries (or
- * about "bytes" of values) of this process' list or, with "all", of any, and
- * says what a new segment's head needs.  The records are malloc()ed; those with
- * "remove" say that the key's records up to that version are done with.  NULL:
- * nothing to be written.
+ * about "bytes" of values), and says what a new segment's head needs.  The
+ * records are malloc()ed; those with "remove" are acknowledgements: the key's
+ * records up to that version are done with.  NULL: nothing to be written.
  * log_done(): all of them are durable (NGX_OK), or none is; frees them.
  * An entry that changes in between is to be journaled again, as is what is
  * claimed by a process that dies (reclaim()).
  */
+#define NGX_RF_LOG_ALL          1   /* of any process, not only of this one */
+#define NGX_RF_LOG_ACKS         2   /* only acknowledgements */
+
 typedef struct {
     uint64_t              number;
     uint64_t              base;
@@ -812,7 +817,7 @@ typedef struct {
 } ngx_rf_zone_log_t;
 
 ngx_rf_record_t *ngx_rf_zone_log_take(ngx_rf_zone_t *zone, ngx_uint_t n,
-    size_t bytes, ngx_uint_t all, ngx_rf_zone_log_t *log);
+    size_t bytes, ngx_uint_t what, ngx_rf_zone_log_t *log);
 void ngx_rf_zone_log_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list,
     ngx_int_t rc, ngx_uint_t generation);
 

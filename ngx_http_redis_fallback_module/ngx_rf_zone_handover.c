@@ -57,10 +57,6 @@ ngx_rf_zone_hand_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 
         ngx_rf_zone_unplace(zone, e);
 
-        if (e->pending == NGX_RF_CLEAN) {
-            continue;
-        }
-
         /* of what came from the path itself an older version is there */
 
         rec = ngx_rf_zone_on_disk(e) ? NULL : ngx_rf_zone_hand_record(zone, e);

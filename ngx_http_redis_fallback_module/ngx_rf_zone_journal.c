@@ -10,9 +10,8 @@
  *
  * What Redis has acknowledged may still be in the journal or in a file, and
  * would be replayed after a crash, over newer values.  So such an entry is
- * UNLOGGED as well, until the journal says that it is done with ("acked"); then
- * its file may go at leisure.  The mark that ends a recovery says it of all at
- * once.
+ * UNACKED, until the journal says that it is done with ("acked"); then its file
+ * may go at leisure.  The mark that ends a recovery says it of all at once.
  *
  * Guarantees: an entry stays as long as the disk may hold something of it that
  * nothing there contradicts.
@@ -29,6 +28,8 @@
 
 
 static ngx_rf_entry_t *ngx_rf_zone_log_next(ngx_rf_zone_sh_t *sh,
+    ngx_uint_t what, ngx_uint_t ack);
+static ngx_rf_entry_t *ngx_rf_zone_log_first(ngx_queue_t *queues,
     ngx_uint_t all);
 static ngx_uint_t ngx_rf_zone_log_settled(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
@@ -70,7 +71,7 @@ ngx_rf_zone_unacked_lines(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 
 ngx_rf_record_t *
 ngx_rf_zone_log_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
-    ngx_uint_t all, ngx_rf_zone_log_t *log)
+    ngx_uint_t what, ngx_rf_zone_log_t *log)
 {
     size_t             size;
     ngx_int_t          rc;
@@ -97,7 +98,7 @@ ngx_rf_zone_log_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 
     for ( /* void */ ; n && size < bytes; n--) {
 
-        e = ngx_rf_zone_log_next(sh, all);
+        e = ngx_rf_zone_log_next(sh, what, n & 1);
 
         if (e == NULL) {
             break;
@@ -133,16 +134,36 @@ ngx_rf_zone_log_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 }
 
 
+/* changes and acknowledgements in turn: somebody may wait for either */
+
 static ngx_rf_entry_t *
-ngx_rf_zone_log_next(ngx_rf_zone_sh_t *sh, ngx_uint_t all)
+ngx_rf_zone_log_next(ngx_rf_zone_sh_t *sh, ngx_uint_t what, ngx_uint_t ack)
+{
+    ngx_uint_t       all;
+    ngx_rf_entry_t  *e;
+
+    all = what & NGX_RF_LOG_ALL;
+
+    if (what & NGX_RF_LOG_ACKS) {
+        return ngx_rf_zone_log_first(sh->unacked, all);
+    }
+
+    e = ngx_rf_zone_log_first(ack ? sh->unacked : sh->unlogged, all);
+
+    return e ? e : ngx_rf_zone_log_first(ack ? sh->unlogged : sh->unacked, all);
+}
+
+
+static ngx_rf_entry_t *
+ngx_rf_zone_log_first(ngx_queue_t *queues, ngx_uint_t all)
 {
     ngx_uint_t    i;
     ngx_queue_t  *queue;
 
-    queue = &sh->unlogged[ngx_process_slot % NGX_RF_ZONE_LOGS];
+    queue = &queues[ngx_process_slot % NGX_RF_ZONE_LOGS];
 
     for (i = 0; ngx_queue_empty(queue) && all && i < NGX_RF_ZONE_LOGS; i++) {
-        queue = &sh->unlogged[i];
+        queue = &queues[i];
     }
 
     return ngx_queue_empty(queue)
@@ -156,13 +177,13 @@ ngx_rf_zone_log_next(ngx_rf_zone_sh_t *sh, ngx_uint_t all)
 static ngx_uint_t
 ngx_rf_zone_log_settled(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
-    if (e->pending != NGX_RF_CLEAN) {
-        ngx_rf_zone_place(zone, e);
-        return e->work->where != NGX_RF_DISK_UNLOGGED;
-    }
+    ngx_rf_disk_e  where;
 
-    if (ngx_rf_zone_unacked(zone->sh, e)) {
-        return 0;
+    where = e->work->where;
+
+    if (e->pending != NGX_RF_CLEAN || ngx_rf_zone_unacked(zone->sh, e)) {
+        ngx_rf_zone_place(zone, e);
+        return e->work->where != where;
     }
 
     ngx_rf_zone_unplace(zone, e);
@@ -190,6 +211,11 @@ ngx_rf_zone_log_claim(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     sh = zone->sh;
 
     ngx_rf_zone_unplace(zone, e);
+
+    if (e->pending != NGX_RF_CLEAN && e->work->log_version <= sh->mark) {
+        /* of what the mark has made garbage: it says nothing of this line */
+        e->work->log_version = 0;
+    }
 
     e->work->logged = 1;
     e->work->logger = ngx_pid;
@@ -458,7 +484,8 @@ ngx_rf_zone_turn_needs(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     ngx_rf_zone_place(zone, e);
 
-    return e->work->where == NGX_RF_DISK_UNLOGGED;
+    return e->work->where == NGX_RF_DISK_UNLOGGED
+           || e->work->where == NGX_RF_DISK_UNACKED;
 }
 
 

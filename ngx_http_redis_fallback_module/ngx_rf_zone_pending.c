@@ -18,7 +18,9 @@
 
 
 static ngx_rf_entry_t *ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh,
-    ngx_uint_t looked[NGX_RF_ZONE_LOGS]);
+    ngx_uint_t looked[2 * NGX_RF_ZONE_LOGS]);
+static ngx_rf_entry_t *ngx_rf_zone_dirty_look(ngx_rf_zone_sh_t *sh,
+    ngx_queue_t *queue, ngx_uint_t *looked);
 static ngx_uint_t ngx_rf_zone_dirty_may(ngx_rf_zone_sh_t *sh,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_disclaim(ngx_rf_zone_t *zone,
@@ -54,7 +56,7 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 {
     size_t             size;
     ngx_int_t          rc;
-    ngx_uint_t         looked[NGX_RF_ZONE_LOGS];
+    ngx_uint_t         looked[2 * NGX_RF_ZONE_LOGS];
     ngx_rf_entry_t    *e;
     ngx_rf_record_t   *list, **last, *rec;
     ngx_rf_zone_sh_t  *sh;
@@ -115,15 +117,13 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 }
 
 
-/* where the journal takes nothing, what it lags behind on, too: once around,
- * and at the next time from there on */
+/* where the journal takes no changes, what it lags behind on, too */
 
 static ngx_rf_entry_t *
 ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh,
-    ngx_uint_t looked[NGX_RF_ZONE_LOGS])
+    ngx_uint_t looked[2 * NGX_RF_ZONE_LOGS])
 {
     ngx_uint_t       i;
-    ngx_queue_t     *q, *first;
     ngx_rf_entry_t  *e;
 
     if (!ngx_queue_empty(&sh->dirty)) {
@@ -135,29 +135,52 @@ ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh,
     }
 
     for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
+        e = ngx_rf_zone_dirty_look(sh, &sh->unlogged[i], &looked[2 * i]);
 
-        first = NULL;
-
-        for (q = ngx_queue_head(&sh->unlogged[i]);
-             q != ngx_queue_sentinel(&sh->unlogged[i]) && q != first
-             && looked[i] < NGX_RF_ZONE_DIRTY_LOOK;
-             q = ngx_queue_head(&sh->unlogged[i]))
-        {
-            e = ngx_rf_zone_disk_entry(q);
-
-            if (ngx_rf_zone_dirty_may(sh, e)) {
-                return e;
-            }
-
-            ngx_queue_remove(q);
-            ngx_queue_insert_tail(&sh->unlogged[i], q);
-
-            if (first == NULL) {
-                first = q;
-            }
-
-            looked[i]++;
+        if (e == NULL) {
+            e = ngx_rf_zone_dirty_look(sh, &sh->unacked[i],
+                                       &looked[2 * i + 1]);
         }
+
+        if (e) {
+            return e;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* once around, and at the next time from there on */
+
+static ngx_rf_entry_t *
+ngx_rf_zone_dirty_look(ngx_rf_zone_sh_t *sh, ngx_queue_t *queue,
+    ngx_uint_t *looked)
+{
+    ngx_queue_t     *q, *first;
+    ngx_rf_entry_t  *e;
+
+    first = NULL;
+
+    for (q = ngx_queue_head(queue);
+         q != ngx_queue_sentinel(queue) && q != first
+         && *looked < NGX_RF_ZONE_DIRTY_LOOK;
+         q = ngx_queue_head(queue))
+    {
+        e = ngx_rf_zone_disk_entry(q);
+
+        if (ngx_rf_zone_dirty_may(sh, e)) {
+            return e;
+        }
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(queue, q);
+
+        if (first == NULL) {
+            first = q;
+        }
+
+        (*looked)++;
     }
 
     return NULL;
@@ -422,24 +445,11 @@ ngx_rf_zone_reclaim(ngx_rf_zone_t *zone)
 ngx_uint_t
 ngx_rf_zone_unsaved(ngx_rf_zone_t *zone)
 {
-    ngx_uint_t         i, n;
-    ngx_queue_t       *q;
-    ngx_rf_zone_sh_t  *sh;
-
-    sh = zone->sh;
-    n = 0;
+    ngx_uint_t  n;
 
     ngx_rf_zone_lock(zone);
 
-    for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
-
-        for (q = ngx_queue_head(&sh->unlogged[i]);
-             q != ngx_queue_sentinel(&sh->unlogged[i]);
-             q = ngx_queue_next(q))
-        {
-            n += (ngx_rf_zone_disk_entry(q)->pending != NGX_RF_CLEAN);
-        }
-    }
+    n = zone->sh->nunlogged - zone->sh->nunacked;
 
     ngx_rf_zone_unlock(zone);
 
@@ -491,21 +501,40 @@ ngx_rf_zone_durable(ngx_rf_zone_t *zone, ngx_str_t *key, uint64_t version)
 void
 ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key)
 {
-    ngx_rf_entry_t  *e;
+    ngx_uint_t         own;
+    ngx_queue_t       *queue;
+    ngx_rf_entry_t    *e;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = zone->sh;
+    own = ngx_process_slot % NGX_RF_ZONE_LOGS;
+    queue = NULL;
 
     ngx_rf_zone_lock(zone);
 
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    if (e != NULL && e->work->where == NGX_RF_DISK_DIRTY) {
-        ngx_queue_remove(&e->work->disk);
-        ngx_queue_insert_head(&zone->sh->dirty, &e->work->disk);
+    switch (e ? e->work->where : NGX_RF_DISK_NONE) {
 
-    } else if (e != NULL && e->work->where == NGX_RF_DISK_UNLOGGED) {
+    case NGX_RF_DISK_UNLOGGED:
+        queue = &sh->unlogged[own];
+        break;
+
+    case NGX_RF_DISK_UNACKED:
+        queue = &sh->unacked[own];
+        break;
+
+    case NGX_RF_DISK_DIRTY:
+        queue = &sh->dirty;
+        break;
+
+    default:
+        break;
+    }
+
+    if (queue) {
         ngx_queue_remove(&e->work->disk);
-        ngx_queue_insert_head(&zone->sh->unlogged[ngx_process_slot
-                                                  % NGX_RF_ZONE_LOGS],
-                              &e->work->disk);
+        ngx_queue_insert_head(queue, &e->work->disk);
     }
 
     ngx_rf_zone_unlock(zone);

@@ -2,6 +2,7 @@
 # newest of a key is in its file, and the journal has an older one.  Redis
 # acknowledged the key, its file went, and the journal could not be told.  When
 # all of nginx was killed then, the next start replayed the older one over it.
+# One that is full is told now, so nobody has to wait for the recovery's end.
 
 use strict;
 use warnings;
@@ -62,10 +63,22 @@ sub older {
 }
 
 
+# keys of which a start would replay the old value
+
+sub stale {
+    my ($t, @keys) = @_;
+
+    my $pending = Journal::pending(path($t));
+
+    return grep { ($pending->{"key$_"} || {})->{data}
+                  && $pending->{"key$_"}{data} eq "old $_" } @keys;
+}
+
+
 # Redis comes, takes some of it, and nginx is killed
 
 sub killed {
-    my ($t, $expect, $name) = @_;
+    my ($t, $expect, $name, $before) = @_;
 
     my @older = older($t);
     ok(@older > $KEYS / 2, "$name: what the journal has is older")
@@ -85,12 +98,11 @@ sub killed {
     # as long as it took for their files to go
 
     select undef, undef, undef, slow(0.5);
+    $before->($_) for $before ? @done[0 .. 4] : ();
     is($t->mode, 'recovering', "$name: it goes on");
     $t->nginx->kill;
 
-    my ($journal, $files) = (journal($t), in_files($t));
-    my @bad = grep { ($journal->{"key$_"} // '') eq "old $_"
-                     && !defined $files->{"key$_"} } @done;
+    my @bad = stale($t, @done);
     is("@bad", '', "$name: no file went before the journal knew");
 
     $t->{shim}->clear;
@@ -104,6 +116,27 @@ sub killed {
 }
 
 
+# more than the journal may have, and all of it needed
+
+sub fill {
+    my ($t, $expect, $name) = @_;
+
+    for my $i (1 .. $MORE) {
+        my $value = "$i" . 'x' x 40000;
+        my $res = $t->put("large$i", $value);
+        $expect->{"large$i"} = $value;
+        fail("$name: large$i: $res->{status}") if $res->{status} != 204;
+    }
+
+    # a batch tells
+
+    ok(wait_for(sub {
+        $t->put('last', $expect->{last} = 'x');
+        return $t->nginx->log =~ /and takes no more/;
+    }, 10), "$name: it is full");
+}
+
+
 sub full {
     my ($workers) = @_;
 
@@ -113,17 +146,7 @@ sub full {
     my %expect;
 
     $t->put("key$_", "old $_") for 1 .. $KEYS;
-
-    # more than it may have, and all of it needed
-
-    for my $i (1 .. $MORE) {
-        my $value = "$i" . 'x' x 40000;
-        my $res = $t->put("large$i", $value);
-        $expect{"large$i"} = $value;
-        fail("$name: large$i: $res->{status}") if $res->{status} != 204;
-    }
-
-    like($t->nginx->log, qr/and takes no more/, "$name: it is full");
+    fill($t, \%expect, $name);
 
     for my $i (1 .. $KEYS) {
         my $res = $t->put("key$i", "new $i");
@@ -138,7 +161,62 @@ sub full {
         $expect{"more$i"} = "new $i";
     }
 
-    killed($t, \%expect, $name);
+    killed($t, \%expect, $name, sub {
+        my ($key) = @_;
+
+        my $res = $t->put("key$key", "newer $key");
+        is($res->{status}, 204, "$name: a write to a key that Redis has");
+        $expect{"key$key"} = "newer $key";
+    });
+}
+
+
+# what Redis has acknowledged no file had yet
+
+sub no_file {
+    my ($workers) = @_;
+
+    my $name = "a full journal and no files, $workers workers";
+    my ($t, $redis) = store(workers => $workers, journal_size => '1m',
+                            write_interval => '200ms', recovery_rate => 50);
+    my %expect;
+
+    $t->put("key$_", "old $_") for 1 .. $KEYS;
+    ok(wait_for(sub { keys %{ journal($t) } == $KEYS }),
+       "$name: the journal has the old ones");
+
+    $t->{shim}->fault('write|open_write', err => 'EIO', match => '/0/tmp/');
+    fill($t, \%expect, $name);
+
+    for my $i (1 .. $KEYS) {
+        $t->put("key$i", "new $i");
+        $expect{"key$i"} = "new $i";
+    }
+
+    for my $i (1 .. $MORE) {
+        $t->put("more$i", "new $i");
+        $expect{"more$i"} = "new $i";
+    }
+
+    $redis->start;
+    ok(wait_for(sub { ($redis->cmd('GET', "key$KEYS") // '') eq "new $KEYS" },
+                20), "$name: Redis has them");
+    ok(wait_for(sub { !stale($t, 1 .. $KEYS) }, 5),
+       "$name: the journal is told");
+    is($t->mode, 'recovering', "$name: before the recovery's end");
+    $t->nginx->kill;
+
+    # what Redis does not have yet had no place on disk
+
+    delete $expect{$_} for grep { /^more/ } keys %expect;
+
+    $t->{shim}->clear;
+    $t->nginx->start;
+    ok($t->wait_normal(20), "$name: normal");
+    is(join(' ', Outage::differences($redis, \%expect)), '',
+       "$name: Redis holds the others");
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs;
 }
 
 
@@ -174,5 +252,6 @@ sub failing {
 
 failing($_) for 1, 2;
 full($_) for 1, 2;
+no_file($_) for 1, 2;
 
 done_testing;

@@ -27,7 +27,7 @@ typedef struct {
 
 static void sound_entry(sound_t *s, ngx_rf_entry_t *e);
 static void sound_disk(sound_t *s, ngx_rf_entry_t *e);
-static ngx_uint_t sound_unlogged(ngx_rf_zone_sh_t *sh);
+static ngx_uint_t sound_queues(ngx_queue_t *queues);
 static void sound_group(sound_t *s, ngx_rf_entry_t *e);
 static ngx_uint_t sound_in_table(sound_t *s, ngx_rf_entry_t *e);
 static void sound_value(sound_t *s, ngx_rf_entry_t *e);
@@ -159,6 +159,12 @@ sound_disk(sound_t *s, ngx_rf_entry_t *e)
         sound_wrong(s, "an entry that the disk lags behind, in no list");
     }
 
+    if (e->work->where == (e->pending == NGX_RF_CLEAN ? NGX_RF_DISK_UNLOGGED
+                                                      : NGX_RF_DISK_UNACKED))
+    {
+        sound_wrong(s, "an entry in a list for others");
+    }
+
     if (e->pending != NGX_RF_CLEAN && e->work->acked) {
         sound_wrong(s, "a pending entry that is done with");
     }
@@ -170,14 +176,14 @@ sound_disk(sound_t *s, ngx_rf_entry_t *e)
 
 
 static ngx_uint_t
-sound_unlogged(ngx_rf_zone_sh_t *sh)
+sound_queues(ngx_queue_t *queues)
 {
     ngx_uint_t  i, n;
 
     n = 0;
 
     for (i = 0; i < NGX_RF_ZONE_LOGS; i++) {
-        n += sound_queue(&sh->unlogged[i]);
+        n += sound_queue(&queues[i]);
     }
 
     return n;
@@ -597,8 +603,10 @@ sound_lists(sound_t *s)
         || s->pending != sound_entries(sh, NGX_RF_LINE_PENDING)
                          + sound_entries(sh, NGX_RF_LINE_FLYING)
                          - sh->nrestoring
-        || s->disk[NGX_RF_DISK_UNLOGGED] != sh->nunlogged
-        || s->disk[NGX_RF_DISK_UNLOGGED] != sound_unlogged(sh)
+        || s->disk[NGX_RF_DISK_UNLOGGED] != sh->nunlogged - sh->nunacked
+        || s->disk[NGX_RF_DISK_UNLOGGED] != sound_queues(sh->unlogged)
+        || s->disk[NGX_RF_DISK_UNACKED] != sh->nunacked
+        || s->disk[NGX_RF_DISK_UNACKED] != sound_queues(sh->unacked)
         || s->disk[NGX_RF_DISK_LOGGING] != sh->nlogging
         || s->disk[NGX_RF_DISK_LOGGING] != sound_queue(&sh->logging)
         || s->disk[NGX_RF_DISK_DIRTY] != sh->ndirty
@@ -607,11 +615,13 @@ sound_lists(sound_t *s)
         || s->writing != sh->nwriting)
     {
         printf("# entries %d of %d, in lists %d, live %d of %d, pending %d of "
-               "%d, unlogged %d of %d, logging %d of %d, dirty %d of %d, "
-               "writing %d of %d\n", (int) sh->entries, (int) s->entries,
-               (int) n, (int) sh->live, (int) s->live, (int) sh->npending,
-               (int) s->pending,
-               (int) sh->nunlogged, (int) s->disk[NGX_RF_DISK_UNLOGGED],
+               "%d, unlogged %d of %d, unacked %d of %d, logging %d of %d, "
+               "dirty %d of %d, writing %d of %d\n",
+               (int) sh->entries, (int) s->entries, (int) n, (int) sh->live,
+               (int) s->live, (int) sh->npending, (int) s->pending,
+               (int) (sh->nunlogged - sh->nunacked),
+               (int) s->disk[NGX_RF_DISK_UNLOGGED],
+               (int) sh->nunacked, (int) s->disk[NGX_RF_DISK_UNACKED],
                (int) sh->nlogging, (int) s->disk[NGX_RF_DISK_LOGGING],
                (int) sh->ndirty, (int) s->disk[NGX_RF_DISK_DIRTY],
                (int) sh->nwriting, (int) s->writing);

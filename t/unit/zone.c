@@ -119,7 +119,7 @@ RF_UNIT(zone_expiry)
     is_reply(t, "GET delta", "nil");
     is_int(zt_entry(t, "delta")->pending, NGX_RF_CLEAN,
            "Redis' own expiry: nothing to be replayed");
-    is_int(zt_entry(t, "delta")->work->where, NGX_RF_DISK_UNLOGGED,
+    is_int(zt_entry(t, "delta")->work->where, NGX_RF_DISK_UNACKED,
            "which the disk is to know");
     is_reply(t, "GET local", "nil");
     is_int(zt_entry(t, "local")->pending, NGX_RF_REPLACE,
@@ -256,6 +256,67 @@ RF_UNIT(zone_fragments)
 
 
 /* files that are but to be removed do not keep memory */
+
+/* a full journal: what is done with is for it, and what is pending is not */
+
+RF_UNIT(zone_takes_acknowledgements_alone)
+{
+    zt_t               *t;
+    ngx_str_t           key = ngx_string("a");
+    ngx_rf_record_t    *rec;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_zone_log_t   batch;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    sh = t->zone.sh;
+
+    is_reply(t, "SET a 1", "+OK");
+    is_int(zt_log(t, NGX_OK), 1, "the journal has it");
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis, too");
+    is_reply(t, "SET b 1", "+OK");
+    is_int(sh->nunlogged, 2, "the journal is to know of both");
+    is_int(sh->nunacked, 1, "of one that it is done with");
+    is_int(ngx_rf_zone_unsaved(&t->zone), 1, "and one is not saved");
+
+    rec = ngx_rf_zone_log_take(&t->zone, 10, 1000,
+                               NGX_RF_LOG_ALL|NGX_RF_LOG_ACKS, &batch);
+    ok(rec && rec->remove && rec->next == NULL && rec->key.data[0] == 'a',
+       "that alone");
+    ngx_rf_zone_log_done(&t->zone, rec, NGX_OK, batch.generation);
+    is_int(sh->nunlogged, 1, "the other is left");
+    ok(ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ACKS, &batch)
+       == NULL, "and nothing for it");
+    ok(sound_zone(&t->zone, 0), "sound");
+
+    /* one that a change has made pending is not among them */
+
+    is_reply(t, "SET a 2", "+OK");
+    is_int(zt_log(t, NGX_OK), 2, "the journal has both");
+    is_int(zt_replay(t, NGX_OK, 2), 2, "and Redis");
+    is_int(sh->nunacked, 2, "which it is to know");
+    is_reply(t, "SET a 3", "+OK");
+    is_int(sh->nunacked, 1, "but not of what has changed");
+    ok(sound_zone(&t->zone, 0), "sound");
+
+    /* the mark has made garbage of the lines before a batch: while that is
+     * under way nobody knows what the journal has */
+
+    sh->mark = sh->seq;
+    is_reply(t, "SET a 4", "+OK");
+    rec = ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ALL, &batch);
+    ok(rec != NULL, "a batch is under way");
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis has it before");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_DECLINED,
+           "the journal may have it");
+    ngx_rf_zone_log_done(&t->zone, rec, NGX_ERROR, batch.generation);
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_DECLINED,
+           "also when that has failed");
+    zt_log(t, NGX_OK);
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_OK,
+           "until it is told");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
 
 RF_UNIT(zone_stale)
 {
