@@ -89,7 +89,7 @@ SUBMAKE   = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -s -j$(JOBS) \
             -C $(SRC) -f objs/Makefile
 
 
-.PHONY: all build module tool help deps run test tests test-unit test-client \
+.PHONY: all build module tool install help deps run test tests test-unit test-client \
         test-tool test-nginx test-outage test-servers test-upstash check layers format \
         matrix bits32 bench bench-deps budget budget-update soak chaos differential \
         power-cut clean FORCE
@@ -122,9 +122,26 @@ else
 	@echo "$(TOOL) ($(FLAVOUR))"
 endif
 
+# where this nginx looks for modules; the rest below PREFIX
+
+PREFIX   ?= /usr/local
+MODULES  ?= $(shell $(NGX_BIN) -V 2>&1 \
+                    | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
+
+install: build
+	@[ "$(MODULES)" ] \
+	    || { echo '$(NGX_BIN) -V has no --modules-path: MODULES=DIR' >&2; \
+	         exit 1; }
+	install -D -m 644 $(MODULE) "$(DESTDIR)$(MODULES)/$(NAME).so"
+	install -D $(TOOL) "$(DESTDIR)$(PREFIX)/bin/redis-fallback-files"
+	install -D -m 644 docs/redis-fallback-files.1 \
+	    "$(DESTDIR)$(PREFIX)/share/man/man1/redis-fallback-files.1"
+
 help:
 	@echo 'make              builds build/$(NAME).so and'
 	@echo '                  build/redis-fallback-files'
+	@echo 'make install      to where nginx looks for modules, and PREFIX'
+	@echo '                  (/usr/local); below DESTDIR, if that is set'
 	@echo 'make deps         installs the Debian packages that are missing'
 	@echo 'make run          nginx on port 8080 and a Redis, until Ctrl-C'
 	@echo 'make test         all of the following tests'
