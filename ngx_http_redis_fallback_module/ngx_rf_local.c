@@ -130,24 +130,35 @@ ngx_rf_local_exec_all(ngx_rf_local_t *l, ngx_rf_local_part_t *parts,
 
 
 /* whether the zone may still be asked: the mode is the one it was, and no newer
- * zone has taken over */
+ * zone has taken over; or whether it may yet, and nobody asks an older one */
 
 static ngx_int_t
 ngx_rf_local_allowed(ngx_rf_local_t *l)
 {
+    ngx_uint_t         write;
+    ngx_rf_zone_sh_t  *sh;
+
     if (l->guard && *l->guard != l->guard_value) {
         return NGX_RF_NEED_RETRY;
     }
 
-    if (l->zone->sh->superseded == 1
-        && (l->command->flags & NGX_RF_CMD_WRITE))
+    sh = l->zone->sh;
+    write = l->command->flags & NGX_RF_CMD_WRITE;
+
+    if (sh->superseded == 1
+        && (write || (sh->overlap && !ngx_rf_zone_overlaps(sh))))
     {
-        /* What is pending was carried over already: nobody would replay it.
-         * In a recovery it is not for Redis either: what the newer zone holds
-         * pending of this key would be replayed over it. */
+        /* What is pending was carried over already: nobody would replay it,
+         * and there it may have changed.  In a recovery it is not for Redis
+         * either: what the newer zone holds pending of this key would be
+         * replayed over it. */
 
         return (l->scope == NGX_RF_SCOPE_PENDING) ? NGX_RF_NEED_WAIT
                                                   : NGX_RF_NEED_REDIS;
+    }
+
+    if (write && sh->superseded == 0 && ngx_rf_zone_overlaps(sh)) {
+        return NGX_RF_NEED_WAIT;
     }
 
     return NGX_OK;

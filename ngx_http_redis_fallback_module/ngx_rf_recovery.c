@@ -509,7 +509,9 @@ ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch)
         ngx_memcpy(r->run_id, r->conf.zone->sh->run_id, sizeof(r->run_id));
     }
 
-    if (r->busy || (ngx_msec_int_t) (ngx_current_msec - r->next_probe) < 0) {
+    if (r->busy || (ngx_msec_int_t) (ngx_current_msec - r->next_probe) < 0
+        || ngx_rf_zone_overlaps(r->conf.zone->sh))
+    {
         return;
     }
 

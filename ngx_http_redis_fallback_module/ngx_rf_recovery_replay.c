@@ -55,6 +55,7 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
     sh = r->conf.zone->sh;
 
     if (r->busy || r->stopping || sh->superseded || ngx_exiting
+        || ngx_rf_zone_overlaps(sh)
         || ngx_rf_mode_get(r->conf.zone, &epoch) != NGX_RF_RECOVERING
         || sh->leader != (ngx_atomic_uint_t) ngx_pid)
     {

@@ -30,6 +30,11 @@
 /* ms that a reload waits for old workers' batches of files */
 #define NGX_RF_STORE_FENCE      5000
 
+/* ms that old workers answer from a zone that was replaced: nginx tells them to
+ * quit 100 ms after it has started the new ones (ngx_master_process_cycle()),
+ * later on a busy machine */
+#define NGX_RF_STORE_OVERLAP    250
+
 /* ms that a start waits for the path's lock */
 #define NGX_RF_STORE_PATIENCE   500
 
@@ -40,6 +45,8 @@ static void ngx_rf_store_cleanup(void *data);
 static void ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old);
 static void ngx_rf_store_fence(ngx_rf_zone_t *zone);
 static void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
+static void ngx_rf_store_carry_left(ngx_rf_store_t *store, ngx_rf_store_t *old,
+    ngx_rf_record_t *left, ngx_uint_t n);
 static ngx_uint_t ngx_rf_store_same_path(ngx_rf_store_t *store,
     ngx_rf_store_t *old);
 static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
@@ -335,10 +342,9 @@ ngx_rf_store_fence(ngx_rf_zone_t *zone)
 static void
 ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
 {
-    ngx_uint_t            n, wrote, removed;
-    ngx_rf_record_t      *left, *rec;
-    ngx_rf_zone_sh_t     *sh;
-    ngx_rf_file_error_t   error;
+    ngx_uint_t         n;
+    ngx_rf_record_t   *left;
+    ngx_rf_zone_sh_t  *sh;
 
     if (old->zone.sh->layout != NGX_RF_ZONE_LAYOUT) {
         return;
@@ -368,9 +374,26 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
                   "over to a new zone, %ui of them to files",
                   &store->conf.name, sh->npending + n, n);
 
-    if (left == NULL) {
-        return;
+    if (left) {
+        ngx_rf_store_carry_left(store, old, left, n);
     }
+
+    ngx_rf_zone_overlap(&old->zone, &store->zone, NGX_RF_STORE_OVERLAP);
+}
+
+
+/* what the new zone has no room for */
+
+static void
+ngx_rf_store_carry_left(ngx_rf_store_t *store, ngx_rf_store_t *old,
+    ngx_rf_record_t *left, ngx_uint_t n)
+{
+    ngx_uint_t            wrote, removed;
+    ngx_rf_record_t      *rec;
+    ngx_rf_zone_sh_t     *sh;
+    ngx_rf_file_error_t   error;
+
+    sh = store->zone.sh;
 
     if (store->zone.files && sh->files_ready) {
         ngx_memzero(&error, sizeof(ngx_rf_file_error_t));

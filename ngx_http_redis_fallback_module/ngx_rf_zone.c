@@ -259,6 +259,39 @@ ngx_rf_zone_repath(ngx_rf_zone_t *zone)
 }
 
 
+void
+ngx_rf_zone_overlap(ngx_rf_zone_t *from, ngx_rf_zone_t *to, ngx_msec_t time)
+{
+    ngx_time_update();
+
+    from->sh->overlap = ngx_current_msec + time;
+    to->sh->overlap = ngx_current_msec + time;
+}
+
+
+ngx_uint_t
+ngx_rf_zone_overlaps(ngx_rf_zone_sh_t *sh)
+{
+    if (sh->overlap == 0) {
+        return 0;
+    }
+
+    /* the time when this turn began is not good enough */
+
+    ngx_time_update();
+
+    if ((ngx_msec_int_t) (sh->overlap - ngx_current_msec) > 0) {
+        return 1;
+    }
+
+    if (!sh->superseded) {
+        sh->overlap = 0;
+    }
+
+    return 0;
+}
+
+
 static void
 ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {

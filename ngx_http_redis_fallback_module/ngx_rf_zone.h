@@ -462,6 +462,10 @@ typedef struct {
     ngx_atomic_t          superseded;   /* 1: a newer zone has taken over;
                                            2: it is about to, no batch of
                                            files begins */
+    ngx_atomic_t          overlap;      /* ngx_current_msec until which a zone
+                                           that was replaced answers, and the
+                                           one that has replaced it does not
+                                           change; 0: not begun, or over */
     ngx_atomic_t          dropped;      /* 1: the configuration has no such
                                            store any more */
     ngx_atomic_t          connected[NGX_MAX_PROCESSES];
@@ -539,6 +543,16 @@ void ngx_rf_zone_repath(ngx_rf_zone_t *zone);
  */
 ngx_uint_t ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
     ngx_rf_record_t **left);
+
+/*
+ * New workers are there before the old ones go, who would not see what those
+ * change.  So the new zone does not change before a moment from which on the
+ * old one is not asked any more: overlap() says in how many ms that is,
+ * overlaps() whether it is to come.
+ */
+void ngx_rf_zone_overlap(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
+    ngx_msec_t time);
+ngx_uint_t ngx_rf_zone_overlaps(ngx_rf_zone_sh_t *sh);
 
 /* every access is between these; lock() salvages a zone whose holder died */
 void ngx_rf_zone_lock(ngx_rf_zone_t *zone);

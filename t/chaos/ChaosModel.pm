@@ -155,7 +155,7 @@ sub check {
                      . ($op->{error} // ''))
             if $op->{outcome} eq 'bad'
                || $op->{outcome} eq 'refused'
-                  && ($op->{error} // '') !~ /in time while|<html>/
+                  && ($op->{error} // '') !~ /in time(?: while|: )|<html>/
                   && !grep { $op->{got} > $_ && $op->{sent} < $_ + $OLD }
                            @{ $self->{resized} };
     }

@@ -526,6 +526,30 @@ RF_UNIT(recovery_leaves_what_is_for_the_new_zone)
 }
 
 
+/* while old workers may answer from the zone that this one has replaced, what
+ * memory has pending stays */
+
+RF_UNIT(recovery_waits_for_old_readers)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_given_up(&t, 7);
+
+    t.sh->overlap = ngx_current_msec + 60000;
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.asked, 0, "Redis is asked nothing");
+
+    t.sh->overlap = ngx_current_msec - 1;
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.asked, 1, "but then");
+    remote_answer(&t.remote, pool, 0, ":1\r\n");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
+
+
 /* more than there is room for: those that are left are late still */
 
 RF_UNIT(recovery_ends_all_that_was_told)

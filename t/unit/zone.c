@@ -257,6 +257,50 @@ RF_UNIT(zone_fragments)
 
 /* files that are but to be removed do not keep memory */
 
+/* two zones, one has replaced the other */
+
+RF_UNIT(zone_overlap)
+{
+    zt_t              *t;
+    ngx_rf_zone_t      other;
+    ngx_rf_zone_sh_t  *sh, old;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+    sh = t->zone.sh;
+
+    ngx_memzero(&old, sizeof(ngx_rf_zone_sh_t));
+    other = t->zone;
+    other.sh = &old;
+
+    is_reply(t, "SET a 1", "+OK");
+    is_int(ngx_rf_zone_overlaps(sh), 0, "it has replaced none");
+
+    ngx_rf_zone_overlap(&other, &t->zone, 60000);
+    is_int(ngx_rf_zone_overlaps(&old), 1, "it begins");
+    is_reply(t, "GET a", "1");
+    is_int(zt_exec(t, "SET a 2"), NGX_RF_NEED_WAIT, "the new one stays");
+    is_reply(t, "GET a", "1");
+
+    sh->overlap = ngx_current_msec - 1;
+    is_reply(t, "SET a 3", "+OK");
+    is_int(sh->overlap, 0, "it is over, for good");
+
+    /* the old one */
+
+    sh->superseded = 1;
+    is_reply(t, "GET a", "3");
+    is_int(zt_exec(t, "SET a 4"), NGX_RF_NEED_REDIS, "it does not change");
+
+    ngx_rf_zone_overlap(&t->zone, &other, 60000);
+    is_reply(t, "GET a", "3");
+
+    sh->overlap = ngx_current_msec - 1;
+    is_int(zt_exec(t, "GET a"), NGX_RF_NEED_REDIS, "nor is it asked then");
+    is_int(zt_exec(t, "GET a"), NGX_RF_NEED_REDIS, "nor later");
+    sh->superseded = 0;
+}
+
+
 /* a full journal: what is done with is for it, and what is pending is not */
 
 RF_UNIT(zone_takes_acknowledgements_alone)
