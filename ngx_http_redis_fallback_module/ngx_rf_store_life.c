@@ -518,6 +518,15 @@ void
 ngx_rf_store_log_file(ngx_rf_store_t *store, ngx_uint_t level,
     const char *doing, ngx_rf_file_error_t *error)
 {
+    if (error->err == 0 && error->what) {
+        /* a reason, not a call */
+
+        ngx_log_error(level, store->cycle->log, 0,
+                      "redis_fallback store \"%V\": %s, \"%s\": %s",
+                      &store->conf.name, doing, error->name, error->what);
+        return;
+    }
+
     ngx_log_error(level, store->cycle->log, error->err,
                   "redis_fallback store \"%V\": %s, %s \"%s\" failed",
                   &store->conf.name, doing, error->what ? error->what : "?",

@@ -204,7 +204,7 @@ rf_files_db_open(rf_files_t *run, ngx_uint_t database, rf_files_db_t *db)
         && ngx_rf_file_mark_read_thread(&db->conf, &db->mark, &error)
            != NGX_OK)
     {
-        /* as nginx does: it is none then */
+        /* nginx would not touch the files; here all of them count */
         rf_files_error(run, &error);
     }
 

@@ -302,8 +302,41 @@ sub damaged {
 }
 
 
+# without a mark nobody knows which files are garbage: none is read before it is
+# mended, which needs no restart
+
+sub marked {
+    my ($workers) = @_;
+
+    my $name = "$workers workers, a damaged mark";
+    my $redis = RF::Redis->new(start => 0);
+    my $t = Outage->new(workers => $workers, redis => $redis);
+    my $mark = $t->nginx->dir . '/app/0/mark';
+
+    $t->put('key', 'value');
+    ok($t->nginx->stop, "$name: stops");
+
+    RF::spew($mark, "nonsense\n");
+    $t->nginx->start;
+    is($t->get('key')->{status}, 404, "$name: nothing is read");
+    like($t->nginx->log, qr/\[crit\] [^\n]*could not read its mark, going on (?#
+                            )without files, "\Q$mark\E": not a number$/m,
+         "$name: the log says why");
+
+    RF::spew($mark, "0\n");
+    ok(wait_for(sub { ($t->get('key')->{body} // '') eq 'value' }),
+       "$name: all is read when it is mended");
+
+    $redis->start;
+    $t->recovered({ key => 'value' }, $name);
+    ok($t->nginx->stop, "$name: stops");
+    $t->nginx->check_logs;
+}
+
+
 for my $workers (1, 4) {
     at_start($workers);
+    marked($workers);
     unreadable($workers) unless is_root() && RF::worker_user() eq 'root';
     damaged($workers);
 }
