@@ -11,13 +11,15 @@ use File::Temp 'tempdir';
 my $name = 'ngx_http_redis_fallback_module.so';
 my $dest = tempdir(CLEANUP => 1);
 my $nginx = $ENV{NGX_BIN} || '/usr/sbin/nginx';
+my $build = $ENV{BUILD} || 'release';
+my $tool = $ENV{RF_TOOL} || 'build/redis-fallback-files';
 my ($modules) = `$nginx -V 2>&1` =~ /--modules-path=(\S+)/;
 
 # our caller is a make as well
 
 my $make = 'env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory';
 
-my $out = `$make install BUILD=$ENV{BUILD} DESTDIR=$dest PREFIX=/opt 2>&1`;
+my $out = `$make install BUILD=$build DESTDIR=$dest PREFIX=/opt 2>&1`;
 is($?, 0, 'installs') or diag($out);
 
 ok(-x "$dest/opt/bin/redis-fallback-files", 'the tool');
@@ -26,9 +28,9 @@ ok(-s "$dest$modules/$name", 'the module');
 ok(!-x "$dest$modules/$name", 'which is no program');
 
 is(`$dest/opt/bin/redis-fallback-files --version`,
-   `$ENV{RF_TOOL} --version`, 'the tool is the one that was built');
+   `$tool --version`, 'the tool is the one that was built');
 
-$out = `$make install BUILD=$ENV{BUILD} DESTDIR=$dest MODULES= 2>&1`;
+$out = `$make install BUILD=$build DESTDIR=$dest MODULES= 2>&1`;
 isnt($?, 0, 'nginx does not say where modules are');
 like($out, qr/MODULES=DIR/, 'who installs has to');
 
