@@ -260,9 +260,11 @@ ngx_rf_flush_full(ngx_rf_flush_t *flush)
                       &flush->zone->name, bytes);
     }
 
-    /* a batch may have gone far above the limit */
+    /* a batch may have gone far above the limit; and a generation that ends
+     * needs them to end, each key's once */
 
-    return (bytes - (off_t) sh->journal_full < flush->limit / 2)
+    return (sh->turn
+            || bytes - (off_t) sh->journal_full < flush->limit / 2)
            ? NGX_DECLINED : NGX_ERROR;
 }
 
@@ -492,9 +494,14 @@ ngx_rf_flush_turn(ngx_rf_flush_t *flush, ngx_uint_t force)
 
     sh = flush->zone->sh;
 
-    if (flush->disk == NULL || !sh->files_ready || sh->journal_scan
-        || flush->turning)
-    {
+    if (flush->disk == NULL || !sh->files_ready || flush->turning) {
+        return;
+    }
+
+    if (sh->journal_scan) {
+        /* of what is read nothing was looked at */
+        flush->turn_at = 0;
+        flush->turn_left = 0;
         return;
     }
 
@@ -589,4 +596,9 @@ ngx_rf_flush_turned(ngx_rf_disk_job_t *job)
 
     sh->journal_bytes = job->batch.bytes;
     flush->turned = job->batch.bytes;
+
+    if (sh->journal_full) {
+        /* as much again: what comes until the next one is due has room */
+        sh->journal_full = job->batch.bytes;
+    }
 }

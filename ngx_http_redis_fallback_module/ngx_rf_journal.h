@@ -111,7 +111,9 @@ typedef struct {
     unsigned              acks:1;
     unsigned              files:1;      /* says of each record whether its key
                                            has a file ("filed"), and gives
-                                           that file's instead if it is newer */
+                                           that file's instead if it is newer;
+                                           of an acknowledgement whether it is
+                                           of that file, too */
     unsigned              single:1;     /* only the segment "number", garbage or
                                            not; base, seq and next stay 0 */
     uint64_t              number;       /* else of the segment that the slice

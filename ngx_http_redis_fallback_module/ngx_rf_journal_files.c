@@ -4,7 +4,8 @@
  *
  * While the journal was failing or full, files took what was pending: so a
  * key's file may be newer than all lines of it.  Then its record is given in
- * the place of the first of them, and the others are left out.
+ * the place of the first of them, and the others are left out.  Of that file
+ * an acknowledgement says nothing.
  *
  * Refuses to know lines and segments.  Runs in threads: malloc() only.
  */
@@ -106,15 +107,22 @@ ngx_rf_journal_look(ngx_rf_file_root_t *root, ngx_rf_journal_read_t *rd,
     u_char                         hex[NGX_RF_FILE_HEX + 1];
     uint64_t                       version;
     ngx_int_t                      rc;
-    struct stat                    st;
     struct ngx_rf_journal_seen_s  *seen;
 
     ngx_rf_file_digest(&(*rec)->key, hex);
     ngx_rf_journal_file_path(root, hex, path);
 
     if (rd->acks) {
-        (*rec)->filed = (fstatat(root->db, path, &st, AT_SYMLINK_NOFOLLOW)
-                         == 0);
+        rc = ngx_rf_journal_file_version(root, path, &version);
+
+        /* one that is newer was made after that, and is pending */
+        (*rec)->filed = (rc == NGX_OK && version <= (*rec)->version);
+
+        if (rc == NGX_ERROR) {
+            rd->unread++;
+            ngx_rf_journal_error(root->conf, rd, ngx_errno, "read()", path);
+        }
+
         return NGX_OK;
     }
 

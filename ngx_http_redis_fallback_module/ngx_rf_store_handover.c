@@ -118,7 +118,7 @@ ngx_rf_store_rest(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     sh = store->zone.sh;
 
-    if ((sh->nunlogged == 0 && sh->nlogging == 0)
+    if ((sh->nunlogged == 0 && sh->nlogging == 0 && sh->nwriting == 0)
         || ngx_process == NGX_PROCESS_SINGLE)
     {
         return NGX_OK;

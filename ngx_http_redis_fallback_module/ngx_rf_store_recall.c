@@ -73,7 +73,9 @@ ngx_rf_store_recall(ngx_rf_store_t *store)
         rc = NGX_ERROR;
     }
 
-    if (rc == NGX_OK && rd.lines) {
+    /* where files had all records there may be acknowledgements alone */
+
+    if (rc == NGX_OK && rd.nsegments) {
 
         ngx_memzero(&rd, sizeof(ngx_rf_journal_read_t));
 
@@ -83,6 +85,10 @@ ngx_rf_store_recall(ngx_rf_store_t *store)
         rd.acks = 1;
 
         rc = ngx_rf_store_recall_pass(store, &rd);
+
+        if (rd.unread) {
+            rc = NGX_ERROR;
+        }
     }
 
     if (rc != NGX_OK) {

@@ -305,6 +305,7 @@ ngx_rf_zone_repath_entry(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
         e->work->file_version = 0;
         e->work->log_version = 0;
+        e->work->log_begun = 0;
         e->work->logged = 0;
         e->work->acked = 0;
     }

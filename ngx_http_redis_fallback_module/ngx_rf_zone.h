@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      10
+#define NGX_RF_ZONE_LAYOUT      11
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -134,6 +134,8 @@ typedef struct {
     uint64_t              file_version; /* what the file holds; 0: no file; 1:
                                            perhaps there is one */
     uint64_t              log_version;  /* what the journal has, durably */
+    uint64_t              log_begun;    /* no line of a newer version was begun:
+                                           the journal may have this one */
     uint64_t              id;           /* see ngx_rf_record_t */
 
     ngx_rf_entry_t       *peer;         /* ring of the entries that one

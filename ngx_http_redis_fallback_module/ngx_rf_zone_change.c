@@ -468,6 +468,7 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
     e->work->last_change = u->work.last_change;
 
     e->work->log_version = u->work.log_version;
+    e->work->log_begun = u->work.log_begun;
     e->work->logged = u->work.logged;
     e->work->acked = u->work.acked;
     e->work->log_odd = u->work.log_odd;

@@ -65,7 +65,7 @@ ngx_uint_t
 ngx_rf_zone_unacked_lines(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 {
     return e->work->logged && !e->work->acked
-           && (e->work->log_version == 0 || e->work->log_version > sh->mark);
+           && e->work->log_begun > sh->mark;
 }
 
 
@@ -212,9 +212,8 @@ ngx_rf_zone_log_claim(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     ngx_rf_zone_unplace(zone, e);
 
-    if (e->pending != NGX_RF_CLEAN && e->work->log_version <= sh->mark) {
-        /* of what the mark has made garbage: it says nothing of this line */
-        e->work->log_version = 0;
+    if (e->pending != NGX_RF_CLEAN) {
+        e->work->log_begun = e->version;
     }
 
     e->work->logged = 1;
@@ -462,12 +461,10 @@ ngx_rf_zone_turn_needs(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
             return 0;
         }
 
-        /* to be written once more; until then what there is counts as above
-         * the mark, and no longer once that has passed it */
+        /* to be written once more */
 
         if (e->work->log_version >= e->version) {
-            e->work->log_version = (e->version - 1 > zone->sh->mark)
-                                   ? e->version - 1 : 0;
+            e->work->log_version = e->version - 1;
         }
 
     } else if (e->work->file_version == 0 && e->work->writer == 0) {

@@ -29,6 +29,8 @@ static void ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone,
     ngx_rf_record_t *rec);
 static void ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_dead(ngx_pid_t pid);
+static void ngx_rf_zone_may_be_logged(ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
 
 
 void
@@ -378,6 +380,7 @@ void
 ngx_rf_zone_rid(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {
     e->work->log_version = 0;
+    e->work->log_begun = 0;
     e->work->logged = 0;
     e->work->acked = 0;
 
@@ -587,6 +590,8 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
         e->work->file_version = rec->version;
         (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
 
+        ngx_rf_zone_may_be_logged(e, rec);
+
         ngx_rf_zone_requeue(zone, e);
         ngx_rf_zone_place(zone, e);
         goto done;
@@ -608,6 +613,8 @@ ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec, uint64_t seq,
 
     e->work->file_version = rec->version ? rec->version : 1;
 
+    ngx_rf_zone_may_be_logged(e, rec);
+
     if (was_spilled) {
         sh->spilled--;
     }
@@ -627,6 +634,24 @@ done:
     ngx_rf_zone_unlock(zone);
 
     return rc;
+}
+
+
+/* what left memory for its file, or was found there, may have lines in the
+ * journal, and older ones; but nothing of another program's has */
+
+static void
+ngx_rf_zone_may_be_logged(ngx_rf_entry_t *e, ngx_rf_record_t *rec)
+{
+    if (rec->version == 0) {
+        return;
+    }
+
+    e->work->logged = 1;
+
+    if (e->work->log_begun < rec->version) {
+        e->work->log_begun = rec->version;
+    }
 }
 
 

@@ -19,6 +19,11 @@
     ((e) != NULL && (e)->pending != NGX_RF_CLEAN && !(e)->work->logged       \
      && (e)->work->file_version == 0)
 
+/* of the generation of lines that were read: while one is ending they may be of
+ * that, and are written once more */
+#define ngx_rf_zone_read_odd(sh)                                             \
+    (((sh)->generation ^ ((sh)->turn != 0)) & 1)
+
 
 static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
@@ -135,7 +140,7 @@ ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     e->work->logged = 1;
     e->work->acked = 1;
-    e->work->log_odd = zone->sh->generation & 1;
+    e->work->log_odd = ngx_rf_zone_read_odd(zone->sh);
 
     if (e->work->file_version == 0 && e->work->writer == 0) {
         ngx_rf_zone_unplace(zone, e);
@@ -225,7 +230,8 @@ ngx_rf_zone_log_load_older(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->work->logged = 1;
     e->work->acked = 0;
     e->work->log_version = ngx_max(e->work->log_version, rec->version);
-    e->work->log_odd = zone->sh->generation & 1;
+    e->work->log_begun = ngx_max(e->work->log_begun, rec->version);
+    e->work->log_odd = ngx_rf_zone_read_odd(zone->sh);
 
     ngx_rf_zone_requeue(zone, e);
     ngx_rf_zone_place(zone, e);
@@ -264,7 +270,8 @@ ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         e->work->logged = 1;
         e->work->acked = 0;
         e->work->log_version = rec->version;
-        e->work->log_odd = zone->sh->generation & 1;
+        e->work->log_begun = ngx_max(e->work->log_begun, rec->version);
+        e->work->log_odd = ngx_rf_zone_read_odd(zone->sh);
     }
 
     if (e->work->changes == NULL) {

@@ -28,6 +28,7 @@ struct ngx_rf_salvage_s {
     ngx_rf_record_t      *record;       /* "remove": only its file matters */
     uint64_t              file_version;
     uint64_t              log_version;
+    uint64_t              log_begun;
     int32_t               writer;
     uint32_t              run;
     uint32_t              sent_run;
@@ -443,6 +444,7 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 
     s->file_version = e->work->file_version;
     s->log_version = e->work->log_version;
+    s->log_begun = e->work->log_begun;
     s->writer = e->work->writer;
     s->run = e->run;
     s->sent_run = e->work->sent_run;
@@ -692,6 +694,7 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
 
     e->work->file_version = s->file_version;
     e->work->log_version = s->log_version;
+    e->work->log_begun = s->log_begun;
     e->work->logged = s->logged;
     e->work->acked = s->acked;
     e->work->log_odd = s->log_odd;
@@ -741,8 +744,10 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
         sh->spilled = from->sh->spilled;
         sh->stat.files = from->sh->stat.files;
 
-        /* a generation that is ending ends anew */
+        /* a generation that is ending goes on to: of three nobody could tell
+         * which one has an entry's lines */
         sh->generation = from->sh->generation;
+        sh->turn = from->sh->turn;
         sh->segment = ngx_max(sh->segment, from->sh->segment);
         sh->journal_base = from->sh->journal_base;
         sh->journal_top = from->sh->journal_top;
@@ -768,6 +773,7 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
         if (!same) {
             s->file_version = 0;
             s->log_version = 0;
+            s->log_begun = 0;
             s->logged = 0;
         }
 

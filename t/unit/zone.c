@@ -362,6 +362,171 @@ RF_UNIT(zone_takes_acknowledgements_alone)
 }
 
 
+/* a mark that was decided on before a key changed, and written after a batch
+ * had it: it says nothing of that batch */
+
+RF_UNIT(zone_mark_in_a_batch)
+{
+    zt_t               *t;
+    uint64_t            mark;
+    ngx_str_t           key = ngx_string("a");
+    ngx_rf_record_t    *rec, *late;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_zone_log_t   batch;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    sh = t->zone.sh;
+
+    is_reply(t, "SET a 1", "+OK");
+    is_int(zt_log(t, NGX_OK), 1, "the journal has it");
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis, too");
+    mark = sh->seq++;
+
+    is_reply(t, "SET a 2", "+OK");
+    rec = ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ALL, &batch);
+    ok(rec != NULL, "a batch is under way");
+    sh->mark = mark;
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis has it before");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_DECLINED,
+           "the journal may have it");
+    is_int(zt_entry(t, "a")->work->where, NGX_RF_DISK_UNACKED,
+           "and is to know better");
+    ngx_rf_zone_log_done(&t->zone, rec, NGX_OK, batch.generation);
+    is_int(zt_log(t, NGX_OK), 1, "which it is told");
+    is_int(sh->nunlogged, 0, "all of it");
+
+    /* a batch of before comes home in between */
+
+    is_reply(t, "SET a 3", "+OK");
+    late = ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ALL, &batch);
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis has it");
+    sh->mark = sh->seq++;
+    is_reply(t, "SET a 4", "+OK");
+    rec = ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ALL, &batch);
+    ok(late != NULL && rec != NULL, "two batches");
+    ngx_rf_zone_log_done(&t->zone, late, NGX_OK, batch.generation);
+    is_int(zt_replay(t, NGX_OK, 1), 1, "and Redis");
+    is_int(ngx_rf_zone_durable(&t->zone, &key, t->l.version), NGX_DECLINED,
+           "the journal may have it");
+    ngx_rf_zone_log_done(&t->zone, rec, NGX_OK, batch.generation);
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+/* what left memory for its file may have lines in the journal */
+
+RF_UNIT(zone_lines_of_a_spilled_key)
+{
+    zt_t              *t;
+    char               line[4096], big[1000];
+    ngx_uint_t         i;
+    ngx_rf_record_t   *rec;
+    ngx_rf_zone_sh_t  *sh;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    sh = t->zone.sh;
+    sh->files_ready = 1;
+
+    is_reply(t, "SET a 1", "+OK");
+    is_int(zt_flush(t, NGX_OK), 1, "in the journal, and in a file");
+
+    memset(big, 'x', sizeof(big));
+
+    for (i = 0; zt_entry(t, "a") && i < 2000; i++) {
+        sprintf(line, "SET b%d %.*s", (int) i, (int) sizeof(big), big);
+        zt_exec(t, line);
+    }
+
+    ok(zt_entry(t, "a") == NULL && sh->spilled == 1, "it has left memory");
+    zt_flush(t, NGX_OK);
+
+    rec = zt_record(t, "a", "1", sh->seq);
+    is_int(ngx_rf_zone_load(&t->zone, rec, sh->seq, 1, ngx_rf_now()), NGX_OK,
+           "and is back");
+    zt_free(rec);
+
+    sh->disk_failed = NGX_ENOSPC;
+    zt_replay(t, NGX_OK, 1);
+
+    while ((rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1 << 20)) != NULL) {
+        ok(rec->key.data[0] != 'a', "its file stays: its line may be older");
+        rec->status = NGX_OK;
+        ngx_rf_zone_dirty_done(&t->zone, rec);
+    }
+
+    /* the mark says it of all at once */
+
+    sh->mark = sh->seq;
+    sh->disk_failed = 0;
+    (void) ngx_rf_zone_log_take(&t->zone, 1000, 1 << 20, NGX_RF_LOG_ALL,
+                                &(ngx_rf_zone_log_t) { 0 });
+    is_int(sh->nunlogged, 0, "after which there is nothing to be told");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
+/* A generation is ending while the zone is replaced, or the journal is read
+ * once more: what has lines only there is written once more before they go. */
+
+RF_UNIT(zone_generation_ends_in_another_zone)
+{
+    zt_t               *t, *to;
+    ngx_uint_t          at, left;
+    ngx_rf_record_t    *rec;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_zone_log_t   old, new, end;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    to = zt_start(pool, log, 2 << 20, 1);
+    sh = to->zone.sh;
+
+    is_reply(t, "SET a 1", "+OK");
+    rec = ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ALL, &old);
+    ngx_rf_zone_log_done(&t->zone, rec, NGX_OK, old.generation);
+
+    ngx_rf_zone_turn(&t->zone);
+    is_reply(t, "SET b 1", "+OK");
+    rec = ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ALL, &new);
+    ngx_rf_zone_log_done(&t->zone, rec, NGX_OK, new.generation);
+
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &rec), 0, "all fits");
+
+    ngx_rf_zone_turn(&to->zone);
+    at = 0;
+    left = 0;
+    is_int(ngx_rf_zone_turn_scan(&to->zone, sh->nbuckets, &at, &left, &end),
+           NGX_AGAIN, "something is needed");
+    is_int(zt_entry(to, "a")->work->where, NGX_RF_DISK_UNLOGGED,
+           "what the old generation has");
+    ok(zt_entry(to, "b")->work->where == NGX_RF_DISK_UNLOGGED
+       || new.number >= sh->turn, "and the new one, unless that stays");
+    zt_log(to, NGX_OK);
+
+    at = 0;
+    left = 0;
+    is_int(ngx_rf_zone_turn_scan(&to->zone, sh->nbuckets, &at, &left, &end),
+           NGX_DONE, "nothing any more");
+    ok(end.base > old.number, "the old segment goes");
+    ngx_rf_zone_turned(&to->zone, end.base);
+    ok(sound_zone(&to->zone, 0), "sound");
+
+    /* read while the next one ends: nobody knows which of them had it */
+
+    ngx_rf_zone_turn(&to->zone);
+    rec = zt_record(to, "c", "1", ++sh->seq);
+    is_int(ngx_rf_zone_log_load(&to->zone, rec, sh->seq, 0, ngx_rf_now()),
+           NGX_OK, "a line is read");
+    zt_free(rec);
+
+    at = 0;
+    left = 0;
+    is_int(ngx_rf_zone_turn_scan(&to->zone, sh->nbuckets, &at, &left, &end),
+           NGX_AGAIN, "something is needed");
+    is_int(zt_entry(to, "c")->work->where, NGX_RF_DISK_UNLOGGED,
+           "what was read, too");
+}
+
+
 RF_UNIT(zone_stale)
 {
     zt_t        *t;
