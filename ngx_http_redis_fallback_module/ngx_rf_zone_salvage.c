@@ -748,6 +748,11 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
          * which one has an entry's lines */
         sh->generation = from->sh->generation;
         sh->turn = from->sh->turn;
+
+        /* a batch of an old worker may be on its way to one of them */
+        ngx_memcpy((void *) sh->flights, (void *) from->sh->flights,
+                   sizeof(sh->flights));
+
         sh->segment = ngx_max(sh->segment, from->sh->segment);
         sh->journal_base = from->sh->journal_base;
         sh->journal_top = from->sh->journal_top;

@@ -527,6 +527,40 @@ RF_UNIT(zone_generation_ends_in_another_zone)
 }
 
 
+/* an old worker's batch is on its way while the new zone's first generation
+ * would end: to which of its segments nobody knows */
+
+RF_UNIT(zone_batch_of_an_old_worker)
+{
+    zt_t               *t, *to;
+    ngx_uint_t          at, left;
+    ngx_rf_record_t    *rec, *none;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_zone_log_t   old, end;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    to = zt_start(pool, log, 2 << 20, 1);
+    sh = to->zone.sh;
+
+    is_reply(t, "SET a 1", "+OK");
+    rec = ngx_rf_zone_log_take(&t->zone, 10, 1000, NGX_RF_LOG_ALL, &old);
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &none), 0, "all fits");
+
+    ngx_rf_zone_turn(&to->zone);
+    at = 0;
+    left = 0;
+    is_int(ngx_rf_zone_turn_scan(&to->zone, sh->nbuckets, &at, &left, &end),
+           NGX_BUSY, "it is waited for");
+
+    ngx_rf_zone_log_done(&t->zone, rec, NGX_OK, old.generation);
+    zt_log(to, NGX_OK);
+    at = 0;
+    left = 0;
+    is_int(ngx_rf_zone_turn_scan(&to->zone, sh->nbuckets, &at, &left, &end),
+           NGX_DONE, "and then it ends");
+}
+
+
 RF_UNIT(zone_stale)
 {
     zt_t        *t;
