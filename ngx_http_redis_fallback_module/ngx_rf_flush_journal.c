@@ -91,6 +91,7 @@ ngx_rf_flush_is_under_way(ngx_rf_flush_t *flush, ngx_uint_t batch)
 ngx_int_t
 ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
 {
+    ngx_int_t          rc, acks;
     ngx_rf_zone_sh_t  *sh;
 
     sh = flush->zone->sh;
@@ -121,10 +122,14 @@ ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
     }
 
     if (ngx_rf_flush_full(flush) != NGX_OK) {
-        (void) ngx_rf_flush_log_batch(flush, all);
+        acks = ngx_rf_flush_log_batch(flush, all);
 
         flush->urgent = 1;
-        return ngx_rf_flush_start(flush);
+        rc = ngx_rf_flush_start(flush);
+
+        /* who waits for files only asks again after that */
+
+        return (acks == NGX_AGAIN) ? NGX_AGAIN : rc;
     }
 
     if (all) {

@@ -253,6 +253,10 @@ void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 ngx_rf_entry_t *ngx_rf_zone_take_over(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, ngx_uint_t journaled);
 /* into what is pending in the entry; codes of ngx_rf_zone_adopt() */
+/* what left memory for its file, or was found on disk, may have lines in the
+ * journal, and older ones; but nothing of another program's has */
+void ngx_rf_zone_may_be_logged(ngx_rf_entry_t *e, ngx_rf_record_t *rec);
+
 ngx_int_t ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec);
 

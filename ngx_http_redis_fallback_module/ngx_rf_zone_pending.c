@@ -29,8 +29,6 @@ static void ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone,
     ngx_rf_record_t *rec);
 static void ngx_rf_zone_release(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_dead(ngx_pid_t pid);
-static void ngx_rf_zone_may_be_logged(ngx_rf_entry_t *e,
-    ngx_rf_record_t *rec);
 
 
 void
@@ -637,10 +635,7 @@ done:
 }
 
 
-/* what left memory for its file, or was found there, may have lines in the
- * journal, and older ones; but nothing of another program's has */
-
-static void
+void
 ngx_rf_zone_may_be_logged(ngx_rf_entry_t *e, ngx_rf_record_t *rec)
 {
     if (rec->version == 0) {

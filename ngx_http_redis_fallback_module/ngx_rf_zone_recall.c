@@ -487,6 +487,8 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         (void) ngx_atomic_fetch_add(&sh->stat.files, 1);
     }
 
+    ngx_rf_zone_may_be_logged(e, rec);
+
     ngx_rf_zone_place(zone, e);
 
     return NGX_OK;

@@ -465,6 +465,46 @@ RF_UNIT(zone_lines_of_a_spilled_key)
 }
 
 
+/* nor does a merged key's file go before the other's lines are done with */
+
+RF_UNIT(zone_lines_of_another)
+{
+    zt_t              *t;
+    ngx_rf_record_t   *rec;
+    ngx_rf_zone_sh_t  *sh;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    sh = t->zone.sh;
+    sh->files_ready = 1;
+    sh->disk_failed = NGX_ENOSPC;
+
+    is_reply(t, "SET a 2", "+OK");
+
+    rec = zt_record(t, "a", "1", ++sh->seq);
+    rec->changed = 1;
+    is_int(ngx_rf_zone_adopt(&t->zone, rec), NGX_OK, "another has changed it");
+    zt_free(rec);
+
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && !rec->remove, "a file has both");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+
+    is_int(zt_replay(t, NGX_OK, 1), 1, "Redis has both");
+    ok(ngx_rf_zone_dirty_take(&t->zone, 10, 1000) == NULL,
+       "the file stays: the other's line is older");
+
+    sh->disk_failed = 0;
+    is_int(zt_log(t, NGX_OK), 1, "the journal knows");
+    rec = ngx_rf_zone_dirty_take(&t->zone, 10, 1000);
+    ok(rec && rec->remove, "then it goes");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    is_int(sh->nunlogged + sh->ndirty, 0, "nothing is left to be done");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
 /* A generation is ending while the zone is replaced, or the journal is read
  * once more: what has lines only there is written once more before they go. */
 
