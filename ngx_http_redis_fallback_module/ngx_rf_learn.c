@@ -19,8 +19,6 @@ static void ngx_rf_learn_reply(ngx_rf_learn_t *ln);
 static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
 static void ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key);
 static void ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key);
-static void ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key,
-    uint64_t version);
 static void ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_str_t *value, int64_t expire);
 static void ngx_rf_learn_get(ngx_rf_learn_t *ln);
@@ -515,7 +513,7 @@ ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key)
 }
 
 
-static void
+void
 ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key, uint64_t version)
 {
     uint32_t  hash;

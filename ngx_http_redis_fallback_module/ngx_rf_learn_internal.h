@@ -51,6 +51,9 @@ ngx_int_t ngx_rf_learn_entry(ngx_rf_learn_t *ln, ngx_str_t *key,
 ngx_uint_t ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_rf_entry_t *e);
 
+/* it was this process that has made the version, of what it learns now */
+void ngx_rf_learn_note(ngx_rf_learn_t *ln, ngx_str_t *key, uint64_t version);
+
 /* an entry that exists and that nobody has changed since, or NULL */
 ngx_rf_entry_t *ngx_rf_learn_find(ngx_rf_learn_t *ln, ngx_str_t *key);
 

@@ -3,7 +3,8 @@
  * Redis vouches for a key that is known in part: when all that is known was
  * read while it was watched.
  *
- * So it is if these are all there are ("fresh"), and stays so if it was.
+ * So it is if these are all there are ("fresh"), and stays so if it was and the
+ * read was sent since: a voucher comes with a version of its own.
  * Otherwise what is known already is asked for along with what is read, which
  * needs no more than one command for each change of the key.
  */
@@ -50,7 +51,12 @@ ngx_rf_learn_read(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_uint_t fresh)
                 && ngx_rf_zone_content(e)->elts.count
                    == ngx_rf_learn_found(ln->reply))))
     {
+        /* it says nothing of an earlier reply that is yet to come */
+
+        e->version = ++ln->zone->sh->seq;
+
         ngx_rf_zone_vouch_locked(ln->zone, e, ln->voucher);
+        ngx_rf_learn_note(ln, key, e->version);
     }
 }
 

@@ -35,9 +35,11 @@ vouch_reply(exec_t *e, const char *wire)
 }
 
 
+/* the reply to what was sent at "seq" */
+
 static void
-vouch_learn(exec_t *e, const char *text, const char *wire, int64_t pttl,
-    uint64_t voucher)
+vouch_late(exec_t *e, uint64_t seq, const char *text, const char *wire,
+    int64_t pttl, uint64_t voucher)
 {
     ngx_str_t   argv[EXEC_ARGS];
     ngx_uint_t  argc;
@@ -45,8 +47,24 @@ vouch_learn(exec_t *e, const char *text, const char *wire, int64_t pttl,
     argc = exec_words(e, text, argv);
 
     ngx_rf_learn(e->zone, e->pool, ngx_rf_command_find(&argv[0]), argc, argv,
-                 vouch_reply(e, wire), pttl, e->zone->sh->seq, ngx_rf_now(),
-                 voucher);
+                 vouch_reply(e, wire), pttl, seq, ngx_rf_now(), voucher);
+}
+
+
+static void
+vouch_learn(exec_t *e, const char *text, const char *wire, int64_t pttl,
+    uint64_t voucher)
+{
+    vouch_late(e, e->zone->sh->seq, text, wire, pttl, voucher);
+}
+
+
+/* what this process has learned is another one's from now on */
+
+static void
+vouch_elsewhere(exec_t *e)
+{
+    ngx_memzero(e->zone->learned, sizeof(e->zone->learned));
 }
 
 
@@ -267,4 +285,77 @@ RF_UNIT(vouch_parts)
     vouch_learn(&e, "ZADD z 1 m", ":1\r\n", -1, own);
     ok(strcmp(vouch_ask(&e, "ZSCORE z m"), "ZMSCORE z m") == 0,
        "a sorted set");
+}
+
+
+/*
+ * An element that was read before somebody changed it, its reply late, and what
+ * another worker has read of the key since.  That one watches the key, but says
+ * nothing of what was before.
+ */
+
+static void
+vouch_late_part(exec_t *e, const char *read, const char *older,
+    const char *newer, const char *value, uint64_t own, uint64_t other)
+{
+    char        key[2] = { read[strcspn(read, " ") + 1], '\0' };
+    uint64_t    seq;
+    ngx_uint_t  i;
+
+    static const char  *names[] = { "it was named", "it is vouched for, too" };
+
+    for (i = 0; i < 2; i++) {
+        seq = e->zone->sh->seq;
+
+        vouch_learn(e, read, newer, -1, other);
+        vouch_elsewhere(e);
+        ok(vouched(e, key), "%s: another worker has read it", read);
+
+        vouch_late(e, seq, read, older, -1, i ? own : NGX_RF_ZONE_NAMED);
+        vouch_named(e, key);
+        exec_is(e, read, value);
+        ok(vouched(e, key), "%s: as it was; %s", read, names[i]);
+
+        vouch_learn(e, "FLUSHALL", "+OK\r\n", -3, 0);
+    }
+}
+
+
+RF_UNIT(vouch_late_parts)
+{
+    exec_t    e;
+    uint64_t  own, other, seq;
+
+    exec_init(&e, pool, log, 1024 * 1024);
+
+    own = vouch_link(&e, ngx_process_slot, 7);
+    other = vouch_link(&e, VOUCH_OTHER, 8);
+
+    vouch_late_part(&e, "HGET h a", "$1\r\n1\r\n", "$1\r\n2\r\n", "2", own,
+                    other);
+    vouch_late_part(&e, "HMGET i a", "*1\r\n$1\r\n1\r\n",
+                    "*1\r\n$1\r\n2\r\n", "[2]", own, other);
+    vouch_late_part(&e, "SISMEMBER s a", ":0\r\n", ":1\r\n", "1", own, other);
+    vouch_late_part(&e, "ZSCORE z a", "$1\r\n1\r\n", "$1\r\n2\r\n", "2", own,
+                    other);
+
+    /* all that is known, read anew */
+
+    vouch_learn(&e, "HGET h a", "$1\r\n1\r\n", -1, own);
+    vouch_named(&e, "h");
+    seq = e.zone->sh->seq;
+    vouch_known(&e, "HMGET h a b", "*2\r\n$1\r\n3\r\n$1\r\n4\r\n", other);
+    vouch_elsewhere(&e);
+    vouch_late(&e, seq, "HGET h a", "$1\r\n2\r\n", -1, own);
+    ok(vouched(&e, "h"), "vouched for anew");
+    exec_is(&e, "HGET h a", "3");
+
+    /* but what this worker has asked for at the same time */
+
+    vouch_learn(&e, "HGETALL h", "*0\r\n", -2, own);
+    seq = e.zone->sh->seq;
+    vouch_late(&e, seq, "HGET h a", "$1\r\n1\r\n", -1, own);
+    vouch_late(&e, seq, "HGET h b", "$1\r\n2\r\n", -1, own);
+    ok(vouched(&e, "h"), "elements that were asked for at the same time");
+    exec_is(&e, "HMGET h a b", "[1 2]");
 }
