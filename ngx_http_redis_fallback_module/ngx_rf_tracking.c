@@ -434,14 +434,26 @@ ngx_rf_tracking_closed(void *data, ngx_rf_conn_end_t *end)
 {
     ngx_rf_tracking_t *t = data;
 
-    ngx_uint_t  level;
-    ngx_msec_t  pause;
+    ngx_uint_t               i, level;
+    ngx_msec_t               pause;
+    ngx_rf_tracking_link_t  *link;
 
     t->conn = NULL;
     t->client = 0;
     t->hearing = 0;
 
     ngx_rf_tracking_end(t);
+
+    /* that Redis will tell this one may be heard when there is the next */
+
+    for (i = 0; i < t->nlinks; i++) {
+        link = &t->links[i];
+
+        if (link->asking) {
+            ngx_rf_redis_cut(t->redis, &link->call);
+            link->asking = 0;
+        }
+    }
 
     ngx_destroy_pool(t->pool);
     t->pool = NULL;

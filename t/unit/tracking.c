@@ -12,6 +12,7 @@
 
 
 #define TRACKING_RUN_ID  "0123456789012345678901234567890123456789"
+#define TRACKING_OTHER   "9876543210987654321098765432109876543210"
 #define TRACKING_GONE                                                         \
     "-ERR The client ID you want redirect to does not exist\r\n"
 #define TRACKING_SUBSCRIBED                                                   \
@@ -72,16 +73,24 @@ tracking_stop(tracking_t *t)
 
 
 static void
-tracking_up(tracking_t *t, ngx_uint_t link)
+tracking_up_to(tracking_t *t, ngx_uint_t link, const char *run_id)
 {
     ngx_rf_redis_info_t  info;
 
     ngx_memzero(&info, sizeof(ngx_rf_redis_info_t));
-    ngx_str_set(&info.run_id, TRACKING_RUN_ID);
+    info.run_id.data = (u_char *) run_id;
+    info.run_id.len = strlen(run_id);
     info.client = 10 + link;
     info.version = 70000;
 
     ngx_rf_tracking_up(t->tracking, link, &info);
+}
+
+
+static void
+tracking_up(tracking_t *t, ngx_uint_t link)
+{
+    tracking_up_to(t, link, TRACKING_RUN_ID);
 }
 
 
@@ -191,6 +200,43 @@ RF_UNIT(tracking_dies_in_between)
     ok(tracking_read(&t, 0) && tracking_read(&t, 1), "Redis vouches");
 
     tracking_stop(&t);
+}
+
+
+/* Redis has agreed to tell the second connection, which has died since; its
+ * reply comes when there is another one already */
+
+RF_UNIT(tracking_late_agreement)
+{
+    ngx_uint_t      i;
+    tracking_t      t;
+    ngx_rf_call_t  *asked;
+
+    for (i = 0; i < 2; i++) {
+        tracking_start(&t, pool, log, 1);
+        tracking_up(&t, 0);
+        tracking_hears(&t, 21);
+        asked = t.remote.calls[0];
+
+        remote_lost(&t.remote);
+        remote_later(TRACKING_LONG);
+        is_int(t.remote.made, 2, "another one");
+        remote_ready(&t.remote, TRACKING_RUN_ID, 22);
+
+        if (t.remote.ncalls && t.remote.calls[0] == asked) {
+            tracking_answer(&t, i ? TRACKING_GONE : "+OK\r\n");
+        }
+
+        tracking_none(&t, "Redis would tell the one that has died");
+        ok(t.remote.peer != NULL, "the other one stays");
+        remote_heard(&t.remote, pool, TRACKING_SUBSCRIBED);
+        tracking_none(&t, "it was not told of the other one yet");
+        is_int(t.remote.ncalls, 1, "now it is");
+        tracking_answer(&t, "+OK\r\n");
+        ok(tracking_read(&t, 0) != 0, "Redis vouches");
+
+        tracking_stop(&t);
+    }
 }
 
 
