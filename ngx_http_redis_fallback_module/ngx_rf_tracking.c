@@ -66,6 +66,8 @@ typedef struct {
     ngx_rf_call_t         call;         /* CLIENT TRACKING */
     ngx_rf_call_command_t command;
     ngx_pool_t           *pool;
+    u_char                run_id[NGX_RF_TRACKING_RUN_ID];
+                                        /* of its Redis; zeroes: not known */
     unsigned              up:1;
     unsigned              asking:1;     /* "call" is in flight */
     unsigned              tracked:1;    /* of this epoch */
@@ -254,9 +256,13 @@ void
 ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_uint_t n,
     ngx_rf_redis_info_t *info)
 {
-    ngx_str_t  why;
+    ngx_str_t                why;
+    ngx_rf_tracking_link_t  *link;
 
-    t->links[n].up = 1;
+    link = &t->links[n];
+
+    ngx_memzero(link->run_id, NGX_RF_TRACKING_RUN_ID);
+    link->up = 1;
     t->nup++;
     t->refused = 0;
     t->nfailures = 0;
@@ -291,6 +297,7 @@ ngx_rf_tracking_up(ngx_rf_tracking_t *t, ngx_uint_t n,
         ngx_rf_conn_close(t->conn);
     }
 
+    ngx_memcpy(link->run_id, info->run_id.data, NGX_RF_TRACKING_RUN_ID);
     ngx_memcpy(t->run_id, info->run_id.data, NGX_RF_TRACKING_RUN_ID);
 
     if (t->client) {
@@ -575,6 +582,12 @@ ngx_rf_tracking_ask(ngx_rf_tracking_t *t, ngx_uint_t n)
     link = &t->links[n];
 
     if (!link->up || t->client == 0 || t->hearing || t->destroyed) {
+        return;
+    }
+
+    /* another Redis may have that id, too, and would tell it to somebody */
+
+    if (ngx_memcmp(link->run_id, t->run_id, NGX_RF_TRACKING_RUN_ID) != 0) {
         return;
     }
 

@@ -240,6 +240,42 @@ RF_UNIT(tracking_late_agreement)
 }
 
 
+/* an address may lead to several, which do not know each other's connections,
+ * but have some of the same ids */
+
+RF_UNIT(tracking_of_two_servers)
+{
+    tracking_t  t;
+
+    tracking_start(&t, pool, log, 2);
+    tracking_up(&t, 0);
+    tracking_hears(&t, 21);
+    tracking_answer(&t, "+OK\r\n");
+    ok(tracking_read(&t, 0) != 0, "the first is watched");
+
+    tracking_up_to(&t, 1, TRACKING_OTHER);
+    tracking_none(&t, "the second is another Redis");
+    remote_ready(&t.remote, TRACKING_OTHER, 21);
+    remote_heard(&t.remote, pool, TRACKING_SUBSCRIBED);
+    is_int(t.remote.ncalls, 1, "only that is asked");
+    ok(t.remote.calls[0]->order == 1, "over its connection");
+    tracking_answer(&t, "+OK\r\n");
+    ok(tracking_read(&t, 1) != 0, "it vouches");
+    remote_later(1001);
+    remote_heard(&t.remote, pool, "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    is_int(t.remote.ncalls, 0, "nor is the first asked later");
+    ok(tracking_read(&t, 0) == 0, "which says nothing any more");
+
+    ngx_rf_tracking_down(t.tracking, 0);
+    ok(tracking_read(&t, 1) != 0, "nor does it take anything back");
+    tracking_up_to(&t, 0, TRACKING_OTHER);
+    tracking_answer(&t, "+OK\r\n");
+    ok(tracking_read(&t, 0) && tracking_read(&t, 1), "both vouch");
+
+    tracking_stop(&t);
+}
+
+
 /* the other errors: for good, until another connection comes */
 
 RF_UNIT(tracking_is_refused)
