@@ -306,14 +306,14 @@ ngx_uint_t
 ngx_rf_learn_changed(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_rf_entry_t *e)
 {
     uint32_t  hash;
-    uint64_t  version;
+    uint64_t  version, removed;
 
     hash = e ? e->hash : ngx_rf_zone_hash(ln->zone->sh, key);
 
-    version = e ? e->version
-                : ln->zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS];
+    removed = ln->zone->sh->removed[(hash >> 16) % NGX_RF_ZONE_STAMPS];
+    version = e ? e->version : removed;
 
-    if (version > ln->seq
+    if (version > ln->seq && version >= removed
         && ln->zone->learned[hash % NGX_RF_ZONE_LEARNED]
            == (version | ln->zone->link))
     {

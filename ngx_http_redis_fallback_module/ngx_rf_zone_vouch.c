@@ -100,7 +100,7 @@ ngx_rf_zone_touched(ngx_rf_zone_t *zone, ngx_str_t *key, uint32_t hash)
 
 
 /* as if Redis had been another one before; but what it held then is not to be
- * written back */
+ * written back, nor what is said of it by replies that are yet to come */
 
 void
 ngx_rf_zone_flushed(ngx_rf_zone_t *zone)
@@ -114,6 +114,7 @@ ngx_rf_zone_flushed(ngx_rf_zone_t *zone)
     if (!sh->restore) {
         sh->run++;
         sh->flushed_run = sh->run;
+        ngx_rf_zone_remember_all(zone);
     }
 
     ngx_rf_zone_unlock(zone);

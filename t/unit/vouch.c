@@ -359,3 +359,65 @@ RF_UNIT(vouch_late_parts)
     ok(vouched(&e, "h"), "elements that were asked for at the same time");
     exec_is(&e, "HMGET h a b", "[1 2]");
 }
+
+
+/* Redis comes back without its data */
+
+static void
+vouch_lost(exec_t *e, const char *key, ngx_uint_t back)
+{
+    ngx_rf_entry_t    *entry;
+    ngx_rf_zone_sh_t  *sh;
+
+    sh = e->zone->sh;
+    entry = vouch_entry(e, key);
+
+    sh->run++;
+    sh->restore = 1;
+    is_int(entry && ngx_rf_zone_restoring(sh, entry), back,
+           "%s is %swritten back", key, back ? "" : "not ");
+    sh->restore = 0;
+    sh->run--;
+}
+
+
+/* FLUSHALL, of which Redis told before the reply came to what was executed
+ * before it, or after it: nobody knows */
+
+RF_UNIT(vouch_late_flushed)
+{
+    exec_t      e;
+    uint64_t    seq;
+    ngx_uint_t  i;
+
+    static const char  *lines[][3] = {
+        { "a", "GET a", "$1\r\n1\r\n" },
+        { "b", "SET b 1", "+OK\r\n" },
+        { "c", "ZRANGE c 0 -1 WITHSCORES", "*2\r\n$1\r\nm\r\n$1\r\n1\r\n" },
+        { "d", "HGETALL d", "*2\r\n$1\r\nf\r\n$1\r\n1\r\n" },
+        { "e", "INCR e", ":1\r\n" },
+        { "f", "RPUSH f x", ":1\r\n" }
+    };
+
+    exec_init(&e, pool, log, 1024 * 1024);
+
+    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        seq = e.zone->sh->seq;
+        ngx_rf_zone_flushed(e.zone);
+        vouch_late(&e, seq, lines[i][1], lines[i][2], -1, 0);
+        vouch_lost(&e, lines[i][0], 0);
+    }
+
+    /* another reply about the key was there before */
+
+    seq = e.zone->sh->seq;
+    vouch_learn(&e, "SET k 1", "+OK\r\n", -3, 0);
+    ngx_rf_zone_flushed(e.zone);
+    vouch_late(&e, seq, "SET k 2", "+OK\r\n", -3, 0);
+    vouch_lost(&e, "k", 0);
+
+    vouch_learn(&e, "GET a", "$1\r\n1\r\n", -1, 0);
+    vouch_learn(&e, "SET k 3", "+OK\r\n", -3, 0);
+    vouch_lost(&e, "a", 1);
+    vouch_lost(&e, "k", 1);
+}
