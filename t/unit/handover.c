@@ -214,6 +214,38 @@ RF_UNIT(handover_merges_once)
 }
 
 
+/* Three instances: a replacement, and changes that came after it, twice.  What
+ * comes second must not get below the replacement that the first one was put
+ * upon. */
+
+RF_UNIT(handover_behind_a_replacement)
+{
+    exec_t            one, two, to;
+    ngx_uint_t        i;
+    ngx_rf_record_t  *list[2];
+
+    ho_start(&one, pool, log, 0);
+    ho_start(&two, pool, log, 0);
+    ho_start(&to, pool, log, 1);
+
+    exec_line(&to, "SET n 100");
+    exec_line(&one, "INCRBY n 7");
+    exec_line(&two, "INCRBY n 5");
+
+    list[0] = ho_take(&one, 1);
+    list[1] = ho_take(&two, 1);
+
+    for (i = 0; i < 2; i++) {
+        list[i]->changed += 10 + i;
+        is_int(ho_in(&to, list[i]), NGX_OK, "taken in");
+        is_int(ho_in(&to, list[i]), NGX_OK, "again");
+        ho_free(list[i]);
+    }
+
+    exec_told(&to, "n", "del; set 100; INCRBY 7; INCRBY 5; ");
+}
+
+
 RF_UNIT(handover_waits)
 {
     exec_t            from, to;
