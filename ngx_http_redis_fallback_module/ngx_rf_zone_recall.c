@@ -426,7 +426,7 @@ ngx_int_t
 ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
 {
-    ngx_uint_t         later;
+    ngx_uint_t         later, sent;
     ngx_rf_record_t   *mine, *both;
     ngx_rf_zone_sh_t  *sh;
 
@@ -441,6 +441,7 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     later = (rec->changed > e->changed);
+    sent = e->work->sent;
 
     if (e->pending == NGX_RF_DELTA || later) {
 
@@ -478,6 +479,11 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
         if (e == NULL) {
             return NGX_RF_NEED_ROOM;
+        }
+
+        if (sent) {
+            /* what was replaced may be what Redis holds */
+            e->work->base = NGX_RF_BASE_UNKNOWN;
         }
     }
 

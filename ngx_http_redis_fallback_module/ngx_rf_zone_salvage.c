@@ -33,6 +33,7 @@ struct ngx_rf_salvage_s {
     uint32_t              run;
     uint32_t              sent_run;
     unsigned              flying:1;
+    unsigned              sent:1;
     unsigned              logged:1;
     unsigned              acked:1;
     unsigned              log_odd:1;
@@ -442,6 +443,15 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return NULL;
     }
 
+    if (e->work->late) {
+        /* as where it lands, see ngx_rf_zone_replay.c */
+        s->record->base = NGX_RF_BASE_UNKNOWN;
+
+        if (s->record->pending == NGX_RF_DELTA) {
+            s->record->complete = 0;
+        }
+    }
+
     s->file_version = e->work->file_version;
     s->log_version = e->work->log_version;
     s->log_begun = e->work->log_begun;
@@ -449,6 +459,7 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     s->run = e->run;
     s->sent_run = e->work->sent_run;
     s->flying = e->flying;
+    s->sent = e->work->sent;
     s->logged = e->work->logged;
     s->acked = e->work->acked;
     s->log_odd = e->work->log_odd;
@@ -691,6 +702,7 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
 
     e->run = s->run;
     e->work->sent_run = s->sent_run;
+    e->work->sent = s->sent;
 
     e->work->file_version = s->file_version;
     e->work->log_version = s->log_version;
