@@ -468,6 +468,11 @@ ngx_rf_recovery_verdict(ngx_rf_slice_item_t *item)
         ngx_rf_recovery_refused(r, item->rec, rp, &rp->error);
         return;
 
+    case NGX_RF_REPLAY_NOTHING:
+        ngx_rf_zone_replay_done(r->conf.zone, item->rec, NGX_BUSY, 0,
+                                ngx_rf_now());
+        return;
+
     case NGX_RF_REPLAY_CONFLICT:
         (void) ngx_atomic_fetch_add(&stat->conflicts, 1);
 
