@@ -160,6 +160,11 @@ static ngx_int_t
 ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, int64_t now)
 {
+    if (e != NULL && e->flying && e->pending == NGX_RF_CLEAN) {
+        /* Redis is being told of it */
+        return NGX_AGAIN;
+    }
+
     if (e != NULL
         && (e->flying
             || ((e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e))
