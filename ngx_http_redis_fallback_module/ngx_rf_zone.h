@@ -539,8 +539,9 @@ void ngx_rf_zone_repath(ngx_rf_zone_t *zone);
 
 /*
  * Copies what is pending, and then as many clean entries as fit (the most
- * recently used first), and run, run_id, seq, mode, origin from a zone that is
- * being replaced.  Returns the number of pending entries that did not fit;
+ * recently used first; where it is no outage, those that are to be written back
+ * to Redis), and run, run_id, seq, mode, origin from a zone that is being
+ * replaced.  Returns the number of pending entries that did not fit;
  * they are in "left" (malloc()ed records) for the caller to write to files.
  */
 ngx_uint_t ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,

@@ -70,7 +70,8 @@ static ngx_int_t ngx_rf_zone_put_back(ngx_rf_zone_t *zone,
 static void ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from,
     ngx_rf_zone_sh_t *to);
 static ngx_rf_salvage_t *ngx_rf_zone_copy_pending(ngx_rf_zone_t *from);
-static void ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to);
+static void ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
+    ngx_uint_t all);
 static ngx_int_t ngx_rf_zone_copy_entry(ngx_rf_zone_t *to,
     ngx_rf_entry_t *e);
 
@@ -814,11 +815,11 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
     /* While Redis answers, old workers go on to change there what they are
      * asked to, and the new zone never hears of it: what it knew would be wrong
      * in the next outage, and then a change that seems to change nothing would
-     * be lost.  The low bits of the word are the mode, see ngx_rf_mode.c. */
+     * be lost.  What is being written back to Redis they do not change.  The
+     * low bits of the word are the mode, see ngx_rf_mode.c. */
 
-    if ((from->sh->mode & 3) == NGX_RF_FALLBACK) {
-        ngx_rf_zone_copy_clean(from, to);
-    }
+    ngx_rf_zone_copy_clean(from, to,
+                           (from->sh->mode & 3) == NGX_RF_FALLBACK);
 
     ngx_rf_zone_unlock(to);
     ngx_rf_zone_unlock(from);
@@ -899,20 +900,29 @@ ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
 /* until the new zone is full: nothing is evicted for a copy */
 
 static void
-ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to)
+ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to, ngx_uint_t all)
 {
+    ngx_uint_t       i;
     ngx_rf_entry_t  *e;
 
-    for (e = ngx_rf_zone_line_first(from->sh, NGX_RF_LINE_CLEAN);
-         e;
-         e = ngx_rf_zone_line_next(from->sh, e))
-    {
-        if (!e->complete || e->type == NGX_RF_NONE) {
-            continue;
-        }
+    static ngx_rf_line_e  lines[] = { NGX_RF_LINE_FLYING, NGX_RF_LINE_CLEAN };
 
-        if (ngx_rf_zone_copy_entry(to, e) != NGX_OK) {
-            return;
+    for (i = 0; i < 2; i++) {
+
+        for (e = ngx_rf_zone_line_first(from->sh, lines[i]);
+             e;
+             e = ngx_rf_zone_line_next(from->sh, e))
+        {
+            if (e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e)
+                || !e->complete || e->type == NGX_RF_NONE
+                || (!all && !ngx_rf_zone_restoring(from->sh, e)))
+            {
+                continue;
+            }
+
+            if (ngx_rf_zone_copy_entry(to, e) != NGX_OK) {
+                return;
+            }
         }
     }
 }
@@ -960,6 +970,11 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
     ngx_rf_zone_set_locked(to, copy, e->type, value);
     ngx_rf_zone_expire_locked(to, copy, e->expire);
     ngx_rf_zone_seen_locked(to, copy, e->seen);
+
+    if (e->flying) {
+        /* as where it lands */
+        copy->seen = 0;
+    }
 
     copy->run = e->run;
     copy->doubted = e->doubted;

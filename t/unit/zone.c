@@ -1272,6 +1272,88 @@ RF_UNIT(zone_restore_goes_on)
 }
 
 
+/* the zone is replaced while what Redis has lost is being written back: old
+ * workers do not change that any more, and the new ones go on with it */
+
+RF_UNIT(zone_restore_in_another_zone)
+{
+    zt_t             *t, *to;
+    ngx_uint_t        i;
+    ngx_rf_record_t  *rec, *left, *next;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+    to = zt_start(pool, log, 2 << 20, 0);
+
+    zt_learn(t, "SET a 1", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET b 2", "OK", -3, t->zone.sh->seq);
+
+    t->zone.sh->mode = NGX_RF_RECOVERING;
+    t->zone.sh->run = 1;
+    t->zone.sh->restore = 1;
+
+    /* these may change in Redis */
+
+    zt_learn(t, "SET c 3", "OK", -3, t->zone.sh->seq);
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 1, 1000, ngx_rf_now(), NULL);
+    ok(rec != NULL && rec->version == 0, "one is on its way");
+    zt_free(rec);
+
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &left), 0, "it fits");
+    is_int(to->zone.sh->entries, 2, "what was not written back for sure");
+
+    to->scope = NGX_RF_SCOPE_PENDING;
+    is_reply(to, "MGET a b", "[1 2]");
+    is_reply(to, "GET c", "NEED_REDIS");
+
+    rec = ngx_rf_zone_replay_take(&to->zone, 9, 1000, ngx_rf_now(), NULL);
+
+    for (i = 0, next = rec; next; next = next->next) {
+        i++;
+        ngx_rf_zone_replay_done(&to->zone, next, NGX_OK, 1, ngx_rf_now());
+    }
+
+    is_int(i, 2, "both");
+    zt_free(rec);
+    ok(sound_zone(&to->zone, 0), "sound");
+}
+
+
+/* what another instance has of a key is not passed over because that is being
+ * written back */
+
+RF_UNIT(zone_restore_while_it_is_read)
+{
+    zt_t             *t;
+    ngx_rf_record_t  *flown, *rec;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    zt_learn(t, "SET a 1", "OK", -3, t->zone.sh->seq);
+    t->zone.sh->run = 1;
+    t->zone.sh->restore = 1;
+
+    flown = ngx_rf_zone_replay_take(&t->zone, 1, 1000, ngx_rf_now(), NULL);
+    ok(flown != NULL, "on its way");
+
+    rec = zt_record(t, "a", "theirs", t->zone.sh->seq + 10);
+    rec->changed = ngx_rf_now() + 1000;
+
+    is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                ngx_rf_now()),
+           NGX_AGAIN, "later");
+
+    ngx_rf_zone_replay_done(&t->zone, flown, NGX_OK, 1, ngx_rf_now());
+    zt_free(flown);
+
+    is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                ngx_rf_now()),
+           NGX_OK, "and then it is");
+    is_reply(t, "GET a", "theirs");
+    is_int(t->zone.sh->npending, 1, "pending");
+}
+
+
 /* What Redis may have got from here is not somebody else's: a digest of what it
  * held before, or that it held nothing, says nothing then. */
 
