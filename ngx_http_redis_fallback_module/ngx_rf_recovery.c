@@ -228,9 +228,8 @@ ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
         ngx_rf_recovery_hand_stop(r);
         r->handed = 0;
 
-        if (r->slice == NULL) {
-            ngx_rf_zone_replay_reset(r->conf.zone);
-        }
+        /* what this worker itself has on its way is sent once more, too */
+        ngx_rf_zone_replay_reset(r->conf.zone);
     }
 
     return 1;

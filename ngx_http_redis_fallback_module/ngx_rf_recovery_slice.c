@@ -309,11 +309,14 @@ ngx_rf_recovery_go(ngx_rf_slice_item_t *item, ngx_int_t rc)
 
     slice = item->slice;
 
-    if (rc == NGX_AGAIN) {
+    if (slice->r->conf.zone->sh->leader != (ngx_atomic_uint_t) ngx_pid) {
 
-        if (slice->r->conf.zone->sh->leader == (ngx_atomic_uint_t) ngx_pid
-            && ngx_rf_recovery_send(item) == NGX_OK)
-        {
+        /* whoever leads now began anew: the record is not this slice's any more,
+         * and may be on its way again */
+
+    } else if (rc == NGX_AGAIN) {
+
+        if (ngx_rf_recovery_send(item) == NGX_OK) {
             return;
         }
 
@@ -357,8 +360,7 @@ ngx_rf_recovery_send(ngx_rf_slice_item_t *item)
 }
 
 
-/* no memory, what was half made has gone, or somebody else leads: from the
- * beginning again */
+/* no memory, or what was half made has gone: from the beginning again */
 
 static void
 ngx_rf_recovery_later(ngx_rf_slice_item_t *item)
@@ -466,6 +468,11 @@ ngx_rf_recovery_verdict(ngx_rf_slice_item_t *item)
 
     case NGX_RF_REPLAY_PARTIAL:
         ngx_rf_recovery_refused(r, item->rec, rp, &rp->error);
+        return;
+
+    case NGX_RF_REPLAY_NOTHING:
+        ngx_rf_zone_replay_done(r->conf.zone, item->rec, NGX_BUSY, 0,
+                                ngx_rf_now());
         return;
 
     case NGX_RF_REPLAY_CONFLICT:

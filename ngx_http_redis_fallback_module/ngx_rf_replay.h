@@ -36,6 +36,9 @@ typedef ngx_int_t (*ngx_rf_replay_pt)(ngx_rf_replay_t *rp, ngx_pool_t *pool,
 typedef enum {
     NGX_RF_REPLAY_APPLIED = 0,  /* Redis holds what memory holds */
     NGX_RF_REPLAY_MERGED,       /* applied, but the result is not known here */
+    NGX_RF_REPLAY_NOTHING,      /* of a DELTA to be restored only a part was
+                                   sent, and it is not there: all of it is to
+                                   be */
     NGX_RF_REPLAY_CONFLICT,     /* somebody else's value was left alone */
     NGX_RF_REPLAY_PARTIAL,      /* MERGED, but for some changes that Redis will
                                    never take: see ngx_rf_replay_rest() */

@@ -43,6 +43,9 @@
 #define NGX_RF_REPLAY_STAGED_NONE   3   /* nothing is */
 
 
+static ngx_int_t ngx_rf_replay_look(ngx_rf_replay_t *rp, ngx_pool_t *pool);
+static ngx_int_t ngx_rf_replay_looked(ngx_rf_replay_t *rp, ngx_pool_t *pool,
+    int64_t now, ngx_rf_reply_t *reply);
 static ngx_uint_t ngx_rf_replay_count(ngx_rf_record_t *rec, size_t *size);
 static ngx_uint_t ngx_rf_replay_nchanges(ngx_rf_record_t *rec);
 static ngx_uint_t ngx_rf_replay_scans(ngx_rf_record_t *rec);
@@ -225,7 +228,57 @@ ngx_rf_replay_delta(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now)
     if (rec->restore && rec->type != NGX_RF_NONE && rec->nvalues
         && (rec->expire == 0 || rec->expire > now))
     {
+        if (ngx_rf_replay_nchanges(rec) < rec->nchanges) {
+            return ngx_rf_replay_look(rp, pool);
+        }
+
         return ngx_rf_replay_make(rp, pool, now);
+    }
+
+    return ngx_rf_replay_apply(rp, pool, now);
+}
+
+
+/*
+ * The value is that of all changes, and some were made after the others had
+ * been sent together with what it was then.  Nobody knows whether Redis got
+ * that; it is asked.  Nor does it come late: its connection was ended.
+ */
+
+static ngx_int_t
+ngx_rf_replay_look(ngx_rf_replay_t *rp, ngx_pool_t *pool)
+{
+    ngx_str_t  *argv;
+
+    argv = ngx_palloc(pool, 4 * sizeof(ngx_str_t));
+    if (argv == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&argv[0], "EXISTS");
+    argv[1] = rp->rec->key;
+    argv[2] = rp->marker;
+    argv[3] = rp->staged;
+
+    rp->argc = 4;
+    rp->argv = argv;
+    rp->handler = ngx_rf_replay_looked;
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_rf_replay_looked(ngx_rf_replay_t *rp, ngx_pool_t *pool, int64_t now,
+    ngx_rf_reply_t *reply)
+{
+    if (reply->type != NGX_RF_REPLY_INTEGER) {
+        return ngx_rf_replay_unexpected(rp);
+    }
+
+    if (reply->integer == 0) {
+        rp->marker.len = 0;
+        return ngx_rf_replay_verdict(rp, NGX_RF_REPLAY_NOTHING);
     }
 
     return ngx_rf_replay_apply(rp, pool, now);

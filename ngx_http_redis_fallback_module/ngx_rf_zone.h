@@ -539,8 +539,9 @@ void ngx_rf_zone_repath(ngx_rf_zone_t *zone);
 
 /*
  * Copies what is pending, and then as many clean entries as fit (the most
- * recently used first), and run, run_id, seq, mode, origin from a zone that is
- * being replaced.  Returns the number of pending entries that did not fit;
+ * recently used first; where it is no outage, those that are to be written back
+ * to Redis), and run, run_id, seq, mode, origin from a zone that is being
+ * replaced.  Returns the number of pending entries that did not fit;
  * they are in "left" (malloc()ed records) for the caller to write to files.
  */
 ngx_uint_t ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
@@ -943,7 +944,8 @@ void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
  * which case *restored counts them.  replay_done(): one record back: NGX_OK
  * acknowledged (a DELTA with further changes stays pending), NGX_DECLINED set
  * aside (no longer pending; the caller keeps it in quarantine), NGX_AGAIN to
- * be sent again.  "keep" says that the local value is known to equal what
+ * be sent again, NGX_BUSY so too, and Redis, which lost its data, has nothing
+ * of what may have been sent of a DELTA to be restored.  "keep" says that the local value is known to equal what
  * Redis holds now; without it the entry's value is forgotten.  The record
  * stays the caller's.  replay_reset(): everything flying is pending again.
  */

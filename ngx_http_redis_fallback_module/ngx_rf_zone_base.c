@@ -27,11 +27,11 @@ ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     e->work->base_expires = (e->expire != 0);
     e->work->sent = 0;
 
-    if (ngx_rf_zone_restoring(zone->sh, e)) {
-        e->work->base = NGX_RF_BASE_ABSENT;
-
-    } else if (!e->complete || e->seen == 0) {
+    if (!e->complete || e->seen == 0) {
         return;
+
+    } else if (ngx_rf_zone_restoring(zone->sh, e)) {
+        e->work->base = NGX_RF_BASE_ABSENT;
 
     } else if (e->type == NGX_RF_NONE) {
         e->work->base = NGX_RF_BASE_ABSENT;

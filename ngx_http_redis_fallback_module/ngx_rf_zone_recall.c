@@ -34,6 +34,7 @@ static ngx_uint_t ngx_rf_zone_log_load_newer(ngx_rf_entry_t *e,
 static void ngx_rf_zone_log_load_older(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static void ngx_rf_zone_unpend_old(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_replaces(ngx_rf_record_t *rec);
 static ngx_rf_record_t *ngx_rf_zone_merged(ngx_rf_record_t *older,
     ngx_rf_record_t *newer);
 static ngx_uint_t ngx_rf_zone_as_changes(ngx_rf_record_t *rec,
@@ -159,6 +160,11 @@ static ngx_int_t
 ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec, int64_t now)
 {
+    if (e != NULL && e->flying && e->pending == NGX_RF_CLEAN) {
+        /* Redis is being told of it */
+        return NGX_AGAIN;
+    }
+
     if (e != NULL
         && (e->flying
             || ((e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e))
@@ -425,7 +431,7 @@ ngx_int_t
 ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t *rec)
 {
-    ngx_uint_t         later;
+    ngx_uint_t         later, sent;
     ngx_rf_record_t   *mine, *both;
     ngx_rf_zone_sh_t  *sh;
 
@@ -440,6 +446,7 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     }
 
     later = (rec->changed > e->changed);
+    sent = e->work->sent;
 
     if (e->pending == NGX_RF_DELTA || later) {
 
@@ -451,7 +458,9 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         } else if (later && rec->pending == NGX_RF_REPLACE) {
             both = ngx_rf_codec_clone(rec);
 
-        } else if (mine->pending == NGX_RF_REPLACE) {
+        } else if (ngx_rf_zone_replaces(mine)
+                   && (later || !ngx_rf_zone_replaces(rec)))
+        {
             both = ngx_rf_zone_merged(mine, rec);
 
             if (both && rec->id) {
@@ -476,6 +485,11 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
         if (e == NULL) {
             return NGX_RF_NEED_ROOM;
         }
+
+        if (sent) {
+            /* what was replaced may be what Redis holds */
+            e->work->base = NGX_RF_BASE_UNKNOWN;
+        }
     }
 
     /* newer than anything that the disk has of it */
@@ -492,6 +506,27 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_zone_place(zone, e);
 
     return NGX_OK;
+}
+
+
+/* nothing of what was before it stays; as changes, it was merged before */
+
+static ngx_uint_t
+ngx_rf_zone_replaces(ngx_rf_record_t *rec)
+{
+    ngx_str_t  *verb;
+
+    if (rec->pending == NGX_RF_REPLACE) {
+        return 1;
+    }
+
+    if (rec->nchanges == 0) {
+        return 0;
+    }
+
+    verb = &rec->changes[0].argv[0];
+
+    return verb->len == 3 && ngx_memcmp(verb->data, "del", 3) == 0;
 }
 
 

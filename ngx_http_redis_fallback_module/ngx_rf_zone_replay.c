@@ -268,8 +268,6 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         e->work->nsent = e->work->nchanges;
     }
 
-    restore &= (e->work->nsent == e->work->nchanges);
-
     e->work->sent = (e->pending == NGX_RF_REPLACE);
 
     e->flying = 1;
@@ -315,7 +313,8 @@ ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
     for (look = 0; look < NGX_RF_ZONE_SLICE; look++) {
 
         if (sh->restore_at == sh->nbuckets) {
-            if (sh->nrestoring == 0) {
+            if (sh->nrestoring == 0 && sh->npending == 0) {
+                /* of what is pending the value may be to be restored, too */
                 sh->restore = 0;
             }
 
@@ -437,6 +436,12 @@ ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
         goto done;
     }
 
+    if (rc == NGX_BUSY) {
+        /* Redis has nothing of what was sent: all of it is to be restored */
+        e->work->nsent = e->work->nchanges;
+        goto done;
+    }
+
     ngx_rf_zone_unpend(zone, e);
     ngx_rf_zone_forget_locked(zone, e);
 
@@ -542,8 +547,17 @@ ngx_rf_zone_land(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     if (e->pending == NGX_RF_CLEAN) {
         zone->sh->nrestoring--;
 
-    } else if (e->work->late && e->pending == NGX_RF_DELTA) {
-        e->complete = 0;
+        /* whether Redis has it now is not known */
+        e->seen = 0;
+
+    } else if (e->work->late) {
+
+        /* nor what it held before that other write */
+        e->work->base = NGX_RF_BASE_UNKNOWN;
+
+        if (e->pending == NGX_RF_DELTA) {
+            e->complete = 0;
+        }
     }
 
     ngx_rf_zone_requeue(zone, e);

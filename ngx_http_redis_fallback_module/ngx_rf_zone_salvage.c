@@ -33,6 +33,7 @@ struct ngx_rf_salvage_s {
     uint32_t              run;
     uint32_t              sent_run;
     unsigned              flying:1;
+    unsigned              sent:1;
     unsigned              logged:1;
     unsigned              acked:1;
     unsigned              log_odd:1;
@@ -69,7 +70,8 @@ static ngx_int_t ngx_rf_zone_put_back(ngx_rf_zone_t *zone,
 static void ngx_rf_zone_copy_words(ngx_rf_zone_sh_t *from,
     ngx_rf_zone_sh_t *to);
 static ngx_rf_salvage_t *ngx_rf_zone_copy_pending(ngx_rf_zone_t *from);
-static void ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to);
+static void ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
+    ngx_uint_t all);
 static ngx_int_t ngx_rf_zone_copy_entry(ngx_rf_zone_t *to,
     ngx_rf_entry_t *e);
 
@@ -442,6 +444,15 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         return NULL;
     }
 
+    if (e->work->late) {
+        /* as where it lands, see ngx_rf_zone_replay.c */
+        s->record->base = NGX_RF_BASE_UNKNOWN;
+
+        if (s->record->pending == NGX_RF_DELTA) {
+            s->record->complete = 0;
+        }
+    }
+
     s->file_version = e->work->file_version;
     s->log_version = e->work->log_version;
     s->log_begun = e->work->log_begun;
@@ -449,6 +460,7 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     s->run = e->run;
     s->sent_run = e->work->sent_run;
     s->flying = e->flying;
+    s->sent = e->work->sent;
     s->logged = e->work->logged;
     s->acked = e->work->acked;
     s->log_odd = e->work->log_odd;
@@ -691,6 +703,7 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
 
     e->run = s->run;
     e->work->sent_run = s->sent_run;
+    e->work->sent = s->sent;
 
     e->work->file_version = s->file_version;
     e->work->log_version = s->log_version;
@@ -802,11 +815,11 @@ ngx_rf_zone_copy(ngx_rf_zone_t *from, ngx_rf_zone_t *to,
     /* While Redis answers, old workers go on to change there what they are
      * asked to, and the new zone never hears of it: what it knew would be wrong
      * in the next outage, and then a change that seems to change nothing would
-     * be lost.  The low bits of the word are the mode, see ngx_rf_mode.c. */
+     * be lost.  What is being written back to Redis they do not change.  The
+     * low bits of the word are the mode, see ngx_rf_mode.c. */
 
-    if ((from->sh->mode & 3) == NGX_RF_FALLBACK) {
-        ngx_rf_zone_copy_clean(from, to);
-    }
+    ngx_rf_zone_copy_clean(from, to,
+                           (from->sh->mode & 3) == NGX_RF_FALLBACK);
 
     ngx_rf_zone_unlock(to);
     ngx_rf_zone_unlock(from);
@@ -887,20 +900,29 @@ ngx_rf_zone_copy_pending(ngx_rf_zone_t *from)
 /* until the new zone is full: nothing is evicted for a copy */
 
 static void
-ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to)
+ngx_rf_zone_copy_clean(ngx_rf_zone_t *from, ngx_rf_zone_t *to, ngx_uint_t all)
 {
+    ngx_uint_t       i;
     ngx_rf_entry_t  *e;
 
-    for (e = ngx_rf_zone_line_first(from->sh, NGX_RF_LINE_CLEAN);
-         e;
-         e = ngx_rf_zone_line_next(from->sh, e))
-    {
-        if (!e->complete || e->type == NGX_RF_NONE) {
-            continue;
-        }
+    static ngx_rf_line_e  lines[] = { NGX_RF_LINE_FLYING, NGX_RF_LINE_CLEAN };
 
-        if (ngx_rf_zone_copy_entry(to, e) != NGX_OK) {
-            return;
+    for (i = 0; i < 2; i++) {
+
+        for (e = ngx_rf_zone_line_first(from->sh, lines[i]);
+             e;
+             e = ngx_rf_zone_line_next(from->sh, e))
+        {
+            if (e->pending != NGX_RF_CLEAN || ngx_rf_zone_on_disk(e)
+                || !e->complete || e->type == NGX_RF_NONE
+                || (!all && !ngx_rf_zone_restoring(from->sh, e)))
+            {
+                continue;
+            }
+
+            if (ngx_rf_zone_copy_entry(to, e) != NGX_OK) {
+                return;
+            }
         }
     }
 }
@@ -948,6 +970,11 @@ ngx_rf_zone_copy_entry(ngx_rf_zone_t *to, ngx_rf_entry_t *e)
     ngx_rf_zone_set_locked(to, copy, e->type, value);
     ngx_rf_zone_expire_locked(to, copy, e->expire);
     ngx_rf_zone_seen_locked(to, copy, e->seen);
+
+    if (e->flying) {
+        /* as where it lands */
+        copy->seen = 0;
+    }
 
     copy->run = e->run;
     copy->doubted = e->doubted;

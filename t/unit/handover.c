@@ -214,6 +214,70 @@ RF_UNIT(handover_merges_once)
 }
 
 
+/* Three instances: a replacement, and changes that came after it, twice.  What
+ * comes second must not get below the replacement that the first one was put
+ * upon. */
+
+RF_UNIT(handover_behind_a_replacement)
+{
+    exec_t            one, two, to;
+    ngx_uint_t        i;
+    ngx_rf_record_t  *list[2];
+
+    ho_start(&one, pool, log, 0);
+    ho_start(&two, pool, log, 0);
+    ho_start(&to, pool, log, 1);
+
+    exec_line(&to, "SET n 100");
+    exec_line(&one, "INCRBY n 7");
+    exec_line(&two, "INCRBY n 5");
+
+    list[0] = ho_take(&one, 1);
+    list[1] = ho_take(&two, 1);
+
+    for (i = 0; i < 2; i++) {
+        list[i]->changed += 10 + i;
+        is_int(ho_in(&to, list[i]), NGX_OK, "taken in");
+        is_int(ho_in(&to, list[i]), NGX_OK, "again");
+        ho_free(list[i]);
+    }
+
+    exec_told(&to, "n", "del; set 100; INCRBY 7; INCRBY 5; ");
+}
+
+
+/* Redis may hold what was replaced by theirs: what it held before says nothing
+ * of that */
+
+RF_UNIT(handover_of_what_was_sent)
+{
+    exec_t            from, to;
+    ngx_rf_record_t  *list, *flown;
+
+    ho_start(&from, pool, log, 0);
+    ho_start(&to, pool, log, 1);
+
+    ho_learn(&from, "SET", "k", "1", -1, ngx_rf_now());
+    exec_line(&from, "SET k theirs");
+    exec_line(&to, "SET k mine");
+
+    list = ho_take(&from, 1);
+    is_int(list->base, NGX_RF_BASE_KNOWN, "what Redis held");
+    list->changed += 10;
+
+    flown = ngx_rf_zone_replay_take(to.zone, 10, 1 << 20, ngx_rf_now(), NULL);
+    ngx_rf_zone_replay_reset(to.zone);
+    ho_free(flown);
+
+    is_int(ho_in(&to, list), NGX_OK, "taken in");
+    is_int(ho_entry(&to, "k")->work->base, NGX_RF_BASE_UNKNOWN,
+           "it may hold ours");
+
+    ho_free(list);
+    exec_told(&to, "k", "= theirs");
+}
+
+
 RF_UNIT(handover_waits)
 {
     exec_t            from, to;

@@ -7,6 +7,7 @@
 
 #include "exec.h"
 #include "remote.h"
+#include "ngx_rf_codec.h"
 #include "ngx_rf_command.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_mode.h"
@@ -544,6 +545,103 @@ RF_UNIT(recovery_waits_for_old_readers)
     ngx_rf_recovery_next(t.r);
     is_int(t.remote.asked, 1, "but then");
     remote_answer(&t.remote, pool, 0, ":1\r\n");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
+
+
+/* A leader whose worker stood still for longer than its lease, with a slice on
+ * its way, and what another one has done meanwhile.  "dies": it is gone by the
+ * time at which the first one goes on. */
+
+static ngx_rf_record_t *
+recovery_led_meanwhile(recovery_t *t, ngx_uint_t dies)
+{
+    ngx_rf_record_t  *list;
+
+    exec_line(&t->exec, "SET key 1");
+
+    ngx_rf_recovery_next(t->r);
+    is_int(t->remote.ncalls, 1, "on its way");
+    ok(strcmp(remote_words(t->remote.calls[0]), "SET key 1") == 0, "to Redis");
+
+    exec_line(&t->exec, "SET other 1");
+
+    ngx_rf_zone_replay_reset(t->exec.zone);
+    list = ngx_rf_zone_replay_take(t->exec.zone, 10, 1 << 20, ngx_rf_now(),
+                                   NULL);
+    ok(list && list->next && list->next->next == NULL, "both once more");
+
+    /* no process has that number; or the one that is always there */
+
+    t->sh->leader = dies ? 0x7ffffff0 : 1;
+
+    return list;
+}
+
+
+/* what it is told then does not count: the key is on its way again, and a write
+ * that went to Redis because it is not pending any more would be overwritten */
+
+RF_UNIT(recovery_verdict_of_an_old_leader)
+{
+    recovery_t        t;
+    ngx_rf_record_t  *list, *rec;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    list = recovery_led_meanwhile(&t, 0);
+
+    remote_answer(&t.remote, pool, 0, "+OK\r\n");
+    ok(t.r->slice == NULL, "that was all of it");
+    is_int(t.sh->npending, 2, "both are pending");
+    is_int(recovery_entry(&t, "key")->flying, 1, "and in flight");
+
+    while (list) {
+        rec = list;
+        list = rec->next;
+        ngx_rf_zone_replay_done(t.exec.zone, rec, NGX_OK, 1, ngx_rf_now());
+        ngx_rf_codec_free(rec);
+    }
+
+    is_int(t.sh->npending, 0, "until the new leader says so");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
+
+
+/* nobody else will give back what the other one had in flight */
+
+RF_UNIT(recovery_leads_again)
+{
+    recovery_t        t;
+    ngx_rf_record_t  *list, *rec;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    list = recovery_led_meanwhile(&t, 1);
+
+    t.r->timer.handler(&t.r->timer);
+    is_int(t.sh->leader, ngx_pid, "it leads again");
+    is_int(recovery_entry(&t, "other")->flying, 0, "not in flight any more");
+
+    remote_answer(&t.remote, pool, 0, "+OK\r\n");
+    is_int(t.sh->npending, 2, "both are pending");
+
+    while (list) {
+        rec = list;
+        list = rec->next;
+        ngx_rf_codec_free(rec);
+    }
+
+    recovery_jobs(&t);
+    t.r->handed = 1;
+    t.r->hand_step = NULL;
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.ncalls, 2, "and sent");
+    remote_answer(&t.remote, pool, 0, "+OK\r\n");
+    remote_answer(&t.remote, pool, 0, "+OK\r\n");
+    is_int(t.sh->npending, 0, "nothing is left");
 
     recovery_jobs(&t);
     recovery_stop(&t);

@@ -1041,5 +1041,23 @@ RF_UNIT(replay_restores_with_changes)
     replay_is(&r, "GET key", "15", "restored");
     ok(replay_int(&r, "PTTL key") > 40000, "it expires");
 
+    /* sent once, and then there was one more: was it executed? */
+
+    freeReplyObject(redisCommand(r.d.redis, "FLUSHALL"));
+    rec = replay_record(pool, NGX_RF_STRING, NGX_RF_DELTA, "15");
+    replay_change(rec, pool, "INCRBY 5");
+    replay_change(rec, pool, "INCRBY 2");
+    rec->restore = 1;
+    rec->complete = 1;
+    rec->nsent = 1;
+    is_int(replay(&r, rec), NGX_RF_REPLAY_NOTHING, "it was not");
+    is_int(replay_int(&r, "DBSIZE"), 0, "nor is anything now");
+
+    rec->nsent = 2;
+    is_int(replay(&r, rec), NGX_RF_REPLAY_APPLIED, "all of it");
+    rec->nsent = 1;
+    is_int(replay(&r, rec), NGX_RF_REPLAY_MERGED, "it was");
+    replay_is(&r, "GET key", "15", "as it was");
+
     replay_stop(&r);
 }

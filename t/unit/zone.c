@@ -1213,6 +1213,204 @@ RF_UNIT(zone_restore)
 }
 
 
+/* Redis came back empty, and the connection broke while it was written to: what
+ * was on its way is restored all the same, changes to it, too, that were made
+ * before that or after. */
+
+RF_UNIT(zone_restore_goes_on)
+{
+    zt_t             *t;
+    ngx_uint_t        i, restored;
+    ngx_rf_record_t  *rec;
+
+    for (i = 0; i < 2; i++) {
+        t = zt_start(pool, log, 1 << 20, 0);
+
+        zt_learn(t, "SET n 10", "OK", -3, t->zone.sh->seq);
+        is_reply(t, "INCR n", ":11");
+
+        t->zone.sh->run = 1;
+        t->zone.sh->restore = 1;
+
+        rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(),
+                                      &restored);
+        ok(rec != NULL && rec->restore && rec->nsent == 1, "its value, too");
+        ngx_rf_zone_replay_reset(&t->zone);
+        zt_free(rec);
+
+        if (i) {
+            is_reply(t, "INCR n", ":12");
+        }
+
+        is_int(t->zone.sh->restore, 1, "that was not all");
+
+        rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(),
+                                      &restored);
+        ok(rec != NULL && rec->restore, "again");
+        is_int(rec->nsent, 1, "what may have been sent");
+
+        if (i) {
+
+            /* Redis has nothing of it */
+
+            ngx_rf_zone_replay_done(&t->zone, rec, NGX_BUSY, 0, ngx_rf_now());
+            zt_free(rec);
+
+            rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(),
+                                          &restored);
+            ok(rec != NULL && rec->restore && rec->nsent == 2, "all of it");
+        }
+
+        ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 1, ngx_rf_now());
+        zt_free(rec);
+
+        is_int(t->zone.sh->npending, 0, "done");
+        ok(ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), &restored)
+           == NULL, "nothing is left");
+        is_int(t->zone.sh->restore, 0, "of anything");
+    }
+}
+
+
+/* the zone is replaced while what Redis has lost is being written back: old
+ * workers do not change that any more, and the new ones go on with it */
+
+RF_UNIT(zone_restore_in_another_zone)
+{
+    zt_t             *t, *to;
+    ngx_uint_t        i;
+    ngx_rf_record_t  *rec, *left, *next;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+    to = zt_start(pool, log, 2 << 20, 0);
+
+    zt_learn(t, "SET a 1", "OK", -3, t->zone.sh->seq);
+    zt_learn(t, "SET b 2", "OK", -3, t->zone.sh->seq);
+
+    t->zone.sh->mode = NGX_RF_RECOVERING;
+    t->zone.sh->run = 1;
+    t->zone.sh->restore = 1;
+
+    /* these may change in Redis */
+
+    zt_learn(t, "SET c 3", "OK", -3, t->zone.sh->seq);
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 1, 1000, ngx_rf_now(), NULL);
+    ok(rec != NULL && rec->version == 0, "one is on its way");
+    zt_free(rec);
+
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &left), 0, "it fits");
+    is_int(to->zone.sh->entries, 2, "what was not written back for sure");
+
+    to->scope = NGX_RF_SCOPE_PENDING;
+    is_reply(to, "MGET a b", "[1 2]");
+    is_reply(to, "GET c", "NEED_REDIS");
+
+    rec = ngx_rf_zone_replay_take(&to->zone, 9, 1000, ngx_rf_now(), NULL);
+
+    for (i = 0, next = rec; next; next = next->next) {
+        i++;
+        ngx_rf_zone_replay_done(&to->zone, next, NGX_OK, 1, ngx_rf_now());
+    }
+
+    is_int(i, 2, "both");
+    zt_free(rec);
+    ok(sound_zone(&to->zone, 0), "sound");
+}
+
+
+/* what another instance has of a key is not passed over because that is being
+ * written back */
+
+RF_UNIT(zone_restore_while_it_is_read)
+{
+    zt_t             *t;
+    ngx_rf_record_t  *flown, *rec;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    zt_learn(t, "SET a 1", "OK", -3, t->zone.sh->seq);
+    t->zone.sh->run = 1;
+    t->zone.sh->restore = 1;
+
+    flown = ngx_rf_zone_replay_take(&t->zone, 1, 1000, ngx_rf_now(), NULL);
+    ok(flown != NULL, "on its way");
+
+    rec = zt_record(t, "a", "theirs", t->zone.sh->seq + 10);
+    rec->changed = ngx_rf_now() + 1000;
+
+    is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                ngx_rf_now()),
+           NGX_AGAIN, "later");
+
+    ngx_rf_zone_replay_done(&t->zone, flown, NGX_OK, 1, ngx_rf_now());
+    zt_free(flown);
+
+    is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                ngx_rf_now()),
+           NGX_OK, "and then it is");
+    is_reply(t, "GET a", "theirs");
+    is_int(t->zone.sh->npending, 1, "pending");
+}
+
+
+/* What Redis may have got from here is not somebody else's: a digest of what it
+ * held before, or that it held nothing, says nothing then. */
+
+RF_UNIT(zone_base_of_what_was_sent)
+{
+    zt_t             *t, *to;
+    ngx_rf_record_t  *rec, *left;
+
+    t = zt_start(pool, log, 1 << 20, 0);
+    t->zone.digests = 1;
+
+    /* restored, and nobody knows whether it was */
+
+    zt_learn(t, "SET r 1", "OK", -3, t->zone.sh->seq);
+    t->zone.sh->run = 1;
+    t->zone.sh->restore = 1;
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL);
+    ok(rec != NULL && rec->version == 0, "on its way");
+    ngx_rf_zone_replay_reset(&t->zone);
+    zt_free(rec);
+
+    is_reply(t, "SET r 2", "+OK");
+    is_int(zt_entry(t, "r")->work->base, NGX_RF_BASE_UNKNOWN,
+           "it may be there");
+
+    /* another write to it was acknowledged while it was on its way */
+
+    zt_learn(t, "SET l 1", "OK", -3, t->zone.sh->seq);
+    is_reply(t, "SET l 2", "+OK");
+    is_int(zt_entry(t, "l")->work->base, NGX_RF_BASE_KNOWN, "known");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL);
+    zt_learn(t, "APPEND l x", ":2", -3, t->zone.sh->seq);
+    is_int(zt_entry(t, "l")->work->late, 1, "late");
+    ngx_rf_zone_replay_reset(&t->zone);
+    zt_free(rec);
+
+    is_int(zt_entry(t, "l")->work->base, NGX_RF_BASE_UNKNOWN,
+           "not any more");
+
+    /* a reload to another size, and then one more change */
+
+    zt_learn(t, "SET c 1", "OK", -3, t->zone.sh->seq);
+    is_reply(t, "SET c 2", "+OK");
+    rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL);
+    zt_free(rec);
+
+    to = zt_start(pool, log, 2 << 20, 0);
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &left), 0, "it fits");
+    is_int(zt_entry(to, "c")->work->base, NGX_RF_BASE_KNOWN, "or was not");
+    is_reply(to, "SET c 3", "+OK");
+    is_int(zt_entry(to, "c")->work->base, NGX_RF_BASE_UNKNOWN,
+           "Redis may hold the one before");
+}
+
+
 RF_UNIT(zone_scope)
 {
     zt_t               *t;
