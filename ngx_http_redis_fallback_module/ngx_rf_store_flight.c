@@ -147,6 +147,8 @@ ngx_rf_flight_wait(ngx_rf_work_t *w)
         return 0;
     }
 
+    w->hash = ngx_rf_work_hash(w);
+
     place = &w->op->store->zone.sh->locks[w->hash % NGX_RF_ZONE_LOCKS];
     held = *place;
 

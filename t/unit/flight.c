@@ -6,6 +6,8 @@
 #include "exec.h"
 #include "remote.h"
 #include "scarce.h"
+#include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
 #include "ngx_rf_store.h"
 #include "ngx_rf_store_internal.h"
 
@@ -84,6 +86,8 @@ flight_start(flight_t *f, ngx_pool_t *pool, ngx_log_t *log, ngx_uint_t cache)
     store->conf.redis.timeout = 1000;
 
     ngx_queue_init(&store->waiting);
+    store->wait_event.log = log;
+    store->wait_event.data = store;
 
     for (i = 0; i < NGX_RF_STORE_FLIGHTS; i++) {
         ngx_queue_init(&store->flights[i]);
@@ -268,4 +272,69 @@ RF_UNIT(flight_without_memory)
     flight_walk("GET k", 0, NGX_RF_CACHE_TIME, log);
     flight_walk("LRANGE l 0 -1", 3, NGX_RF_CACHE_OFF, log);
     flight_walk("LRANGE l 0 -1", 3, NGX_RF_CACHE_TIME, log);
+}
+
+
+/* another worker's lock */
+
+static void
+flight_lock(flight_t *f, ngx_uint_t place)
+{
+    f->store->zone.sh->locks[place] =
+        (ngx_atomic_uint_t) (ngx_process_slot + 2) << 21
+        | (ngx_current_msec & 0x1fffff);
+}
+
+
+/* it is waited for where it is the key's, and nowhere else; what this one puts
+ * there goes with the reply */
+
+RF_UNIT(flight_lock_of_a_key)
+{
+    flight_t           f;
+    ngx_str_t          key = ngx_string("k");
+    ngx_uint_t         i, place;
+    ngx_atomic_uint_t  held;
+
+    flight_start(&f, pool, log, NGX_RF_CACHE_TIME);
+    place = ngx_rf_zone_hash(f.store->zone.sh, &key) % NGX_RF_ZONE_LOCKS;
+
+    for (i = 0; i < NGX_RF_ZONE_LOCKS; i++) {
+        if (i != place) {
+            flight_lock(&f, i);
+        }
+    }
+
+    f.ops[0].op.lock = 1;
+    flight_submit(&f, 0, "GET k", log);
+    is_int(f.remote.asked, 1, "locks of other keys");
+
+    held = f.store->zone.sh->locks[place];
+    is_int((held >> 21), ngx_process_slot + 1, "it is locked");
+
+    if (f.remote.ncalls) {
+        remote_answer(&f.remote, f.pools[0], 0,
+                      flight_wire(f.remote.calls[0], 0));
+    }
+
+    is_int(f.ops[0].answered, 1, "answered");
+    is_int(f.store->zone.sh->locks[place], 0, "and not any more");
+
+    flight_lock(&f, place);
+    f.ops[1].op.lock = 1;
+    f.store->conf.cache_time = -1;
+    flight_submit(&f, 1, "GET k", log);
+    is_int(f.remote.asked, 1, "its own lock");
+
+    ngx_current_msec += 201;
+    ngx_rf_store_wake(f.store);
+    is_int(f.remote.asked, 2, "not for ever");
+    remote_answer(&f.remote, f.pools[1], 0, flight_wire(f.remote.calls[0], 0));
+    is_int(f.ops[1].answered, 1, "answered, too");
+
+    if (f.store->wait_event.timer_set) {
+        ngx_del_timer(&f.store->wait_event);
+    }
+
+    remote_end();
 }
