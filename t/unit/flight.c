@@ -338,3 +338,95 @@ RF_UNIT(flight_lock_of_a_key)
 
     remote_end();
 }
+
+
+/* The first waits for another worker, and then memory knows it; a second one
+ * waits for the first.  Whoever is answered may take others with it. */
+
+typedef struct {
+    flight_t              flight;
+    ngx_uint_t            gone;
+} flight_lock_t;
+
+
+static void
+flight_first(ngx_rf_op_t *op)
+{
+    flight_lock_t  *f = op->data;
+
+    f->flight.ops[0].answered++;
+    f->flight.ops[0].well = (!f->gone && flight_is(op, 0));
+}
+
+
+static void
+flight_second(ngx_rf_op_t *op)
+{
+    ngx_rf_op_t    *first;
+    flight_lock_t  *f = op->data;
+
+    f->flight.ops[1].answered++;
+    f->flight.ops[1].well = flight_is(op, 0);
+
+    if (!f->flight.ops[0].answered) {
+        first = &f->flight.ops[0].op;
+        ngx_rf_store_cancel(first);
+        ngx_destroy_pool(first->pool);
+        f->gone = 1;
+    }
+}
+
+
+RF_UNIT(flight_behind_a_lock)
+{
+    ngx_uint_t        i;
+    ngx_str_t         argv[2] = { ngx_string("GET"), ngx_string("k") };
+    flight_t         *f;
+    flight_lock_t     lock;
+    ngx_rf_reply_t    reply;
+    ngx_rf_zone_sh_t *sh;
+
+    ngx_memzero(&lock, sizeof(flight_lock_t));
+    f = &lock.flight;
+
+    flight_start(f, pool, log, NGX_RF_CACHE_TIME);
+    sh = f->store->zone.sh;
+
+    flight_lock(f, ngx_rf_zone_hash(sh, &argv[1]) % NGX_RF_ZONE_LOCKS);
+
+    for (i = 0; i < 2; i++) {
+        f->ops[i].op.lock = 1;
+        flight_submit(f, i, "GET k", log);
+        f->ops[i].op.handler = i ? flight_second : flight_first;
+        f->ops[i].op.data = &lock;
+    }
+
+    is_int(f->remote.asked, 0, "both wait");
+
+    ngx_memzero(&reply, sizeof(ngx_rf_reply_t));
+    reply.type = NGX_RF_REPLY_STRING;
+    ngx_str_set(&reply.str, "value");
+
+    ngx_rf_learn(&f->store->zone, pool, ngx_rf_command_find(&argv[0]), 2, argv,
+                 &reply, -1, sh->seq, ngx_rf_now(), 0);
+
+    ngx_rf_store_wake(f->store);
+
+    is_int(f->remote.asked, 0, "memory knows it");
+    ok(f->ops[1].answered == 1 && f->ops[1].well, "the second is answered");
+    ok(lock.gone ? f->ops[0].answered == 0
+                 : f->ops[0].answered == 1 && f->ops[0].well,
+       "so is the first, if it is there");
+
+    ngx_destroy_pool(f->pools[1]);
+
+    if (!lock.gone) {
+        ngx_destroy_pool(f->pools[0]);
+    }
+
+    if (f->store->wait_event.timer_set) {
+        ngx_del_timer(&f->store->wait_event);
+    }
+
+    remote_end();
+}
