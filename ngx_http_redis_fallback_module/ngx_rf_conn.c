@@ -103,9 +103,11 @@ static const char  ngx_rf_conn_unwatched[] = "could not watch the socket";
 static const char  ngx_rf_conn_timedout[] = "redis timed out";
 
 /* nothing of it is needed once all that was read is parsed, and no handler of a
- * call reads, so one buffer serves all connections */
+ * call reads, but by poll(); so one buffer serves all connections, and another
+ * one those that are polled */
 
 static u_char  ngx_rf_conn_buffer[NGX_RF_CONN_READ];
+static u_char  ngx_rf_conn_polled[NGX_RF_CONN_READ];
 
 
 ngx_rf_conn_t *
@@ -267,6 +269,25 @@ ngx_rf_conn_cut(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
         /* a part of its reply may be in the pool that goes away */
         ngx_rf_resp_cut(conn->reader);
     }
+}
+
+
+void
+ngx_rf_conn_poll(ngx_rf_conn_t *conn)
+{
+    if (!conn->ready || conn->closed || conn->busy) {
+        return;
+    }
+
+    /* or nginx would not ask the kernel before that says so */
+
+    if (ngx_event_flags & NGX_USE_EPOLL_EVENT) {
+        conn->c->read->available = -1;
+    }
+
+    ngx_rf_conn_enter(conn);
+    ngx_rf_conn_read(conn);
+    ngx_rf_conn_leave(conn);
 }
 
 
@@ -499,14 +520,16 @@ ngx_rf_conn_read_handler(ngx_event_t *rev)
 static void
 ngx_rf_conn_read(ngx_rf_conn_t *conn)
 {
+    u_char            *buffer;
     ssize_t            n;
     ngx_uint_t         i;
     ngx_connection_t  *c;
 
     c = conn->c;
+    buffer = conn->peer->push ? ngx_rf_conn_polled : ngx_rf_conn_buffer;
 
     for (i = 0; i < NGX_RF_CONN_READS; i++) {
-        n = c->recv(c, ngx_rf_conn_buffer, NGX_RF_CONN_READ);
+        n = c->recv(c, buffer, NGX_RF_CONN_READ);
 
         if (n == NGX_AGAIN) {
             if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
@@ -535,7 +558,7 @@ ngx_rf_conn_read(ngx_rf_conn_t *conn)
 
         /* a failure of feed() stays in the reader, and parse() gets it */
 
-        (void) ngx_rf_resp_feed(conn->reader, ngx_rf_conn_buffer, n);
+        (void) ngx_rf_resp_feed(conn->reader, buffer, n);
 
         ngx_rf_conn_parse(conn);
 

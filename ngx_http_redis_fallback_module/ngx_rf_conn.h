@@ -101,6 +101,9 @@ ngx_int_t ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call);
 /* what is queued leaves at once, not with all else of this turn, while turns
  * have few calls.  Calls nobody: an error is told at the end of the turn */
 void ngx_rf_conn_push(ngx_rf_conn_t *conn);
+/* what has come over a connection with push() is read now, and not only when
+ * the event loop says so; also from inside of another one's handlers */
+void ngx_rf_conn_poll(ngx_rf_conn_t *conn);
 /* a call in flight of which no byte has left */
 ngx_uint_t ngx_rf_conn_unsent(ngx_rf_conn_t *conn, ngx_rf_call_t *call);
 /* a call in flight whose owner goes away: its reply will be dropped */

@@ -840,7 +840,7 @@ ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc)
 {
     ngx_rf_op_t  *op;
 
-    if (rc == NGX_AGAIN) {
+    if (rc == NGX_AGAIN || rc == NGX_DONE) {
         return;
     }
 

@@ -147,6 +147,8 @@ ngx_rf_flight_wait(ngx_rf_work_t *w)
         return 0;
     }
 
+    w->hash = ngx_rf_work_hash(w);
+
     place = &w->op->store->zone.sh->locks[w->hash % NGX_RF_ZONE_LOCKS];
     held = *place;
 
@@ -189,17 +191,21 @@ ngx_rf_flight_again(ngx_rf_work_t *w)
 
     rc = ngx_rf_work_route(w);
 
-    if (!ngx_queue_empty(&followers)) {
-
-        if (w->leads) {
-            ngx_queue_add(&w->followers, &followers);
-
-        } else {
-            ngx_rf_flight_resume(&followers);
-        }
+    if (ngx_queue_empty(&followers)) {
+        return rc;
     }
 
-    return rc;
+    if (w->leads) {
+        ngx_queue_add(&w->followers, &followers);
+        return rc;
+    }
+
+    /* those who are answered may take this one with them, so it is the first */
+
+    ngx_rf_work_resume(w, rc);
+    ngx_rf_flight_resume(&followers);
+
+    return NGX_DONE;
 }
 
 

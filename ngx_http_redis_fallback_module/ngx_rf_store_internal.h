@@ -94,7 +94,9 @@ ngx_int_t ngx_rf_work_route(ngx_rf_work_t *w);
 /* rc is that of a step; calls the handler unless it is NGX_AGAIN */
 void ngx_rf_work_resume(ngx_rf_work_t *w, ngx_int_t rc);
 
-/* "step" is tried again now and then, and after the deadline "expired" */
+/* "step" is tried again now and then, and after the deadline "expired".  They
+ * may also return NGX_DONE: its handler was called, or it waits; it may be gone
+ */
 ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
     ngx_rf_step_pt expired);
 

@@ -21,6 +21,9 @@
  * what Redis told it.  So each shows the time up to which it has: that of the
  * turn of the event loop before the present one, since all that had come before
  * a turn began was read in it.  Others believe that for NGX_RF_ZONE_LEASE ms.
+ * After more than that it reads first, before it believes itself: in a turn
+ * behind a long one what Redis has said since may be behind requests that are
+ * later than that.
  */
 
 #include <ngx_config.h>
@@ -851,6 +854,10 @@ ngx_rf_tracking_alive(ngx_rf_tracking_t *t)
 
     if (t->turn == ngx_current_msec) {
         return;
+    }
+
+    if (t->conn && ngx_current_msec - t->turn > NGX_RF_ZONE_LEASE) {
+        ngx_rf_conn_poll(t->conn);
     }
 
     /* up to the last turn everything was read */

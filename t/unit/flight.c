@@ -6,6 +6,8 @@
 #include "exec.h"
 #include "remote.h"
 #include "scarce.h"
+#include "ngx_rf_command.h"
+#include "ngx_rf_learn.h"
 #include "ngx_rf_store.h"
 #include "ngx_rf_store_internal.h"
 
@@ -84,6 +86,8 @@ flight_start(flight_t *f, ngx_pool_t *pool, ngx_log_t *log, ngx_uint_t cache)
     store->conf.redis.timeout = 1000;
 
     ngx_queue_init(&store->waiting);
+    store->wait_event.log = log;
+    store->wait_event.data = store;
 
     for (i = 0; i < NGX_RF_STORE_FLIGHTS; i++) {
         ngx_queue_init(&store->flights[i]);
@@ -268,4 +272,161 @@ RF_UNIT(flight_without_memory)
     flight_walk("GET k", 0, NGX_RF_CACHE_TIME, log);
     flight_walk("LRANGE l 0 -1", 3, NGX_RF_CACHE_OFF, log);
     flight_walk("LRANGE l 0 -1", 3, NGX_RF_CACHE_TIME, log);
+}
+
+
+/* another worker's lock */
+
+static void
+flight_lock(flight_t *f, ngx_uint_t place)
+{
+    f->store->zone.sh->locks[place] =
+        (ngx_atomic_uint_t) (ngx_process_slot + 2) << 21
+        | (ngx_current_msec & 0x1fffff);
+}
+
+
+/* it is waited for where it is the key's, and nowhere else; what this one puts
+ * there goes with the reply */
+
+RF_UNIT(flight_lock_of_a_key)
+{
+    flight_t           f;
+    ngx_str_t          key = ngx_string("k");
+    ngx_uint_t         i, place;
+    ngx_atomic_uint_t  held;
+
+    flight_start(&f, pool, log, NGX_RF_CACHE_TIME);
+    place = ngx_rf_zone_hash(f.store->zone.sh, &key) % NGX_RF_ZONE_LOCKS;
+
+    for (i = 0; i < NGX_RF_ZONE_LOCKS; i++) {
+        if (i != place) {
+            flight_lock(&f, i);
+        }
+    }
+
+    f.ops[0].op.lock = 1;
+    flight_submit(&f, 0, "GET k", log);
+    is_int(f.remote.asked, 1, "locks of other keys");
+
+    held = f.store->zone.sh->locks[place];
+    is_int((held >> 21), ngx_process_slot + 1, "it is locked");
+
+    if (f.remote.ncalls) {
+        remote_answer(&f.remote, f.pools[0], 0,
+                      flight_wire(f.remote.calls[0], 0));
+    }
+
+    is_int(f.ops[0].answered, 1, "answered");
+    is_int(f.store->zone.sh->locks[place], 0, "and not any more");
+
+    flight_lock(&f, place);
+    f.ops[1].op.lock = 1;
+    f.store->conf.cache_time = -1;
+    flight_submit(&f, 1, "GET k", log);
+    is_int(f.remote.asked, 1, "its own lock");
+
+    ngx_current_msec += 201;
+    ngx_rf_store_wake(f.store);
+    is_int(f.remote.asked, 2, "not for ever");
+    remote_answer(&f.remote, f.pools[1], 0, flight_wire(f.remote.calls[0], 0));
+    is_int(f.ops[1].answered, 1, "answered, too");
+
+    if (f.store->wait_event.timer_set) {
+        ngx_del_timer(&f.store->wait_event);
+    }
+
+    remote_end();
+}
+
+
+/* The first waits for another worker, and then memory knows it; a second one
+ * waits for the first.  Whoever is answered may take others with it. */
+
+typedef struct {
+    flight_t              flight;
+    ngx_uint_t            gone;
+} flight_lock_t;
+
+
+static void
+flight_first(ngx_rf_op_t *op)
+{
+    flight_lock_t  *f = op->data;
+
+    f->flight.ops[0].answered++;
+    f->flight.ops[0].well = (!f->gone && flight_is(op, 0));
+}
+
+
+static void
+flight_second(ngx_rf_op_t *op)
+{
+    ngx_rf_op_t    *first;
+    flight_lock_t  *f = op->data;
+
+    f->flight.ops[1].answered++;
+    f->flight.ops[1].well = flight_is(op, 0);
+
+    if (!f->flight.ops[0].answered) {
+        first = &f->flight.ops[0].op;
+        ngx_rf_store_cancel(first);
+        ngx_destroy_pool(first->pool);
+        f->gone = 1;
+    }
+}
+
+
+RF_UNIT(flight_behind_a_lock)
+{
+    ngx_uint_t        i;
+    ngx_str_t         argv[2] = { ngx_string("GET"), ngx_string("k") };
+    flight_t         *f;
+    flight_lock_t     lock;
+    ngx_rf_reply_t    reply;
+    ngx_rf_zone_sh_t *sh;
+
+    ngx_memzero(&lock, sizeof(flight_lock_t));
+    f = &lock.flight;
+
+    flight_start(f, pool, log, NGX_RF_CACHE_TIME);
+    sh = f->store->zone.sh;
+
+    flight_lock(f, ngx_rf_zone_hash(sh, &argv[1]) % NGX_RF_ZONE_LOCKS);
+
+    for (i = 0; i < 2; i++) {
+        f->ops[i].op.lock = 1;
+        flight_submit(f, i, "GET k", log);
+        f->ops[i].op.handler = i ? flight_second : flight_first;
+        f->ops[i].op.data = &lock;
+    }
+
+    is_int(f->remote.asked, 0, "both wait");
+
+    ngx_memzero(&reply, sizeof(ngx_rf_reply_t));
+    reply.type = NGX_RF_REPLY_STRING;
+    ngx_str_set(&reply.str, "value");
+
+    ngx_rf_learn(&f->store->zone, pool, ngx_rf_command_find(&argv[0]), 2, argv,
+                 &reply, -1, sh->seq, ngx_rf_now(), 0);
+
+    ngx_rf_store_wake(f->store);
+
+    is_int(f->remote.asked, 0, "memory knows it");
+    ok(f->ops[1].answered == 1 && f->ops[1].well, "the second is answered");
+    ok(lock.gone ? f->ops[0].answered == 0
+                 : f->ops[0].answered == 1 && f->ops[0].well,
+       "so is the first, if it is there");
+
+    ngx_destroy_pool(f->pools[1]);
+
+    if (!lock.gone) {
+        ngx_destroy_pool(f->pools[0]);
+    }
+
+    if (f->store->wait_event.timer_set) {
+        ngx_del_timer(&f->store->wait_event);
+    }
+
+    remote_end();
 }
