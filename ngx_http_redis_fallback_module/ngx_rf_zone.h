@@ -948,10 +948,11 @@ void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
  * which case *restored counts them.  replay_done(): one record back: NGX_OK
  * acknowledged (a DELTA with further changes stays pending), NGX_DECLINED set
  * aside (no longer pending; the caller keeps it in quarantine), NGX_AGAIN to
- * be sent again, NGX_BUSY so too, and Redis, which lost its data, has nothing of
- * what may have been sent of a DELTA to be restored.  "keep" says that the local value is known to equal what
- * Redis holds now; without it the entry's value is forgotten.  The record
- * stays the caller's.  replay_reset(): everything flying is pending again.
+ * be sent again, NGX_BUSY so too, and Redis, which lost its data, has nothing
+ * of what may have been sent of a DELTA to be restored.  "keep" says that the
+ * local value is known to equal what Redis holds now; without it the entry's
+ * value is forgotten.  The record stays the caller's.  replay_reset():
+ * everything flying is pending again.
  */
 ngx_int_t ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     uint64_t seq, ngx_uint_t was_spilled, int64_t now);
