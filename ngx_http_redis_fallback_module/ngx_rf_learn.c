@@ -18,7 +18,6 @@
 static void ngx_rf_learn_reply(ngx_rf_learn_t *ln);
 static ngx_rf_learn_pt ngx_rf_learn_handler(ngx_rf_command_e id);
 static void ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key);
-static void ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key);
 static void ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key,
     ngx_str_t *value, int64_t expire);
 static void ngx_rf_learn_get(ngx_rf_learn_t *ln);
@@ -366,7 +365,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 
         if (ln->id != NGX_RF_CMD_GET) {
             ngx_rf_zone_forget_key_locked(zone, key);
-            ngx_rf_learn_told(ln, key);
+            (void) ngx_rf_learn_told(ln, key);
         }
 
         return;
@@ -392,7 +391,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
 
     if (blob == NULL) {
         ngx_rf_zone_forget_key_locked(zone, key);
-        ngx_rf_learn_told(ln, key);
+        (void) ngx_rf_learn_told(ln, key);
         return;
     }
 
@@ -409,7 +408,7 @@ ngx_rf_learn_put(ngx_rf_learn_t *ln, ngx_str_t *key, ngx_str_t *value,
     ngx_rf_zone_set_locked(zone, e, NGX_RF_STRING, blob);
     ngx_rf_zone_expire_locked(zone, e, expire);
     ngx_rf_learn_mark(ln, e, 1);
-    ngx_rf_learn_told(ln, key);
+    (void) ngx_rf_learn_told(ln, key);
 }
 
 
@@ -470,7 +469,7 @@ ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key)
     changed = ngx_rf_learn_changed(ln, key, e);
 
     ngx_rf_zone_forget_key_locked(ln->zone, key);
-    ngx_rf_learn_told(ln, key);
+    (void) ngx_rf_learn_told(ln, key);
 
     if (!changed) {
         ngx_rf_learn_note(ln, key, ln->zone->sh->seq);
@@ -480,7 +479,7 @@ ngx_rf_learn_forget_key(ngx_rf_learn_t *ln, ngx_str_t *key)
 
 /* what another instance has on disk may be older than that */
 
-static void
+ngx_uint_t
 ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key)
 {
     switch (ln->id) {
@@ -495,8 +494,7 @@ ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key)
     case NGX_RF_CMD_GETDEL:
     case NGX_RF_CMD_MSET:
     case NGX_RF_CMD_MSETNX:
-        ngx_rf_zone_told_locked(ln->zone, key, 1, ln->sent);
-        return;
+        return ngx_rf_zone_told_locked(ln->zone, key, 1, ln->sent);
 
     case NGX_RF_CMD_INCR:
     case NGX_RF_CMD_INCRBY:
@@ -504,11 +502,10 @@ ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key)
     case NGX_RF_CMD_DECR:
     case NGX_RF_CMD_DECRBY:
     case NGX_RF_CMD_APPEND:
-        ngx_rf_zone_told_locked(ln->zone, key, 0, ln->sent);
-        return;
+        return ngx_rf_zone_told_locked(ln->zone, key, 0, ln->sent);
 
     default:
-        return;
+        return 0;
     }
 }
 

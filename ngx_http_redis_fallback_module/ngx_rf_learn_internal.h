@@ -64,6 +64,10 @@ void ngx_rf_learn_mark(ngx_rf_learn_t *ln, ngx_rf_entry_t *e,
 /* a read says that there is no argv[1], and Redis vouches for that */
 void ngx_rf_learn_absent(ngx_rf_learn_t *ln);
 
+/* where the command has set the key's value, what is older gives way to that;
+ * 1: what was pending has, and is not any more */
+ngx_uint_t ngx_rf_learn_told(ngx_rf_learn_t *ln, ngx_str_t *key);
+
 /* argv[1], or all keys of the command */
 void ngx_rf_learn_forget(ngx_rf_learn_t *ln);
 void ngx_rf_learn_forget_keys(ngx_rf_learn_t *ln);

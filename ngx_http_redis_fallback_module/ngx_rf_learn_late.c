@@ -11,6 +11,9 @@
  * A REPLACE that did not depend on what the key held comes after the command as
  * it is.  One that did came before it: then the command is executed here too,
  * or the replay would undo it.
+ *
+ * What was pending elsewhere before the command was sent, and came from the
+ * disk or another instance since, gives way to it.
  */
 
 #include <ngx_config.h>
@@ -147,6 +150,10 @@ ngx_rf_learn_late(ngx_rf_learn_t *ln, ngx_rf_late_t *late,
 
     if (e->flying) {
         e->work->late = 1;
+        return;
+    }
+
+    if (ngx_rf_learn_told(ln, late->key)) {
         return;
     }
 

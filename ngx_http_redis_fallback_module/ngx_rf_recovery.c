@@ -14,8 +14,8 @@
  *   - Redis answers PING but cannot write: the probe is a SETRANGE of nothing,
  *     which is a write that may be denied for memory, and changes nothing.
  *   - a step's answer comes after the mode or the leader has changed: steps
- *     carry the epoch; verdicts are about a version of a record, so a late one
- *     is right or without effect.
+ *     carry the epoch; verdicts are about a version of a record, and count
+ *     while the same worker leads.
  *   - a command that was given up is executed after the replay: its connection
  *     is ended before.
  *   - a key that Redis refuses for ever: set aside in quarantine/.

@@ -311,8 +311,8 @@ ngx_rf_recovery_go(ngx_rf_slice_item_t *item, ngx_int_t rc)
 
     if (slice->r->conf.zone->sh->leader != (ngx_atomic_uint_t) ngx_pid) {
 
-        /* whoever leads now began anew: the record is not this slice's any more,
-         * and may be on its way again */
+        /* whoever leads now began anew: the record is not this slice's any
+         * more, and may be on its way again */
 
     } else if (rc == NGX_AGAIN) {
 

@@ -174,6 +174,9 @@ typedef struct {
                                            acknowledged another write to it */
     uint8_t               derived:1;    /* REPLACE: made from what memory knew
                                            before, not in spite of it */
+    uint8_t               taken:1;      /* pending: from the disk or another
+                                           instance, and nothing was changed
+                                           here since */
 } ngx_rf_zwork_t;
 
 
@@ -724,8 +727,9 @@ void ngx_rf_zone_late_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 /* Redis has acknowledged a write, sent at "now", that set the key's value or
  * (with "whole") replaced whatever it was: what is older is not to come over
  * it.  A key without an entry gets one, if the path is another's, whose records
- * may be older */
-void ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
+ * may be older.  1: one that is older was pending already, and is not any
+ * more */
+ngx_uint_t ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key,
     ngx_uint_t whole, int64_t now);
 
 /* marks a clean entry as just seen in Redis: version, run, seen, LRU */
@@ -945,9 +949,10 @@ void ngx_rf_zone_hurry(ngx_rf_zone_t *zone, ngx_str_t *key);
  * acknowledged (a DELTA with further changes stays pending), NGX_DECLINED set
  * aside (no longer pending; the caller keeps it in quarantine), NGX_AGAIN to
  * be sent again, NGX_BUSY so too, and Redis, which lost its data, has nothing
- * of what may have been sent of a DELTA to be restored.  "keep" says that the local value is known to equal what
- * Redis holds now; without it the entry's value is forgotten.  The record
- * stays the caller's.  replay_reset(): everything flying is pending again.
+ * of what may have been sent of a DELTA to be restored.  "keep" says that the
+ * local value is known to equal what Redis holds now; without it the entry's
+ * value is forgotten.  The record stays the caller's.  replay_reset():
+ * everything flying is pending again.
  */
 ngx_int_t ngx_rf_zone_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     uint64_t seq, ngx_uint_t was_spilled, int64_t now);

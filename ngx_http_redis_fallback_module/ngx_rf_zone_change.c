@@ -473,6 +473,7 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
     e->work->acked = u->work.acked;
     e->work->log_odd = u->work.log_odd;
     e->work->derived = u->work.derived;
+    e->work->taken = u->work.taken;
 
     e->work->base = u->work.base;
     e->work->base_expires = u->work.base_expires;
@@ -849,6 +850,7 @@ ngx_rf_zone_changed(ngx_rf_zone_t *zone, ngx_rf_entry_t *e, int64_t now)
     e->version = ++zone->sh->seq;
     e->changed = now;
     e->work->foreign = 0;
+    e->work->taken = 0;
     e->work->acked = 0;
 
     ngx_rf_zone_requeue(zone, e);

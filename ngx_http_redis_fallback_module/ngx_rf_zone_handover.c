@@ -192,17 +192,32 @@ ngx_rf_zone_hand_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 }
 
 
-void
+ngx_uint_t
 ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key, ngx_uint_t whole,
     int64_t now)
 {
+    ngx_uint_t         over;
     ngx_rf_entry_t    *e;
     ngx_rf_zone_sh_t  *sh;
 
     sh = zone->sh;
+    over = 0;
     e = ngx_rf_zone_lookup_locked(zone, key);
 
-    if (e == NULL && sh->files && !sh->files_ready) {
+    if (e != NULL && e->pending != NGX_RF_CLEAN && !e->flying
+        && e->work->taken && !e->work->foreign && e->changed < now
+        && (whole || e->pending == NGX_RF_REPLACE))
+    {
+        /* it came while Redis was being told: as ngx_rf_zone_beats() */
+
+        ngx_rf_zone_unpend(zone, e);
+        ngx_rf_zone_forget_locked(zone, e);
+
+        over = 1;
+        e = ngx_rf_zone_lookup_locked(zone, key);
+    }
+
+    if (e == NULL && sh->files && (over || !sh->files_ready)) {
         e = ngx_rf_zone_insert_locked(zone, key, NULL, 0);
 
         if (e != NULL) {
@@ -211,9 +226,11 @@ ngx_rf_zone_told_locked(ngx_rf_zone_t *zone, ngx_str_t *key, ngx_uint_t whole,
     }
 
     if (e == NULL || e->pending != NGX_RF_CLEAN || e->changed > now) {
-        return;
+        return over;
     }
 
     e->changed = now;
     e->whole = whole;
+
+    return over;
 }

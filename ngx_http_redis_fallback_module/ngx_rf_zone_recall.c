@@ -486,6 +486,8 @@ ngx_rf_zone_merge(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
             return NGX_RF_NEED_ROOM;
         }
 
+        e->work->taken = 0;
+
         if (sent) {
             /* what was replaced may be what Redis holds */
             e->work->base = NGX_RF_BASE_UNKNOWN;

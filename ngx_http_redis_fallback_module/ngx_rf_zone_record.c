@@ -753,6 +753,7 @@ ngx_rf_zone_take_in(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_memcpy(e->work->base_sha1, rec->base_sha1, 20);
     e->work->base_expires = rec->base_expires;
     e->work->sent = 0;
+    e->work->taken = 1;
 
     e->work->changes = packed.first;
     e->work->last_change = packed.last;

@@ -19,6 +19,8 @@ static ngx_rf_entry_t *ho_entry(exec_t *e, const char *key);
 static void ho_journal(exec_t *e);
 static void ho_learn(exec_t *e, const char *verb, const char *key,
     const char *value, ngx_int_t integer, int64_t sent);
+static void ho_learn_since(exec_t *e, const char *verb, const char *key,
+    const char *value, ngx_int_t integer, int64_t sent, uint64_t seq);
 static void ho_free(ngx_rf_record_t *list);
 
 
@@ -108,6 +110,16 @@ static void
 ho_learn(exec_t *e, const char *verb, const char *key, const char *value,
     ngx_int_t integer, int64_t sent)
 {
+    ho_learn_since(e, verb, key, value, integer, sent, e->zone->sh->seq);
+}
+
+
+/* sent when the zone was at "seq" */
+
+static void
+ho_learn_since(exec_t *e, const char *verb, const char *key, const char *value,
+    ngx_int_t integer, int64_t sent, uint64_t seq)
+{
     ngx_str_t        argv[3];
     ngx_uint_t       argc;
     ngx_rf_reply_t   r;
@@ -128,7 +140,7 @@ ho_learn(exec_t *e, const char *verb, const char *key, const char *value,
     ngx_str_set(&r.str, "OK");
 
     ngx_rf_learn(e->zone, e->pool, ngx_rf_command_find(&argv[0]), argc, argv,
-                 &r, -1, e->zone->sh->seq, sent, 0);
+                 &r, -1, seq, sent, 0);
 }
 
 
@@ -375,6 +387,70 @@ RF_UNIT(handover_older)
     to.zone->sh->files_ready = 1;
     ho_learn(&to, "DEL", "none", NULL, 1, now);
     ok(ho_entry(&to, "none") == NULL, "no entry");
+}
+
+
+/* Redis was being told when they came, and has said so since */
+
+RF_UNIT(handover_older_than_what_was_sent)
+{
+    exec_t            from, to;
+    int64_t           now;
+    uint64_t          seq;
+    ngx_rf_record_t  *list, *rec;
+
+    ho_start(&from, pool, log, 0);
+    ho_start(&to, pool, log, 1);
+
+    exec_line(&from, "SET value theirs");
+    exec_line(&from, "SET gone theirs");
+    exec_line(&from, "SET count 5");
+    exec_line(&from, "INCRBY sum 5");
+    exec_line(&from, "INCRBY reset 5");
+    exec_line(&from, "SET later theirs");
+    exec_line(&from, "SET mine theirs");
+
+    list = ho_take(&from, 7);
+    seq = to.zone->sh->seq;
+    now = ngx_rf_now() + 10;
+
+    for (rec = list; rec; rec = rec->next) {
+        is_int(ho_in(&to, rec), NGX_OK, "taken in");
+    }
+
+    /* "mine" is changed here, and then the clock is set */
+
+    exec_line(&to, "SET mine new");
+
+    ho_entry(&to, "later")->changed = now + 10;
+
+    ho_learn_since(&to, "SET", "value", "mine", -1, now, seq);
+    ho_learn_since(&to, "DEL", "gone", NULL, 1, now, seq);
+    ho_learn_since(&to, "INCRBY", "count", "7", 7, now, seq);
+    ho_learn_since(&to, "INCRBY", "sum", "70", 70, now, seq);
+    ho_learn_since(&to, "SET", "reset", "1", -1, now, seq);
+    ho_learn_since(&to, "SET", "later", "1", -1, now, seq);
+    ho_learn_since(&to, "SET", "mine", "1", -1, now, seq);
+
+    exec_told(&to, "value", "");
+    exec_told(&to, "gone", "");
+    exec_told(&to, "count", "");
+    exec_told(&to, "sum", "INCRBY 5; ");
+    exec_told(&to, "reset", "");
+    exec_told(&to, "later", "= theirs");
+    exec_told(&to, "mine", "= new");
+    is_int(to.zone->sh->npending, 3, "no more");
+
+    for (rec = list; rec; rec = rec->next) {
+
+        if (rec->key.len == 5 && ngx_memcmp(rec->key.data, "value", 5) == 0) {
+            is_int(ngx_rf_zone_durable(to.zone, &rec->key, rec->version),
+                   NGX_OK, "nothing is waited for");
+            is_int(ho_in(&to, rec), NGX_DECLINED, "nor is it taken in again");
+        }
+    }
+
+    ho_free(list);
 }
 
 
