@@ -112,7 +112,12 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
 
     if (sh->npending) {
 
-        /* no memory for a record: the next tick */
+        /* the disk is first, or there is no memory for a record: the next
+         * tick */
+
+        if (sh->nunlogged) {
+            (void) ngx_rf_flush_log(r->conf.flush, 1);
+        }
 
         return;
     }

@@ -177,6 +177,8 @@ typedef struct {
     uint8_t               taken:1;      /* pending: from the disk or another
                                            instance, and nothing was changed
                                            here since */
+    uint8_t               renamed:1;    /* DELTA: the disk may have it under
+                                           the id of what is done with by now */
 } ngx_rf_zwork_t;
 
 

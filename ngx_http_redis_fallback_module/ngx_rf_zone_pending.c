@@ -37,6 +37,7 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     e->whole = (e->pending == NGX_RF_REPLACE);
     e->pending = NGX_RF_CLEAN;
     e->work->late = 0;
+    e->work->renamed = 0;
     zone->sh->npending--;
 
     ngx_rf_zone_ungroup(e);
@@ -327,6 +328,10 @@ ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
         }
 
         e->work->file_version = rec->remove ? 0 : rec->version;
+
+        if (rec->id == e->work->id) {
+            e->work->renamed = 0;
+        }
 
         if (rec->remove && e->pending == NGX_RF_CLEAN) {
             /* who has read the file before is to know, even from the stamp

@@ -16,7 +16,12 @@
 /* buckets that one replay_take() looks through for entries to be restored */
 #define NGX_RF_ZONE_SLICE       65536
 
+/* keys that are not to be sent yet, looked at in a slice */
+#define NGX_RF_ZONE_LOOK        1024
 
+
+static ngx_uint_t ngx_rf_zone_renamed(ngx_rf_zone_sh_t *sh,
+    ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *first, ngx_rf_record_t ***last,
@@ -43,8 +48,8 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     int64_t now, ngx_uint_t *restored)
 {
     size_t             size;
-    ngx_uint_t         i, rebuilds;
-    ngx_rf_entry_t    *e;
+    ngx_uint_t         i, look, rebuilds;
+    ngx_rf_entry_t    *e, *waits;
     ngx_rf_record_t   *list, **last, *rec;
     ngx_rf_zone_sh_t  *sh;
 
@@ -52,6 +57,8 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
     list = NULL;
     last = &list;
     size = 0;
+    look = 0;
+    waits = NULL;
 
     if (restored) {
         *restored = 0;
@@ -73,6 +80,17 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
         if (e->expire && e->expire <= now) {
             /* gone, or a tombstone at the tail now */
             ngx_rf_zone_expired(zone, e, now);
+            continue;
+        }
+
+        if (ngx_rf_zone_renamed(sh, e)) {
+
+            if (e == waits || look++ == NGX_RF_ZONE_LOOK) {
+                break;
+            }
+
+            waits = waits ? waits : e;
+            ngx_rf_zone_requeue(zone, e);
             continue;
         }
 
@@ -120,6 +138,39 @@ done:
     ngx_rf_zone_unlock(zone);
 
     return list;
+}
+
+
+/*
+ * Its first changes are done with, and the others have an id of their own.
+ * Were they sent now, and the disk did not know that id after a crash, then
+ * what came next would be sent under it together with them, and Redis would
+ * take all of it for done.  So the disk is first, unless it takes nothing.
+ */
+
+static ngx_uint_t
+ngx_rf_zone_renamed(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    ngx_rf_entry_t  *p;
+
+    if (!sh->files_ready
+        || (sh->files_failed && (sh->disk_failed || sh->journal_full)))
+    {
+        return 0;
+    }
+
+    for (p = e; p != NULL; p = p->work->peer) {
+
+        if (p->work->renamed && p->pending == NGX_RF_DELTA) {
+            return 1;
+        }
+
+        if (p->work->peer == e) {
+            break;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -514,6 +565,7 @@ ngx_rf_zone_acknowledged_part(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     e->work->nchanges -= e->work->nsent;
     e->work->nsent = 0;
     e->work->id = ngx_rf_zone_next_id(e->work->id);
+    e->work->renamed = (e->work->logged || ngx_rf_zone_on_disk(e));
     e->work->base = NGX_RF_BASE_UNKNOWN;
     e->version = ++zone->sh->seq;
 

@@ -465,6 +465,82 @@ RF_UNIT(zone_lines_of_a_spilled_key)
 }
 
 
+/* What came while a part was on its way has an id of its own.  After a crash
+ * that is made anew from what the disk has, for whatever came next: so it is
+ * not used before the disk has it. */
+
+RF_UNIT(zone_second_id_is_on_disk_first)
+{
+    zt_t              *t, *to;
+    uint64_t           first, second;
+    ngx_rf_record_t   *rec, *none;
+    ngx_rf_zone_sh_t  *sh;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+    sh = t->zone.sh;
+    sh->files_ready = 1;
+
+    is_reply(t, "INCR a", ":1");
+    is_int(zt_log(t, NGX_OK), 1, "the journal has it");
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    first = rec->id;
+
+    /* whether Redis has got it is not known */
+
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_AGAIN, 0, ngx_rf_now());
+    zt_free(rec);
+    is_reply(t, "INCR a", ":2");
+    is_int(zt_log(t, NGX_OK), 1, "and the next, under the same id");
+    is_int(zt_entry(t, "a")->work->id, first, "so it is");
+
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    is_int(rec->nsent, 1, "a part is sent");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 0, ngx_rf_now());
+    zt_free(rec);
+    second = zt_entry(t, "a")->work->id;
+    ok(second != first, "the rest has another id");
+    ok(ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL) == NULL,
+       "which the disk is to know first");
+
+    /* another key does not wait for that */
+
+    is_reply(t, "INCR b", ":1");
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec && rec->key.data[0] == 'b' && rec->next == NULL, "others go on");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 0, ngx_rf_now());
+    zt_free(rec);
+
+    /* nor is it forgotten by a new zone */
+
+    to = zt_start(pool, log, 2 << 20, 1);
+    is_int(ngx_rf_zone_copy(&t->zone, &to->zone, &none), 0, "all fits");
+    to->zone.sh->files_ready = 1;
+    ok(ngx_rf_zone_replay_take(&to->zone, 10, 1000, ngx_rf_now(), NULL) == NULL,
+       "neither by another zone");
+    sh->superseded = 0;
+
+    /* a disk that takes nothing: it ends nevertheless */
+
+    sh->disk_failed = NGX_ENOSPC;
+    sh->files_failed = NGX_ENOSPC;
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec && rec->id == second, "a failing disk is not waited for");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_AGAIN, 0, ngx_rf_now());
+    zt_free(rec);
+    sh->disk_failed = 0;
+    sh->files_failed = 0;
+    zt_entry(t, "a")->work->nsent = 0;
+
+    ok(zt_log(t, NGX_OK) >= 1, "the journal has it");
+    rec = ngx_rf_zone_replay_take(&t->zone, 10, 1000, ngx_rf_now(), NULL);
+    ok(rec && rec->id == second, "and Redis may");
+    ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 0, ngx_rf_now());
+    zt_free(rec);
+    is_int(sh->npending, 0, "nothing is left");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
 /* nor does a merged key's file go before the other's lines are done with */
 
 RF_UNIT(zone_lines_of_another)
