@@ -30,7 +30,10 @@ sub wrong {
 # written all the same, as nothing is wrong with what is open.
 
 my @faults = (
-    [ 'fsync() fails', qr/fdatasync\(\) .* failed \(5: Input\/output error\)/,
+    # of the journal, or of files where these are under way
+
+    [ 'fsync() fails',
+      qr/(?:fdatasync|fsync|syncfs)\(\) .* failed \(5: Input\/output error\)/,
       sub { $_[0]->fault('sync', err => 'EIO') } ],
     [ 'write() fails', qr/write\(\) .* failed \(5: Input\/output error\)/,
       sub { $_[0]->fault('write', err => 'EIO') } ],
@@ -44,7 +47,7 @@ my @faults = (
       sub { $_[0]->fault('write|open_write|rename|mkdir|unlink|sync',
                          err => 'EROFS') } ],
     [ 'fsync() fails, after a time',
-      qr/fdatasync\(\) .* failed \(5: Input\/output error\)/,
+      qr/(?:fdatasync|fsync|syncfs)\(\) .* failed \(5: Input\/output error\)/,
       sub { $_[0]->fault('sync', err => 'EIO', delay => 100) } ],
 );
 

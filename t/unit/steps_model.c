@@ -67,11 +67,12 @@ steps_exec(steps_t *s, ngx_rf_zone_t *zone, ngx_uint_t argc, ngx_str_t *argv)
 void
 steps_drain(steps_t *s)
 {
-    ngx_uint_t        i;
-    ngx_rf_record_t  *rec;
+    ngx_uint_t          i;
+    ngx_rf_record_t    *rec;
+    ngx_rf_zone_log_t   log;
 
-    /* more than one round: what was changed after it was sent, and what comes
-     * from files */
+    /* more than one round: what was changed after it was sent, for which the
+     * disk is first, and what comes from files */
 
     for (i = 0; i < 8; i++) {
 
@@ -86,6 +87,12 @@ steps_drain(steps_t *s)
 
         s->flying = ngx_rf_zone_replay_take(&s->zone, 1000, 1 << 30, s->now,
                                             NULL);
+
+        if (s->flying == NULL) {
+            rec = ngx_rf_zone_log_take(&s->zone, 1000, 1 << 30,
+                                       NGX_RF_LOG_ALL, &log);
+            ngx_rf_zone_log_done(&s->zone, rec, NGX_OK, log.generation);
+        }
 
         for (rec = s->flying; rec; rec = rec->next) {
             steps_apply(s, rec);
