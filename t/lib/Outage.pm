@@ -152,6 +152,28 @@ END
 
 # another configuration of the store: start(), test() and reload() take it
 
+# One store whose path is below a directory of its own, {dir}/data/app, where
+# faults can be made ($t->{shim}); Redis is not there yet.  Returns both.
+
+sub shimmed {
+    my ($class, %opt) = @_;
+
+    require Shim;
+
+    my $workers = delete $opt{workers};
+    my $redis = RF::Redis->new(start => 0);
+    my $t = $class->new(workers => $workers, redis => $redis, start => 0,
+                        store => { path => '%%DIR%%/data/app', %opt });
+    mkdir $t->nginx->dir . '/data';
+
+    $t->{shim} = Shim->new(dir => $t->nginx->dir . '/data');
+    $t->nginx->{shim} = $t->{shim};
+    $t->nginx->start;
+
+    return ($t, $redis);
+}
+
+
 sub configure {
     my ($self, %lines) = @_;
 

@@ -18,22 +18,7 @@ my $missing = Shim->missing;
 plan skip_all => $missing if $missing;
 
 
-sub store {
-    my (%opt) = @_;
-
-    my $workers = delete $opt{workers} || 1;
-    my $redis = RF::Redis->new(start => 0);
-    my $t = Outage->new(workers => $workers, redis => $redis, start => 0,
-                        store => { path           => '%%DIR%%/data/app',
-                                   write_interval => '50ms', %opt });
-    mkdir $t->nginx->dir . '/data';
-
-    $t->{shim} = Shim->new(dir => $t->nginx->dir . '/data');
-    $t->nginx->{shim} = $t->{shim};
-    $t->nginx->start;
-
-    return ($t, $redis);
-}
+sub store { return Outage->shimmed(write_interval => '50ms', @_) }
 
 
 sub path { return $_[0]->nginx->dir . '/data/app' }

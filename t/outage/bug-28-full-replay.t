@@ -19,22 +19,7 @@ my $KEYS = 20;
 my $MORE = 60;
 
 
-sub store {
-    my (%opt) = @_;
-
-    my $workers = delete $opt{workers};
-    my $redis = RF::Redis->new(start => 0);
-    my $t = Outage->new(workers => $workers, redis => $redis, start => 0,
-                        store => { path           => '%%DIR%%/data/app',
-                                   recovery_rate  => 20, %opt });
-    mkdir $t->nginx->dir . '/data';
-
-    $t->{shim} = Shim->new(dir => $t->nginx->dir . '/data');
-    $t->nginx->{shim} = $t->{shim};
-    $t->nginx->start;
-
-    return ($t, $redis);
-}
+sub store { return Outage->shimmed(recovery_rate => 20, @_) }
 
 
 sub path { return $_[0]->nginx->dir . '/data/app' }

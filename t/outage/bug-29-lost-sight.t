@@ -25,21 +25,7 @@ my $KEYS = 10;
 my $MORE = 100;
 
 
-sub store {
-    my (%opt) = @_;
-
-    my $workers = delete $opt{workers};
-    my $redis = RF::Redis->new(start => 0);
-    my $t = Outage->new(workers => $workers, redis => $redis, start => 0,
-                        store => { path => '%%DIR%%/data/app', %opt });
-    mkdir $t->nginx->dir . '/data';
-
-    $t->{shim} = Shim->new(dir => $t->nginx->dir . '/data');
-    $t->nginx->{shim} = $t->{shim};
-    $t->nginx->start;
-
-    return ($t, $redis);
-}
+sub store { return Outage->shimmed(@_) }
 
 
 sub path { return $_[0]->nginx->dir . '/data/app' }
