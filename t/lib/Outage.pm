@@ -150,8 +150,6 @@ END
 }
 
 
-# another configuration of the store: start(), test() and reload() take it
-
 # One store whose path is below a directory of its own, {dir}/data/app, where
 # faults can be made ($t->{shim}); Redis is not there yet.  Returns both.
 
@@ -173,6 +171,8 @@ sub shimmed {
     return ($t, $redis);
 }
 
+
+# another configuration of the store: start(), test() and reload() take it
 
 sub configure {
     my ($self, %lines) = @_;
