@@ -93,6 +93,8 @@ struct ngx_rf_recovery_s {
     ngx_rf_record_t          *hand_rest;    /* and for another time */
     ngx_uint_t                hand_taken;
     ngx_msec_t                hand_logged;
+    ngx_msec_t                hand_until;   /* nothing is replayed before; 0:
+                                               at once */
 
     ngx_rf_marker_t          *markers;
     ngx_uint_t                nmarkers;
@@ -169,6 +171,9 @@ void ngx_rf_recovery_recall_stop(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_hand(ngx_rf_recovery_t *r);
 ngx_uint_t ngx_rf_recovery_hand_ready(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_hand_stop(ngx_rf_recovery_t *r);
+/* records of another instance have come into the zone: nothing is replayed
+ * before what Redis may have been asked until now is answered */
+void ngx_rf_recovery_hand_taken(ngx_rf_recovery_t *r);
 
 /* a record has been set aside, or could not be: a job's handler */
 void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);

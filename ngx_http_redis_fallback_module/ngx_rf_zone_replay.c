@@ -453,6 +453,16 @@ ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
     ngx_rf_zone_lock(zone);
 
+    if (zone->sh->leader != 0
+        && zone->sh->leader != (ngx_atomic_uint_t) ngx_pid)
+    {
+        /* Another one leads since that was asked last, and has taken back what
+         * was in flight, or will: what it sends is its own.  As that needs the
+         * lock, who finds itself leading here is the only one who has sent it.
+         */
+        goto done;
+    }
+
     e = ngx_rf_zone_lookup_locked(zone, &rec->key);
 
     if (e == NULL || !e->flying) {
