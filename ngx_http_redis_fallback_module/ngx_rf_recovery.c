@@ -51,6 +51,9 @@
  * before the first, and its mark says it of all */
 #define NGX_RF_RECOVERY_QUEUE       250
 
+/* ms between two PINGs (ngx_rf_tracking.c), and some more */
+#define NGX_RF_RECOVERY_SILENCE     1500
+
 /* the first probe after an outage began (INTERFACE.md: 250 ms) */
 #define NGX_RF_RECOVERY_PROBE       250
 
@@ -86,6 +89,9 @@ ngx_rf_recovery_start(ngx_rf_recovery_conf_t *conf, ngx_cycle_t *cycle)
     r->lock = NGX_INVALID_FILE;
     r->probed = (ngx_uint_t) -1;
     r->epoch = (ngx_uint_t) -1;
+
+    /* until a worker has found out at the latest that a connection is dead */
+    conf->zone->patience = conf->budget + NGX_RF_RECOVERY_SILENCE;
 
     r->timer.handler = ngx_rf_recovery_tick;
     r->timer.data = r;
