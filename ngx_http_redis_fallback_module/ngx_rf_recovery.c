@@ -209,13 +209,15 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
 static ngx_uint_t
 ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
 {
-    ngx_uint_t  taken;
+    ngx_uint_t         taken;
+    ngx_atomic_uint_t  before;
 
     if (r->conf.zone->sh->superseded) {
         return 0;
     }
 
     taken = 0;
+    before = r->conf.zone->sh->leader;
 
     if (ngx_rf_mode_lead(r->conf.zone, &taken) != NGX_OK) {
         return 0;
@@ -233,6 +235,8 @@ ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
 
         ngx_rf_recovery_hand_stop(r);
         r->handed = 0;
+
+        ngx_rf_recovery_fence(r, (ngx_pid_t) before);
 
         /* what this worker itself has on its way is sent once more, too */
         ngx_rf_zone_replay_reset(r->conf.zone);

@@ -182,6 +182,8 @@ void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 
 /* what dead workers and those of an earlier zone have left is in the zone */
 void ngx_rf_recovery_bury(ngx_rf_recovery_t *r);
+/* "pid" led before, and may have something to send yet */
+void ngx_rf_recovery_fence(ngx_rf_recovery_t *r, ngx_pid_t pid);
 /* 1: a command that was given up may come late, so that kill() has work */
 ngx_uint_t ngx_rf_recovery_late(ngx_rf_recovery_t *r);
 /* NGX_OK: there is nothing to end, or nobody to ask; NGX_AGAIN: under way,

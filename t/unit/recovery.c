@@ -705,6 +705,61 @@ RF_UNIT(recovery_verdict_of_an_old_leader)
 }
 
 
+/* what it has not sent yet must not come after that: its connections are ended
+ * before anything else is sent */
+
+RF_UNIT(recovery_of_a_stopped_leader)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_given_up(&t, 7);
+    t.sh->nabandoned = 0;
+
+    ngx_rf_relay_hold(&t.relay, &t.remote.run_id, 8);
+    ngx_rf_relay_hold(&t.relay, &t.remote.run_id, 9);
+    ngx_rf_relay_hold(&t.relay, &t.remote.run_id, 10);
+
+    /* a process that is always there */
+
+    t.relay.sh->slots[0].owner = 1;
+    t.relay.sh->slots[1].owner = 1;
+    t.sh->leader = 1;
+    t.sh->lease = ngx_current_msec + 1000;
+
+    exec_line(&t.exec, "SET key 1");
+
+    t.r->timer.handler(&t.r->timer);
+    is_int(t.sh->leader, 1, "it leads while its lease lasts");
+    is_int(t.remote.asked, 0, "and the other one asks Redis nothing");
+
+    t.sh->lease = ngx_current_msec - 1;
+
+    t.r->timer.handler(&t.r->timer);
+    is_int(t.sh->leader, ngx_pid, "but then");
+    is_int(t.remote.ncalls, 1, "Redis is asked");
+    is_int(t.remote.calls[0]->ncommands, 2, "about both, and no other");
+    ok(strcmp(remote_words(t.remote.calls[0]), "CLIENT KILL ID 8") == 0,
+       "to end them");
+
+    recovery_jobs(&t);
+    t.r->handed = 1;
+    t.r->hand_step = NULL;
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.ncalls, 1, "all else waits");
+
+    remote_answer(&t.remote, pool, 0, ":1\r\n:1\r\n");
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.ncalls, 1, "and then");
+    ok(strcmp(remote_words(t.remote.calls[0]), "SET key 1") == 0,
+       "it is sent");
+    remote_answer(&t.remote, pool, 0, "+OK\r\n");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
+
+
 /* nor does it begin an outage, and take back what the other one has sent */
 
 RF_UNIT(recovery_outage_of_an_old_leader)
