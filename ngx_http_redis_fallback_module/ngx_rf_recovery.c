@@ -708,6 +708,11 @@ void
 ngx_rf_recovery_outage(ngx_rf_recovery_t *r, ngx_uint_t epoch,
     ngx_str_t *reason)
 {
+    if (r->conf.zone->sh->leader != (ngx_atomic_uint_t) ngx_pid) {
+        /* what is in flight now is another one's, whom Redis may answer */
+        return;
+    }
+
     ngx_rf_zone_replay_reset(r->conf.zone);
 
     if (r->stopping) {

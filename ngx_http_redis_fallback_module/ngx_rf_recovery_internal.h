@@ -195,7 +195,7 @@ ngx_int_t ngx_rf_recovery_kill(ngx_rf_recovery_t *r, ngx_uint_t probed);
 void ngx_rf_recovery_proceed(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_not_ready(ngx_rf_recovery_t *r, ngx_str_t *reason);
 
-/* Redis failed in that epoch: to FALLBACK, with one log line */
+/* Redis failed the leader in that epoch: to FALLBACK, with one log line */
 void ngx_rf_recovery_outage(ngx_rf_recovery_t *r, ngx_uint_t epoch,
     ngx_str_t *reason);
 

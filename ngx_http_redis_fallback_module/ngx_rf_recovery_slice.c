@@ -539,11 +539,7 @@ ngx_rf_recovery_slice_end(ngx_rf_slice_t *slice)
 
     r->conf.zone->sh->stat.rec_ms = ngx_current_msec - r->began;
 
-    if (r->conf.zone->sh->leader != (ngx_atomic_uint_t) ngx_pid) {
-
-        /* what is in flight now is another one's, whom Redis may answer */
-
-    } else if (slice->failed) {
+    if (slice->failed) {
         ngx_rf_recovery_outage(r, slice->epoch, &slice->reason);
 
     } else if (!r->stopping) {
