@@ -223,6 +223,8 @@ ngx_http_redis_fallback_recovery(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     conf.flush = &store->flush;
     conf.file = &store->conf.file;
     conf.check_interval = store->conf.check_interval;
+    conf.budget = store->conf.redis.connect_timeout
+                  + store->conf.redis.timeout;
     conf.write_interval = store->conf.write_interval;
     conf.write_queue = store->conf.write_queue;
     conf.rate = store->conf.recovery_rate;

@@ -51,6 +51,9 @@
  * before the first, and its mark says it of all */
 #define NGX_RF_RECOVERY_QUEUE       250
 
+/* ms between two PINGs (ngx_rf_tracking.c), and some more */
+#define NGX_RF_RECOVERY_SILENCE     1500
+
 /* the first probe after an outage began (INTERFACE.md: 250 ms) */
 #define NGX_RF_RECOVERY_PROBE       250
 
@@ -86,6 +89,9 @@ ngx_rf_recovery_start(ngx_rf_recovery_conf_t *conf, ngx_cycle_t *cycle)
     r->lock = NGX_INVALID_FILE;
     r->probed = (ngx_uint_t) -1;
     r->epoch = (ngx_uint_t) -1;
+
+    /* until a worker has found out at the latest that a connection is dead */
+    conf->zone->patience = conf->budget + NGX_RF_RECOVERY_SILENCE;
 
     r->timer.handler = ngx_rf_recovery_tick;
     r->timer.data = r;
@@ -203,13 +209,15 @@ ngx_rf_recovery_tick(ngx_event_t *ev)
 static ngx_uint_t
 ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
 {
-    ngx_uint_t  taken;
+    ngx_uint_t         taken;
+    ngx_atomic_uint_t  before;
 
     if (r->conf.zone->sh->superseded) {
         return 0;
     }
 
     taken = 0;
+    before = r->conf.zone->sh->leader;
 
     if (ngx_rf_mode_lead(r->conf.zone, &taken) != NGX_OK) {
         return 0;
@@ -227,6 +235,8 @@ ngx_rf_recovery_lead(ngx_rf_recovery_t *r)
 
         ngx_rf_recovery_hand_stop(r);
         r->handed = 0;
+
+        ngx_rf_recovery_fence(r, (ngx_pid_t) before);
 
         /* what this worker itself has on its way is sent once more, too */
         ngx_rf_zone_replay_reset(r->conf.zone);
@@ -698,6 +708,11 @@ void
 ngx_rf_recovery_outage(ngx_rf_recovery_t *r, ngx_uint_t epoch,
     ngx_str_t *reason)
 {
+    if (r->conf.zone->sh->leader != (ngx_atomic_uint_t) ngx_pid) {
+        /* what is in flight now is another one's, whom Redis may answer */
+        return;
+    }
+
     ngx_rf_zone_replay_reset(r->conf.zone);
 
     if (r->stopping) {

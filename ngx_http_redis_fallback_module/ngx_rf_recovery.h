@@ -36,6 +36,7 @@ typedef struct {
     ngx_rf_flush_t       *flush;
     ngx_rf_file_conf_t   *file;
     ngx_msec_t            check_interval;
+    ngx_msec_t            budget;       /* of a call to Redis */
     ngx_msec_t            write_interval;
     ngx_uint_t            write_queue;
     ngx_uint_t            rate;         /* keys per second; 0: no limit */

@@ -15,6 +15,10 @@
  *     done, nor before whoever leads now has looked at all files once;
  *   - Redis may have a part of what was changed here: that key waits for the
  *     replay of it;
+ *   - a write of such a key is on its way to Redis, by a worker that did not
+ *     find it pending: if that is newer, its reply takes the record out again
+ *     (ngx_rf_zone_told_locked), so the replay waits for as long as a call may
+ *     take;
  *   - the disk is failing: nothing is merged;
  *   - normal mode: nothing may be pending there, so it ends before the merge.
  */
@@ -41,6 +45,9 @@
 
 /* ms between two log lines about what cannot be read */
 #define NGX_RF_RECOVERY_HAND_LOG    60000
+
+/* ms that a call has beside its budget: who is late is looked at once more */
+#define NGX_RF_RECOVERY_HAND_LATE   50
 
 
 static void ngx_rf_recovery_hand_read(ngx_rf_recovery_t *r);
@@ -78,8 +85,26 @@ ngx_rf_recovery_hand(ngx_rf_recovery_t *r)
 ngx_uint_t
 ngx_rf_recovery_hand_ready(ngx_rf_recovery_t *r)
 {
+    if (r->hand_until) {
+
+        if ((ngx_msec_int_t) (ngx_current_msec - r->hand_until) < 0) {
+            return 0;
+        }
+
+        r->hand_until = 0;
+    }
+
     return r->conf.disk == NULL || !r->conf.zone->sh->files_ready
            || (r->handed && r->hand_step == NULL);
+}
+
+
+void
+ngx_rf_recovery_hand_taken(ngx_rf_recovery_t *r)
+{
+    r->hand_until = ngx_current_msec + r->conf.budget
+                    + NGX_RF_RECOVERY_HAND_LATE;
+    r->hand_until += (r->hand_until == 0);
 }
 
 
@@ -263,6 +288,7 @@ ngx_rf_recovery_hand_merge(ngx_rf_recovery_t *r)
             rec->next = r->hand_wait;
             r->hand_wait = rec;
             r->hand_taken++;
+            ngx_rf_recovery_hand_taken(r);
 
         } else if (rc == NGX_DECLINED) {
             ngx_rf_codec_free(rec);

@@ -93,6 +93,8 @@ struct ngx_rf_recovery_s {
     ngx_rf_record_t          *hand_rest;    /* and for another time */
     ngx_uint_t                hand_taken;
     ngx_msec_t                hand_logged;
+    ngx_msec_t                hand_until;   /* nothing is replayed before; 0:
+                                               at once */
 
     ngx_rf_marker_t          *markers;
     ngx_uint_t                nmarkers;
@@ -169,6 +171,9 @@ void ngx_rf_recovery_recall_stop(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_hand(ngx_rf_recovery_t *r);
 ngx_uint_t ngx_rf_recovery_hand_ready(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_hand_stop(ngx_rf_recovery_t *r);
+/* records of another instance have come into the zone: nothing is replayed
+ * before what Redis may have been asked until now is answered */
+void ngx_rf_recovery_hand_taken(ngx_rf_recovery_t *r);
 
 /* a record has been set aside, or could not be: a job's handler */
 void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
@@ -177,6 +182,8 @@ void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 
 /* what dead workers and those of an earlier zone have left is in the zone */
 void ngx_rf_recovery_bury(ngx_rf_recovery_t *r);
+/* "pid" led before, and may have something to send yet */
+void ngx_rf_recovery_fence(ngx_rf_recovery_t *r, ngx_pid_t pid);
 /* 1: a command that was given up may come late, so that kill() has work */
 ngx_uint_t ngx_rf_recovery_late(ngx_rf_recovery_t *r);
 /* NGX_OK: there is nothing to end, or nobody to ask; NGX_AGAIN: under way,
@@ -188,7 +195,7 @@ ngx_int_t ngx_rf_recovery_kill(ngx_rf_recovery_t *r, ngx_uint_t probed);
 void ngx_rf_recovery_proceed(ngx_rf_recovery_t *r);
 void ngx_rf_recovery_not_ready(ngx_rf_recovery_t *r, ngx_str_t *reason);
 
-/* Redis failed in that epoch: to FALLBACK, with one log line */
+/* Redis failed the leader in that epoch: to FALLBACK, with one log line */
 void ngx_rf_recovery_outage(ngx_rf_recovery_t *r, ngx_uint_t epoch,
     ngx_str_t *reason);
 

@@ -12,6 +12,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_rf_mode.h"
 #include "ngx_rf_recovery.h"
 #include "ngx_rf_recovery_internal.h"
 #include "ngx_rf_redis.h"
@@ -133,6 +134,27 @@ ngx_rf_recovery_bury(ngx_rf_recovery_t *r)
 {
     r->untaken = 0;
     ngx_rf_relay_take(r->conf.relay, ngx_rf_recovery_kill_told, r);
+}
+
+
+/*
+ * A leader that stood still for longer than its lease may have a part of its
+ * slice before it yet that no socket has taken, and would send it over what has
+ * been written since.  So its connections are ended, too; those of one that has
+ * died are in bury().  In normal mode all was answered.
+ */
+
+void
+ngx_rf_recovery_fence(ngx_rf_recovery_t *r, ngx_pid_t pid)
+{
+    if (pid == 0 || pid == ngx_pid
+        || ngx_rf_mode_get(r->conf.zone, NULL) == NGX_RF_NORMAL
+        || (kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH))
+    {
+        return;
+    }
+
+    ngx_rf_relay_held(r->conf.relay, pid, ngx_rf_recovery_kill_told, r);
 }
 
 

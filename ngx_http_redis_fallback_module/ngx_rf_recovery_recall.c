@@ -245,6 +245,10 @@ ngx_rf_recovery_recall_load(ngx_rf_recovery_t *r)
             return NGX_AGAIN;
         }
 
+        if (rc == NGX_OK && r->merging) {
+            ngx_rf_recovery_hand_taken(r);
+        }
+
         /* it may leave memory from now on, and is not to be loaded again */
 
         r->recall.records = rec->next;
@@ -514,6 +518,10 @@ ngx_rf_recovery_merge(ngx_rf_recovery_t *r)
 
             if (rc != NGX_OK && rc != NGX_DECLINED) {
                 return NGX_AGAIN;
+            }
+
+            if (rc == NGX_OK) {
+                ngx_rf_recovery_hand_taken(r);
             }
 
             free(held->record);

@@ -122,6 +122,11 @@ ngx_rf_recovery_next(ngx_rf_recovery_t *r)
         return;
     }
 
+    if (sh->restore && r->conf.zone->unheard) {
+        /* another worker is to say something: the next tick */
+        return;
+    }
+
     if (r->crowded) {
 
         if (ngx_rf_recovery_lags(sh)) {

@@ -244,3 +244,39 @@ ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler, void *data)
         ngx_rf_relay_free(slot);
     }
 }
+
+
+void
+ngx_rf_relay_held(ngx_rf_relay_t *relay, ngx_pid_t pid,
+    ngx_rf_relay_pt handler, void *data)
+{
+    u_char                copy[sizeof(relay->sh->slots[0].run_id)];
+    uint64_t              id;
+    ngx_str_t             run_id;
+    ngx_uint_t            i;
+    ngx_rf_relay_slot_t  *slot;
+
+    for (i = 0; i < NGX_RF_RELAY_SLOTS; i++) {
+        slot = &relay->sh->slots[i];
+
+        if (slot->owner != (ngx_atomic_uint_t) pid
+            || slot->state != NGX_RF_RELAY_HELD)
+        {
+            continue;
+        }
+
+        id = slot->id;
+        ngx_memcpy(copy, slot->run_id, sizeof(copy));
+        ngx_memory_barrier();
+
+        /* else it gives it back just now */
+
+        if (slot->owner == (ngx_atomic_uint_t) pid
+            && slot->state == NGX_RF_RELAY_HELD)
+        {
+            run_id.len = sizeof(copy);
+            run_id.data = copy;
+            (void) handler(data, &run_id, id);
+        }
+    }
+}

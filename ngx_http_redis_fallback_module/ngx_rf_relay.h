@@ -77,6 +77,9 @@ void ngx_rf_relay_leave(ngx_rf_relay_t *relay);
  * returns NGX_OK, and whoever is killed before leaves it to the next one */
 void ngx_rf_relay_take(ngx_rf_relay_t *relay, ngx_rf_relay_pt handler,
     void *data);
+/* the handler is called for each that this process has, and keeps */
+void ngx_rf_relay_held(ngx_rf_relay_t *relay, ngx_pid_t pid,
+    ngx_rf_relay_pt handler, void *data);
 
 
 #endif /* _NGX_RF_RELAY_H_INCLUDED_ */

@@ -328,7 +328,9 @@ ngx_rf_work_normal(ngx_rf_work_t *w)
            == (NGX_RF_CMD_READ|NGX_RF_CMD_LOCAL)
         && op->command->first > 0)
     {
-        if (store->conf.cache != NGX_RF_CACHE_OFF) {
+        if (store->conf.cache != NGX_RF_CACHE_OFF
+            && !ngx_rf_work_is_written(w))
+        {
             return ngx_rf_work_local(w, NGX_RF_SCOPE_FRESH);
         }
 

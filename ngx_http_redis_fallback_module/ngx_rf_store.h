@@ -59,6 +59,10 @@ typedef struct {
 /* reads that are on their way to Redis, by hash of the key */
 #define NGX_RF_STORE_FLIGHTS    256
 
+/* places for keys that are being written; two keys in one cost a read of Redis
+ * now and then */
+#define NGX_RF_STORE_WRITES     1024
+
 /* bits of what is being popped; the last one is for any key */
 #define NGX_RF_STORE_POPS       (8 * sizeof(ngx_atomic_uint_t))
 
@@ -242,9 +246,13 @@ struct ngx_rf_store_s {
     ngx_event_t           wait_event;
     ngx_uint_t            polling;      /* by time, not after a batch */
     ngx_uint_t            stopping;
+    uint32_t              writing[NGX_RF_STORE_WRITES];
+                                        /* keys that writes in flight name, by
+                                           hash; and all of them */
+    ngx_uint_t            nwriting;
 };
 
-#define NGX_RF_STORE_LAYOUT     6
+#define NGX_RF_STORE_LAYOUT     7
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

@@ -56,6 +56,11 @@ struct ngx_rf_work_s {
     ngx_msec_t             patience;    /* until when it waits for another
                                            worker's lock; 0: it did not yet */
 
+    uint16_t              *writes;      /* places in store->writing that have
+                                           it, */
+    ngx_uint_t             nwrites;
+    uint16_t               write;       /* one of them needs no memory */
+
     ngx_atomic_uint_t      pops;        /* what the zone shows of it, */
     ngx_uint_t             popped;      /* and where: 0, or 1 in a recovery */
 
@@ -105,6 +110,8 @@ ngx_int_t ngx_rf_work_wait(ngx_rf_work_t *w, ngx_rf_step_pt step,
 ngx_int_t ngx_rf_work_remote(ngx_rf_work_t *w);
 /* its call has ended */
 void ngx_rf_work_uncalled(ngx_rf_work_t *w);
+/* 1: a write of one of its keys is in flight, or may be */
+ngx_uint_t ngx_rf_work_is_written(ngx_rf_work_t *w);
 
 
 /*
@@ -148,9 +155,12 @@ ngx_uint_t ngx_rf_pop_waits(ngx_rf_work_t *w);
 ngx_int_t ngx_rf_multi_prepare(ngx_rf_work_t *w, ngx_str_t *err);
 /* the commands to be sent; NGX_ERROR: no memory */
 ngx_int_t ngx_rf_multi_call(ngx_rf_work_t *w);
-/* EXEC's reply, or NULL if it did not come; *reason is set, and the reply
- * NULL, if Redis could not execute it now */
+/* EXEC's reply, or NULL if it did not come, or says nothing (scattered()); also
+ * if Redis could not execute it now, which is *reason */
 ngx_rf_reply_t *ngx_rf_multi_reply(ngx_rf_work_t *w, ngx_str_t **reason);
+/* 1: MULTI was refused, by an ACL or by a server that was loading, and not what
+ * came behind it: each was executed by itself */
+ngx_uint_t ngx_rf_multi_scattered(ngx_rf_work_t *w);
 void ngx_rf_multi_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply);
 /* the first of the commands that is not executed locally gives its name to the
  * error */

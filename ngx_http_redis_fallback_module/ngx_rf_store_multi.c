@@ -241,6 +241,30 @@ ngx_rf_multi_reply(ngx_rf_work_t *w, ngx_str_t **reason)
 }
 
 
+ngx_uint_t
+ngx_rf_multi_scattered(ngx_rf_work_t *w)
+{
+    ngx_uint_t              i;
+    ngx_rf_call_command_t  *command;
+
+    command = w->call.commands;
+
+    if (w->op->nparts == 0 || command[0].reply == NULL
+        || command[0].reply->type != NGX_RF_REPLY_ERROR)
+    {
+        return 0;
+    }
+
+    for (i = 1; i <= w->op->nparts; i++) {
+        if (command[i].reply && command[i].reply->type != NGX_RF_REPLY_ERROR) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* nothing was executed: the first error says why, and whether that is about
  * the commands or about Redis.  Without EXEC's reply nobody knows */
 
@@ -252,7 +276,7 @@ ngx_rf_multi_aborted(ngx_rf_work_t *w, ngx_rf_reply_t *exec,
     ngx_uint_t       i;
     ngx_rf_reply_t  *reply;
 
-    if (exec == NULL) {
+    if (exec == NULL || ngx_rf_multi_scattered(w)) {
         return NULL;
     }
 

@@ -25,6 +25,7 @@
 static ngx_uint_t ngx_rf_work_overtakes(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_hold_back(ngx_rf_work_t *w);
 static void ngx_rf_work_touch(ngx_rf_work_t *w);
+static void ngx_rf_work_writes(ngx_rf_work_t *w, uint32_t hash);
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
@@ -210,6 +211,8 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
                 continue;
             }
 
+            ngx_rf_work_writes(w, hash);
+
             if (store->tracking) {
                 ngx_rf_tracking_touched(store->tracking, hash);
             }
@@ -222,10 +225,81 @@ ngx_rf_work_touch(ngx_rf_work_t *w)
 }
 
 
+/* what another worker reads meanwhile memory may have with a voucher of that
+ * one's: it was read before this write, and so it is not for who comes behind
+ * that */
+
+static void
+ngx_rf_work_writes(ngx_rf_work_t *w, uint32_t hash)
+{
+    ngx_rf_op_t  *op;
+
+    op = w->op;
+
+    if (w->writes == NULL) {
+        w->writes = (op->nparts == 0 && op->command->last == 1)
+                    ? &w->write
+                    : ngx_palloc(op->pool, op->argc * sizeof(uint16_t));
+
+        if (w->writes == NULL) {
+            w->anywhere = 1;
+            return;
+        }
+    }
+
+    w->writes[w->nwrites] = hash % NGX_RF_STORE_WRITES;
+
+    op->store->writing[w->writes[w->nwrites++]]++;
+    op->store->nwriting++;
+}
+
+
+ngx_uint_t
+ngx_rf_work_is_written(ngx_rf_work_t *w)
+{
+    uint32_t         hash;
+    ngx_uint_t       i;
+    ngx_rf_op_t     *op;
+    ngx_rf_store_t  *store;
+
+    op = w->op;
+    store = op->store;
+
+    if (store->nwriting == 0) {
+        return 0;
+    }
+
+    if (op->nparts) {
+        return 1;
+    }
+
+    for (i = 1; i < op->argc; i++) {
+
+        if (!ngx_rf_command_is_key(op->command, op->argc, i)) {
+            continue;
+        }
+
+        hash = (i == 1) ? ngx_rf_work_hash(w)
+                        : ngx_rf_zone_hash(store->zone.sh, &op->argv[i]);
+
+        if (store->writing[hash % NGX_RF_STORE_WRITES]) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 ngx_rf_work_uncalled(ngx_rf_work_t *w)
 {
     w->calling = 0;
+
+    while (w->nwrites) {
+        w->op->store->writing[w->writes[--w->nwrites]]--;
+        w->op->store->nwriting--;
+    }
 
     if (w->anywhere) {
         w->anywhere = 0;
@@ -412,6 +486,15 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
     ngx_rf_store_t  *store;
 
     store = w->op->store;
+
+    if (outcome == NGX_RF_CALL_DONE && ngx_rf_multi_scattered(w)) {
+        ngx_rf_work_unsure(w);
+
+        return ngx_rf_work_fail(w, NGX_RF_FAILURE_UNCERTAIN,
+                                "UNCERTAIN Redis refused the MULTI of '%V' "
+                                "and has executed its commands one by one");
+    }
+
     reason = ngx_rf_redis_failure(store->redis);
 
     if (outcome == NGX_RF_CALL_UNSURE) {

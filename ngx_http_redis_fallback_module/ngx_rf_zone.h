@@ -523,6 +523,14 @@ typedef struct {
                                            its place above a version */
     ngx_str_t            *hashed;       /* a key whose hash is known, or NULL */
     uint32_t              hash;
+
+    /* of a leader that restores: what was read by workers who do not know yet
+     * that Redis was another one, in the pass that is under way; until when
+     * they are given time, in that run, and how much, ms */
+    ngx_uint_t            unheard;
+    ngx_msec_t            heard_until;
+    uint32_t              heard_run;
+    ngx_msec_t            patience;
 } ngx_rf_zone_t;
 
 

@@ -31,6 +31,8 @@ static ngx_rf_record_t *ngx_rf_zone_fly(ngx_rf_zone_t *zone,
 static void ngx_rf_zone_restore_take(ngx_rf_zone_t *zone,
     ngx_rf_record_t ***last, ngx_uint_t n, size_t bytes, int64_t now,
     ngx_uint_t *restored);
+static ngx_uint_t ngx_rf_zone_unheard(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
 static ngx_rf_record_t *ngx_rf_zone_restore_fly(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e);
 static void ngx_rf_zone_restore_done(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
@@ -361,10 +363,23 @@ ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
         sh->restore_at = 0;
     }
 
+    if (zone->heard_run != sh->run) {
+        zone->heard_run = sh->run;
+        zone->heard_until = ngx_current_msec + zone->patience;
+    }
+
+    if (sh->restore_at == 0) {
+        zone->unheard = 0;
+    }
+
     for (look = 0; look < NGX_RF_ZONE_SLICE; look++) {
 
         if (sh->restore_at == sh->nbuckets) {
-            if (sh->nrestoring == 0 && sh->npending == 0) {
+
+            if (zone->unheard) {
+                sh->restore_at = 0;
+
+            } else if (sh->nrestoring == 0 && sh->npending == 0) {
                 /* of what is pending the value may be to be restored, too */
                 sh->restore = 0;
             }
@@ -384,6 +399,10 @@ ngx_rf_zone_restore_take(ngx_rf_zone_t *zone, ngx_rf_record_t ***last,
 
             if (e->expire && e->expire <= now) {
                 ngx_rf_zone_expired(zone, e, now);
+                continue;
+            }
+
+            if (ngx_rf_zone_unheard(zone, e)) {
                 continue;
             }
 
@@ -414,6 +433,34 @@ done:
     if (restored) {
         *restored = taken;
     }
+}
+
+
+/*
+ * It was read by a worker that has not seen yet that this Redis' predecessor is
+ * gone: it is stopped, or its connection died in silence.  It may have been
+ * told that somebody deleted the key, and says so when it goes on; until then
+ * that is not known.  Who takes too long has the key doubted.
+ */
+
+static ngx_uint_t
+ngx_rf_zone_unheard(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->voucher == 0
+        || zone->sh->links[ngx_rf_zone_voucher_slot(e->voucher)].epoch
+           != ngx_rf_zone_voucher_epoch(e->voucher))
+    {
+        return 0;
+    }
+
+    if ((ngx_msec_int_t) (ngx_current_msec - zone->heard_until) >= 0) {
+        e->doubted = 1;
+
+    } else {
+        zone->unheard++;
+    }
+
+    return 1;
 }
 
 
@@ -452,6 +499,16 @@ ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     ngx_rf_entry_t  *e;
 
     ngx_rf_zone_lock(zone);
+
+    if (zone->sh->leader != 0
+        && zone->sh->leader != (ngx_atomic_uint_t) ngx_pid)
+    {
+        /* Another one leads since that was asked last, and has taken back what
+         * was in flight, or will: what it sends is its own.  As that needs the
+         * lock, who finds itself leading here is the only one who has sent it.
+         */
+        goto done;
+    }
 
     e = ngx_rf_zone_lookup_locked(zone, &rec->key);
 

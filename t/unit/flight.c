@@ -430,3 +430,96 @@ RF_UNIT(flight_behind_a_lock)
 
     remote_end();
 }
+
+
+/* what another worker has read before this one's write, memory learns of it
+ * meanwhile */
+
+static void
+flight_elsewhere(flight_t *f, const char *line)
+{
+    exec_t          e;
+    ngx_str_t       argv[4];
+    ngx_uint_t      argc;
+    ngx_rf_reply_t  reply;
+
+    e.pool = f->exec.pool;
+    argc = exec_words(&e, line, argv);
+
+    ngx_memzero(&reply, sizeof(ngx_rf_reply_t));
+    reply.type = NGX_RF_REPLY_STRING;
+    ngx_str_set(&reply.str, "older");
+
+    ngx_rf_learn(&f->store->zone, f->exec.pool, ngx_rf_command_find(&argv[0]),
+                 argc, argv, &reply, -1, f->store->zone.sh->seq,
+                 ngx_rf_now(), 0);
+
+    ngx_memzero(f->store->zone.learned, sizeof(f->store->zone.learned));
+}
+
+
+static ngx_uint_t
+flight_writing(flight_t *f)
+{
+    ngx_uint_t  i, n;
+
+    for (i = 0, n = 0; i < NGX_RF_STORE_WRITES; i++) {
+        n += f->store->writing[i];
+    }
+
+    return n == f->store->nwriting ? n : (ngx_uint_t) -1;
+}
+
+
+static void
+flight_wrote(ngx_rf_op_t *op)
+{
+    flight_op_t  *f = op->data;
+
+    f->answered++;
+    ngx_destroy_pool(op->pool);
+}
+
+
+/* a read behind a write, of one pipeline, must see it */
+
+RF_UNIT(flight_behind_a_write)
+{
+    flight_t  f;
+
+    flight_start(&f, pool, log, NGX_RF_CACHE_TIME);
+    f.store->relay.sh = ngx_pcalloc(pool, sizeof(ngx_rf_relay_sh_t));
+
+    flight_submit(&f, 0, "SET k value", log);
+    f.ops[0].op.handler = flight_wrote;
+    is_int(flight_writing(&f), 1, "a write is in flight");
+
+    flight_elsewhere(&f, "GET k");
+    flight_submit(&f, 1, "GET k", log);
+    is_int(f.remote.asked, 2, "a read behind it asks Redis");
+
+    remote_answer(&f.remote, f.pools[0], 0, "+OK\r\n");
+    is_int(f.ops[0].answered, 1, "the write is answered");
+    is_int(flight_writing(&f), 0, "and in flight no more");
+    remote_answer(&f.remote, f.pools[1], 0,
+                  flight_wire(f.remote.calls[0], 0));
+    ok(f.ops[1].answered == 1 && f.ops[1].well, "the read sees it");
+
+    /* several keys, and one that is given up */
+
+    flight_submit(&f, 2, "DEL j k", log);
+    is_int(flight_writing(&f), 2, "both");
+    flight_elsewhere(&f, "GET k");
+    flight_submit(&f, 3, "GET k", log);
+    is_int(f.remote.asked, 4, "nor is the second of them read from memory");
+
+    ngx_rf_store_cancel(&f.ops[2].op);
+    ngx_destroy_pool(f.pools[2]);
+    is_int(flight_writing(&f), 0, "nothing is in flight");
+
+    remote_answer(&f.remote, f.pools[3], 0,
+                  flight_wire(f.remote.calls[0], 0));
+    is_int(f.ops[3].answered, 1, "answered");
+
+    remote_end();
+}

@@ -9,6 +9,7 @@
 #include "remote.h"
 #include "ngx_rf_codec.h"
 #include "ngx_rf_command.h"
+#include "ngx_rf_journal.h"
 #include "ngx_rf_learn.h"
 #include "ngx_rf_mode.h"
 #include "ngx_rf_recovery.h"
@@ -551,6 +552,91 @@ RF_UNIT(recovery_waits_for_old_readers)
 }
 
 
+/* what another instance has left is taken over: a file with one record */
+
+static void
+recovery_handed(recovery_t *t, const char *key)
+{
+    ngx_str_t            value;
+    ngx_uint_t           i;
+    ngx_rf_record_t      rec;
+    ngx_rf_file_error_t  error;
+
+    ngx_str_set(&value, "older");
+    ngx_memzero(&rec, sizeof(ngx_rf_record_t));
+    rec.key.data = (u_char *) key;
+    rec.key.len = strlen(key);
+    rec.type = NGX_RF_STRING;
+    rec.pending = NGX_RF_REPLACE;
+    rec.version = t->sh->seq;
+    rec.changed = ngx_rf_now() - 1000;
+    rec.values = &value;
+    rec.nvalues = 1;
+    rec.complete = 1;
+
+    is_int(ngx_rf_journal_hand_write_thread(&t->file, rec.version, &rec,
+                                            &error),
+           NGX_OK, "left by another instance");
+
+    t->flush.limit = 1024 * 1024;
+    t->r->handed = 0;
+    t->r->next_hand = ngx_current_msec;
+
+    for (i = 0; !t->r->handed && i < RECOVERY_STEPS; i++) {
+        ngx_rf_recovery_hand(t->r);
+        recovery_jobs(t);
+    }
+
+    is_int(t->r->hand_step == NULL, 1, "all was looked at");
+    is_int(recovery_entry(t, key)->pending, NGX_RF_REPLACE, "it is pending");
+}
+
+
+/* Another worker has asked Redis to set the key before it was pending, and is
+ * told so when the record could be in flight already, or have landed: then what
+ * is older would be the last. */
+
+RF_UNIT(recovery_of_what_was_handed_over)
+{
+    uint64_t         seq;
+    ngx_str_t        argv[3] = { ngx_string("SET"), ngx_string("k"),
+                                 ngx_string("newer") };
+    recovery_t       t;
+    ngx_rf_reply_t   reply;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    t.r->conf.budget = 1500;
+
+    seq = t.sh->seq;
+    recovery_handed(&t, "k");
+    recovery_handed(&t, "other");
+
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.asked, 0, "nothing is replayed yet");
+
+    remote_later(1400);
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.asked, 0, "nor then");
+
+    ngx_memzero(&reply, sizeof(ngx_rf_reply_t));
+    reply.type = NGX_RF_REPLY_STATUS;
+    ngx_str_set(&reply.str, "OK");
+    ngx_rf_learn(t.exec.zone, pool, ngx_rf_command_find(&argv[0]), 3, argv,
+                 &reply, -1, seq, ngx_rf_now() - 500, 0);
+
+    remote_later(1600);
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.ncalls, 1, "but then");
+    ok(strcmp(remote_words(t.remote.calls[0]), "SET other older") == 0,
+       "what nobody has set since");
+    remote_answer(&t.remote, pool, 0, "+OK\r\n");
+    is_int(t.sh->npending, 0, "nothing is left");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
+
+
 /* A leader whose worker stood still for longer than its lease, with a slice on
  * its way, and what another one has done meanwhile.  "dies": it is gone by the
  * time at which the first one goes on. */
@@ -597,6 +683,14 @@ RF_UNIT(recovery_verdict_of_an_old_leader)
     is_int(t.sh->npending, 2, "both are pending");
     is_int(recovery_entry(&t, "key")->flying, 1, "and in flight");
 
+    /* nor where it led when it looked, and not any more when it has the lock */
+
+    ngx_rf_zone_replay_done(t.exec.zone, list, NGX_OK, 1, ngx_rf_now());
+    is_int(t.sh->npending, 2, "as before");
+    is_int(recovery_entry(&t, "key")->flying, 1, "in flight, too");
+
+    t.sh->leader = ngx_pid;
+
     while (list) {
         rec = list;
         list = rec->next;
@@ -605,6 +699,87 @@ RF_UNIT(recovery_verdict_of_an_old_leader)
     }
 
     is_int(t.sh->npending, 0, "until the new leader says so");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
+
+
+/* what it has not sent yet must not come after that: its connections are ended
+ * before anything else is sent */
+
+RF_UNIT(recovery_of_a_stopped_leader)
+{
+    recovery_t  t;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    recovery_given_up(&t, 7);
+    t.sh->nabandoned = 0;
+
+    ngx_rf_relay_hold(&t.relay, &t.remote.run_id, 8);
+    ngx_rf_relay_hold(&t.relay, &t.remote.run_id, 9);
+    ngx_rf_relay_hold(&t.relay, &t.remote.run_id, 10);
+
+    /* a process that is always there */
+
+    t.relay.sh->slots[0].owner = 1;
+    t.relay.sh->slots[1].owner = 1;
+    t.sh->leader = 1;
+    t.sh->lease = ngx_current_msec + 1000;
+
+    exec_line(&t.exec, "SET key 1");
+
+    t.r->timer.handler(&t.r->timer);
+    is_int(t.sh->leader, 1, "it leads while its lease lasts");
+    is_int(t.remote.asked, 0, "and the other one asks Redis nothing");
+
+    t.sh->lease = ngx_current_msec - 1;
+
+    t.r->timer.handler(&t.r->timer);
+    is_int(t.sh->leader, ngx_pid, "but then");
+    is_int(t.remote.ncalls, 1, "Redis is asked");
+    is_int(t.remote.calls[0]->ncommands, 2, "about both, and no other");
+    ok(strcmp(remote_words(t.remote.calls[0]), "CLIENT KILL ID 8") == 0,
+       "to end them");
+
+    recovery_jobs(&t);
+    t.r->handed = 1;
+    t.r->hand_step = NULL;
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.ncalls, 1, "all else waits");
+
+    remote_answer(&t.remote, pool, 0, ":1\r\n:1\r\n");
+    ngx_rf_recovery_next(t.r);
+    is_int(t.remote.ncalls, 1, "and then");
+    ok(strcmp(remote_words(t.remote.calls[0]), "SET key 1") == 0,
+       "it is sent");
+    remote_answer(&t.remote, pool, 0, "+OK\r\n");
+
+    recovery_jobs(&t);
+    recovery_stop(&t);
+}
+
+
+/* nor does it begin an outage, and take back what the other one has sent */
+
+RF_UNIT(recovery_outage_of_an_old_leader)
+{
+    recovery_t        t;
+    ngx_rf_record_t  *list, *rec;
+
+    recovery_start(&t, pool, log, RECOVERY_SIZE);
+    list = recovery_led_meanwhile(&t, 0);
+
+    remote_answer(&t.remote, pool, 0, "-LOADING Redis is loading\r\n");
+    ok(t.r->slice == NULL, "that was all of it");
+    is_int(recovery_mode(&t), NGX_RF_RECOVERING, "the other one goes on");
+    is_int(recovery_entry(&t, "key")->flying, 1, "with what it has sent");
+
+    while (list) {
+        rec = list;
+        list = rec->next;
+        ngx_rf_codec_free(rec);
+    }
 
     recovery_jobs(&t);
     recovery_stop(&t);
