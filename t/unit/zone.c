@@ -1519,6 +1519,73 @@ RF_UNIT(zone_restore_while_it_is_read)
 }
 
 
+/* what another instance has changed is changed in what is being written back,
+ * and does not take its place */
+
+RF_UNIT(zone_restore_and_changes_of_another)
+{
+    zt_t              *t;
+    ngx_str_t          argv[2];
+    ngx_uint_t         i;
+    ngx_rf_change_t    change;
+    ngx_rf_record_t   *rec, *got;
+    ngx_rf_zone_sh_t  *sh;
+
+    static const char  *known[] = { "SET a 100", "INCR a" };
+
+    ngx_str_set(&argv[0], "INCRBY");
+    ngx_str_set(&argv[1], "1");
+    change.argc = 2;
+    change.argv = argv;
+
+    for (i = 0; i < 2; i++) {
+        t = zt_start(pool, log, 1 << 20, 1);
+        sh = t->zone.sh;
+
+        zt_learn(t, known[0], "OK", -3, sh->seq);
+
+        if (i) {
+            zt_learn(t, known[1], ":101", -3, sh->seq);
+        }
+
+        sh->run = 1;
+        sh->restore = 1;
+
+        rec = zt_record(t, "a", "1", sh->seq + 10);
+        rec->changed = ngx_rf_now() + (i ? -1000 : 1000);
+        rec->pending = NGX_RF_DELTA;
+        rec->id = 7;
+        rec->nchanges = 1;
+        rec->nsent = 1;
+        rec->changes = &change;
+
+        is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                    ngx_rf_now()),
+               NGX_BUSY, "to be merged");
+        is_reply(t, "GET a", i ? "101" : "100");
+        is_int(zt_entry(t, "a")->work->base, NGX_RF_BASE_ABSENT,
+               "Redis has none");
+        is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                    ngx_rf_now()),
+               NGX_BUSY, "once more");
+        is_int(ngx_rf_zone_adopt(&t->zone, rec), NGX_OK, "merged");
+
+        got = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL);
+        is_int(got->pending, NGX_RF_DELTA, "changes");
+        is_int(got->nchanges, 3, "three");
+        is_text(&got->changes[1].argv[0], "set", "the value");
+        is_text(&got->changes[1].argv[1], i ? "101" : "100", "what it was");
+        is_text(&got->changes[2].argv[0], "INCRBY", "and what is new");
+
+        ngx_rf_zone_replay_done(&t->zone, got, NGX_OK, 0, ngx_rf_now());
+        zt_free(got);
+        is_int(sh->npending, 0, "done");
+        ok(sound_zone(&t->zone, 0), "sound");
+        free(rec);
+    }
+}
+
+
 /* What Redis may have got from here is not somebody else's: a digest of what it
  * held before, or that it held nothing, says nothing then. */
 
