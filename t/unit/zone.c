@@ -541,9 +541,9 @@ RF_UNIT(zone_second_id_is_on_disk_first)
 }
 
 
-/* Redis lost its data after it had got a part of what is pending: all goes under
- * the id, and the disk has some of it as yet to be sent, under the next.  So the
- * disk is to know first here, too. */
+/* Redis lost its data after it had got a part of what is pending: all goes
+ * under the id, and the disk has some of it as yet to be sent, under the next.
+ * So the disk is to know first here, too. */
 
 RF_UNIT(zone_restored_changes_are_on_disk_first)
 {
@@ -1574,7 +1574,8 @@ RF_UNIT(zone_restore_and_changes_of_another)
         is_int(got->pending, NGX_RF_DELTA, "changes");
         is_int(got->nchanges, 3, "three");
         is_text(&got->changes[1].argv[0], "set", "the value");
-        is_text(&got->changes[1].argv[1], i ? "101" : "100", "what it was");
+        is_str(&got->changes[1].argv[1], i ? "101" : "100", 3, "%s",
+               "what it was");
         is_text(&got->changes[2].argv[0], "INCRBY", "and what is new");
 
         ngx_rf_zone_replay_done(&t->zone, got, NGX_OK, 0, ngx_rf_now());
