@@ -444,8 +444,8 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
 /*
  * A write of before an outage, in which a newer zone has taken over: what
  * memory has learned of it is not known there, where changes are made from what
- * was known before.  So it is not acknowledged.  What was learned before the zone
- * was copied is known there, so this looks afterwards.
+ * was known before.  So it is not acknowledged.  What was learned before the
+ * zone was copied is known there, so this looks afterwards.
  */
 
 static ngx_uint_t
