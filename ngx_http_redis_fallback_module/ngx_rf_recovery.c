@@ -46,9 +46,9 @@
 #define NGX_RF_RECOVERY_CHORES      250
 
 /* ms that the path's lock of another instance is free before it is taken: a
- * worker that has it may go, and the next leader of that instance is to have it.
- * That is found 2 s after the worker was killed (the lease), and half a second
- * (NGX_RF_RECOVERY_IDLE) later at most */
+ * worker that has it may go, and the next leader of that instance is to have
+ * it.  That one is found 2 s after the worker was killed (the lease), or half a
+ * second (NGX_RF_RECOVERY_IDLE) later */
 #define NGX_RF_RECOVERY_FREE        3000
 
 /* ms between two batches for the journal that write_queue asks for: with that
