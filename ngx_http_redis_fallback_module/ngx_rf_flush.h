@@ -64,6 +64,8 @@ typedef struct {
     ngx_uint_t            turn_left;
     off_t                 turned;       /* bytes after the last generation's
                                            end */
+    ngx_msec_t            turn_retry;   /* none ends before this time; 0: at
+                                           once */
 
     /* files */
     ngx_msec_t            retry;

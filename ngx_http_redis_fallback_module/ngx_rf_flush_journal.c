@@ -512,9 +512,15 @@ ngx_rf_flush_turn(ngx_rf_flush_t *flush, ngx_uint_t force)
 
     if (sh->turn == 0) {
 
-        if (!ngx_rf_flush_turn_due(flush, force)) {
+        if (!ngx_rf_flush_turn_due(flush, force)
+            || (flush->turn_retry
+                && (ngx_msec_int_t) (flush->turn_retry - ngx_current_msec)
+                   > 0))
+        {
             return;
         }
+
+        flush->turn_retry = 0;
 
         ngx_rf_zone_turn(flush->zone);
 
@@ -598,6 +604,17 @@ ngx_rf_flush_turned(ngx_rf_disk_job_t *job)
     }
 
     ngx_rf_zone_turned(flush->zone, job->batch.base);
+
+    if (job->batch.bytes < 0) {
+        /* they take what they took, and the next one is due when they have
+         * grown by as much as ever */
+        flush->turned = sh->journal_bytes;
+        flush->turn_retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
+        return;
+    }
+
+    /* What others have appended since that was looked at is not counted, or
+     * twice, until the next one ends. */
 
     sh->journal_bytes = job->batch.bytes;
     flush->turned = job->batch.bytes;

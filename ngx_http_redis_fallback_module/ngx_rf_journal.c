@@ -424,6 +424,8 @@ ngx_rf_journal_drop(ngx_rf_journal_dir_t *jd, ngx_rf_journal_batch_t *batch)
     struct stat  st;
 
     if (ngx_rf_journal_list(jd->dir, &numbers, &n) != NGX_OK) {
+        /* all of them are there yet */
+        batch->bytes = -1;
         return;
     }
 

@@ -86,9 +86,10 @@ ngx_int_t ngx_rf_journal_append_thread(ngx_rf_journal_t *journal,
 /*
  * All segments below batch->base become garbage, in one step, and are removed.
  * On return the journal is open at batch->number, and batch->bytes is what all
- * segments take now.  NGX_ERROR: the base is not durable, nothing is removed,
- * unless the mark says that it may be: then it is, which may give the disk the
- * room for the next try.  What cannot be removed stays and is garbage.
+ * segments take now, -1: nobody could look, and none was removed.  NGX_ERROR:
+ * the base is not durable, nothing is removed, unless the mark says that it may
+ * be: then it is, which may give the disk the room for the next try.  What
+ * cannot be removed stays and is garbage.
  */
 ngx_int_t ngx_rf_journal_base_thread(ngx_rf_journal_t *journal,
     ngx_rf_file_conf_t *conf, ngx_rf_journal_batch_t *batch,

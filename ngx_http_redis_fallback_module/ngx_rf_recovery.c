@@ -45,6 +45,12 @@
  * lock; requests wait for the former */
 #define NGX_RF_RECOVERY_CHORES      250
 
+/* ms that the path's lock of another instance is free before it is taken: a
+ * worker that has it may go, and the next leader of that instance is to have
+ * it.  That one is found 2 s after the worker was killed (the lease), or half a
+ * second (NGX_RF_RECOVERY_IDLE) later */
+#define NGX_RF_RECOVERY_FREE        3000
+
 /* ms between two batches for the journal that write_queue asks for: with that
  * many keys that change all the time, a thread would write all the time.  And
  * between two batches of what Redis has acknowledged: many a recovery has ended
@@ -62,6 +68,7 @@ static void ngx_rf_recovery_tick(ngx_event_t *ev);
 static ngx_uint_t ngx_rf_recovery_lead(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_chores(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r);
+static ngx_uint_t ngx_rf_recovery_lock_is_free(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_give_up_lock(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r);
 static void ngx_rf_recovery_disk(ngx_rf_recovery_t *r);
@@ -301,6 +308,12 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
 
     if (ngx_rf_file_lock(r->conf.file, &r->lock, &error) != NGX_OK) {
         r->lock = NGX_INVALID_FILE;
+        r->lock_waits = 0;
+        return;
+    }
+
+    if (sh->files_ready == 0 && !ngx_rf_recovery_lock_is_free(r)) {
+        ngx_rf_recovery_give_up_lock(r);
         return;
     }
 
@@ -339,6 +352,22 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
     if (foreign) {
         ngx_rf_recovery_recall(r, 1);
     }
+}
+
+
+/* and not only between two leaders of another instance, who would both write
+ * there then */
+
+static ngx_uint_t
+ngx_rf_recovery_lock_is_free(ngx_rf_recovery_t *r)
+{
+    if (!r->lock_waits) {
+        r->lock_waits = 1;
+        r->lock_free = ngx_current_msec;
+    }
+
+    return (ngx_msec_int_t) (ngx_current_msec - r->lock_free)
+           >= NGX_RF_RECOVERY_FREE;
 }
 
 

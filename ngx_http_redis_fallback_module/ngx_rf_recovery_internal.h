@@ -105,6 +105,9 @@ struct ngx_rf_recovery_s {
 
     ngx_fd_t                  lock;         /* of the path, if the master did
                                                not get it */
+    ngx_msec_t                lock_free;    /* of another instance: since
+                                               then */
+    unsigned                  lock_waits:1;
     u_char                    run_id[40];   /* when the outage began */
 
     unsigned                  busy:1;

@@ -31,6 +31,8 @@ static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
     ngx_str_t **reason);
 static void ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply);
+static ngx_uint_t ngx_rf_work_unheard(ngx_rf_work_t *w,
+    ngx_rf_reply_t *reply);
 static void ngx_rf_work_unsure(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome);
 static ngx_int_t ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason);
@@ -388,7 +390,10 @@ ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
         ngx_rf_flight_landed(w, reply, &followers);
     }
 
-    if (reply) {
+    if (reply && ngx_rf_work_unheard(w, reply)) {
+        rc = ngx_rf_work_uncertain(w);
+
+    } else if (reply) {
         rc = ngx_rf_work_answer(w, reply, NGX_RF_TIER_REDIS);
 
     } else if (reason) {
@@ -516,6 +521,27 @@ ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome)
     ngx_rf_store_outage(store, w->epoch, reason);
 
     return ngx_rf_work_uncertain(w);
+}
+
+
+/*
+ * A write of before an outage, in which a newer zone has taken over: what
+ * memory has learned of it is not known there, where changes are made from what
+ * was known before.  So it is not acknowledged.  What was learned before the
+ * zone was copied is known there, so this looks afterwards.
+ */
+
+static ngx_uint_t
+ngx_rf_work_unheard(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
+{
+    ngx_rf_store_t  *store;
+
+    store = w->op->store;
+
+    return (w->op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))
+           && reply->type != NGX_RF_REPLY_ERROR
+           && store->zone.sh->superseded == 1
+           && ngx_rf_mode_get(&store->zone, NULL) == NGX_RF_FALLBACK;
 }
 
 

@@ -179,6 +179,8 @@ typedef struct {
                                            here since */
     uint8_t               renamed:1;    /* DELTA: the disk may have it under
                                            the id of what is done with by now */
+    uint8_t               widened:1;    /* DELTA: the disk may have some of the
+                                           nsent changes as not sent yet */
 } ngx_rf_zwork_t;
 
 

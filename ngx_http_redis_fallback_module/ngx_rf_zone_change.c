@@ -473,6 +473,7 @@ ngx_rf_zone_undo_fields(ngx_rf_undo_t *u)
     e->work->acked = u->work.acked;
     e->work->log_odd = u->work.log_odd;
     e->work->renamed = u->work.renamed;
+    e->work->widened = u->work.widened;
     e->work->derived = u->work.derived;
     e->work->taken = u->work.taken;
 

@@ -192,6 +192,8 @@ void ngx_rf_zone_base(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 ngx_rf_record_t *ngx_rf_zone_record(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 ngx_int_t ngx_rf_zone_record_slowly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
     ngx_rf_record_t **rec);
+/* what "nsent" of its record would be */
+ngx_uint_t ngx_rf_zone_record_nsent(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 /* the record's value; NULL: no room */
 void *ngx_rf_zone_pack(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     ngx_rf_entry_t **keep, ngx_uint_t nkeep);
@@ -243,6 +245,13 @@ ngx_uint_t ngx_rf_zone_beats(ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 
 /* no longer pending; its file, if any, is to go */
 void ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+
+
+/* ngx_rf_zone_replay.c */
+
+/* the disk has the record: what had to wait for that may be sent */
+void ngx_rf_zone_replay_on_disk(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec);
 
 
 /* ngx_rf_zone_recall.c */

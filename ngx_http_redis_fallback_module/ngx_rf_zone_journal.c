@@ -326,9 +326,7 @@ ngx_rf_zone_log_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
         if (!rec->remove) {
 
-            if (rec->id == e->work->id) {
-                e->work->renamed = 0;
-            }
+            ngx_rf_zone_replay_on_disk(zone, e, rec);
 
             if (e->work->log_version < rec->version
                 && rec->version <= e->version)

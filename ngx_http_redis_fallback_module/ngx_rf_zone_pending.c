@@ -38,6 +38,7 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     e->pending = NGX_RF_CLEAN;
     e->work->late = 0;
     e->work->renamed = 0;
+    e->work->widened = 0;
     zone->sh->npending--;
 
     ngx_rf_zone_ungroup(e);
@@ -329,9 +330,7 @@ ngx_rf_zone_dirty_done_entry(ngx_rf_zone_t *zone, ngx_rf_record_t *rec)
 
         e->work->file_version = rec->remove ? 0 : rec->version;
 
-        if (rec->id == e->work->id) {
-            e->work->renamed = 0;
-        }
+        ngx_rf_zone_replay_on_disk(zone, e, rec);
 
         if (rec->remove && e->pending == NGX_RF_CLEAN) {
             /* who has read the file before is to know, even from the stamp

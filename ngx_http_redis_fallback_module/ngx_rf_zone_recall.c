@@ -25,6 +25,10 @@
     (((sh)->generation ^ ((sh)->turn != 0)) & 1)
 
 
+static ngx_uint_t ngx_rf_zone_log_load_restores(ngx_rf_zone_sh_t *sh,
+    ngx_rf_entry_t *e, ngx_rf_record_t *rec);
+static ngx_int_t ngx_rf_zone_log_load_restored(ngx_rf_zone_t *zone,
+    ngx_rf_entry_t *e);
 static ngx_int_t ngx_rf_zone_log_load_ack(ngx_rf_zone_t *zone,
     ngx_rf_entry_t *e, ngx_rf_record_t *rec);
 static ngx_int_t ngx_rf_zone_log_load_record(ngx_rf_zone_t *zone,
@@ -81,6 +85,9 @@ ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     } else if (rec->remove) {
         rc = ngx_rf_zone_log_load_ack(zone, e, rec);
 
+    } else if (foreign && ngx_rf_zone_log_load_restores(sh, e, rec)) {
+        rc = ngx_rf_zone_log_load_restored(zone, e);
+
     } else {
         rc = ngx_rf_zone_log_load_record(zone, e, rec, now);
     }
@@ -88,6 +95,39 @@ ngx_rf_zone_log_load(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
     ngx_rf_zone_unlock(zone);
 
     return rc;
+}
+
+
+/*
+ * Another instance has changed what Redis has lost since and what is to be
+ * written back: the changes are for that value, and not in its place.
+ */
+
+static ngx_uint_t
+ngx_rf_zone_log_load_restores(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    return rec->pending == NGX_RF_DELTA && e != NULL && !e->flying
+           && ngx_rf_zone_restoring(sh, e) && !ngx_rf_zone_on_disk(e)
+           && !ngx_rf_zone_beats(e, rec);
+}
+
+
+/* as if it had been changed here: it is a replacement from now on, and merged
+ * like one.  Where it is not known since when it is the whole value, the
+ * changes came later: an older one would leave nothing of them. */
+
+static ngx_int_t
+ngx_rf_zone_log_load_restored(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (ngx_rf_zone_begin_locked(zone, 1) != NGX_OK) {
+        return NGX_RF_NEED_ROOM;
+    }
+
+    ngx_rf_zone_replaced_locked(zone, e, 1, e->whole ? e->changed : 1);
+    ngx_rf_zone_commit_locked(zone);
+
+    return NGX_BUSY;
 }
 
 

@@ -143,6 +143,18 @@ ngx_rf_zone_record_slowly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 }
 
 
+ngx_uint_t
+ngx_rf_zone_record_nsent(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_writer_t  w;
+
+    ngx_rf_record_begin(&w, zone, e);
+    ngx_rf_record_changes(&w);
+
+    return w.head.nsent;
+}
+
+
 static void
 ngx_rf_record_begin(ngx_rf_writer_t *w, ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 {

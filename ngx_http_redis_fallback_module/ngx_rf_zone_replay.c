@@ -20,7 +20,11 @@
 #define NGX_RF_ZONE_LOOK        1024
 
 
-static ngx_uint_t ngx_rf_zone_renamed(ngx_rf_zone_sh_t *sh,
+static void ngx_rf_zone_restore_anew(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_restores(ngx_rf_zone_sh_t *sh,
+    ngx_rf_entry_t *e);
+static void ngx_rf_zone_widen(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
+static ngx_uint_t ngx_rf_zone_disk_first(ngx_rf_zone_sh_t *sh,
     ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_prune(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 static ngx_uint_t ngx_rf_zone_fly_peers(ngx_rf_zone_t *zone,
@@ -85,7 +89,9 @@ ngx_rf_zone_replay_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
             continue;
         }
 
-        if (ngx_rf_zone_renamed(sh, e)) {
+        ngx_rf_zone_restore_anew(zone, e);
+
+        if (ngx_rf_zone_disk_first(sh, e)) {
 
             if (e == waits || look++ == NGX_RF_ZONE_LOOK) {
                 break;
@@ -144,14 +150,77 @@ done:
 
 
 /*
+ * Of all of its group: with its data Redis has lost what was sent, and the
+ * marker of it.  All changes go under the id now.
+ */
+
+static void
+ngx_rf_zone_restore_anew(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    ngx_rf_entry_t  *p;
+
+    if (!zone->sh->restore) {
+        return;
+    }
+
+    for (p = e; p != NULL; p = p->work->peer) {
+
+        if (ngx_rf_zone_restores(zone->sh, p) && p->work->nsent
+            && !p->flying && p->work->sent_run != zone->sh->run)
+        {
+            p->work->sent_run = zone->sh->run;
+            ngx_memory_barrier();
+            ngx_rf_zone_widen(zone, p);
+        }
+
+        if (p->work->peer == e) {
+            break;
+        }
+    }
+}
+
+
+/* changes whose value is to be restored as well */
+
+static ngx_uint_t
+ngx_rf_zone_restores(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+{
+    return sh->restore && e->pending == NGX_RF_DELTA && e->complete
+           && e->type != NGX_RF_NONE && e->run != sh->run;
+}
+
+
+static void
+ngx_rf_zone_widen(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
+{
+    if (e->work->nsent == e->work->nchanges) {
+        return;
+    }
+
+    if (e->work->logged || ngx_rf_zone_on_disk(e)) {
+        e->work->widened = 1;
+        e->version = ++zone->sh->seq;
+    }
+
+    ngx_memory_barrier();
+
+    e->work->nsent = e->work->nchanges;
+
+    ngx_rf_zone_place(zone, e);
+}
+
+
+/*
  * Its first changes are done with, and the others have an id of their own.
  * Were they sent now, and the disk did not know that id after a crash, then
  * what came next would be sent under it together with them, and Redis would
- * take all of it for done.  So the disk is first, unless it takes nothing.
+ * take all of it for done.  Or more of them are sent under the id than the disk
+ * has as sent: after a crash the rest would be sent once more, under another
+ * id.  So the disk is first, unless it takes nothing.
  */
 
 static ngx_uint_t
-ngx_rf_zone_renamed(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
+ngx_rf_zone_disk_first(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 {
     ngx_rf_entry_t  *p;
 
@@ -163,7 +232,9 @@ ngx_rf_zone_renamed(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
 
     for (p = e; p != NULL; p = p->work->peer) {
 
-        if (p->work->renamed && p->pending == NGX_RF_DELTA) {
+        if ((p->work->renamed || p->work->widened)
+            && p->pending == NGX_RF_DELTA)
+        {
             return 1;
         }
 
@@ -173,6 +244,24 @@ ngx_rf_zone_renamed(ngx_rf_zone_sh_t *sh, ngx_rf_entry_t *e)
     }
 
     return 0;
+}
+
+
+void
+ngx_rf_zone_replay_on_disk(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
+    ngx_rf_record_t *rec)
+{
+    if (rec->id != e->work->id) {
+        return;
+    }
+
+    e->work->renamed = 0;
+
+    /* a batch may have begun before: that one has fewer */
+
+    if (e->work->widened && rec->nsent >= ngx_rf_zone_record_nsent(zone, e)) {
+        e->work->widened = 0;
+    }
 }
 
 
@@ -301,6 +390,9 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     ngx_uint_t        restore;
     ngx_rf_record_t  *rec;
 
+    /* while the lock was given away for one of its group */
+    ngx_rf_zone_restore_anew(zone, e);
+
     if (e->pending == NGX_RF_DELTA && e->work->nsent == 0) {
         ngx_rf_zone_identify(zone->sh, e);
         e->work->sent_run = zone->sh->run;
@@ -308,18 +400,7 @@ ngx_rf_zone_fly(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
         e->work->nsent = e->work->nchanges;
     }
 
-    restore = (zone->sh->restore
-               && e->pending == NGX_RF_DELTA
-               && e->complete
-               && e->type != NGX_RF_NONE
-               && e->run != zone->sh->run);
-
-    if (restore && e->work->sent_run != zone->sh->run) {
-        /* with its data Redis has lost what was sent, and the marker of it */
-        e->work->sent_run = zone->sh->run;
-        ngx_memory_barrier();
-        e->work->nsent = e->work->nchanges;
-    }
+    restore = ngx_rf_zone_restores(zone->sh, e);
 
     e->work->sent = (e->pending == NGX_RF_REPLACE);
 
@@ -546,7 +627,7 @@ ngx_rf_zone_replay_done(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
 
     if (rc == NGX_BUSY) {
         /* Redis has nothing of what was sent: all of it is to be restored */
-        e->work->nsent = e->work->nchanges;
+        ngx_rf_zone_widen(zone, e);
         goto done;
     }
 

@@ -35,6 +35,7 @@ struct ngx_rf_salvage_s {
     unsigned              flying:1;
     unsigned              sent:1;
     unsigned              renamed:1;
+    unsigned              widened:1;
     unsigned              taken:1;
     unsigned              logged:1;
     unsigned              acked:1;
@@ -464,6 +465,7 @@ ngx_rf_zone_rescue(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
     s->flying = e->flying;
     s->sent = e->work->sent;
     s->renamed = e->work->renamed;
+    s->widened = e->work->widened;
     s->taken = e->work->taken;
     s->logged = e->work->logged;
     s->acked = e->work->acked;
@@ -709,6 +711,7 @@ ngx_rf_zone_put_back(ngx_rf_zone_t *zone, ngx_rf_salvage_t *s)
     e->work->sent_run = s->sent_run;
     e->work->sent = s->sent;
     e->work->renamed = s->renamed;
+    e->work->widened = s->widened;
     e->work->taken = s->taken;
 
     e->work->file_version = s->file_version;

@@ -4,6 +4,7 @@
  */
 
 #include "exec.h"
+#include "ngx_rf_codec.h"
 #include "ngx_rf_command.h"
 #include "sound.h"
 
@@ -13,6 +14,8 @@
 
 static ngx_int_t group_all(exec_t *e, ngx_uint_t n, const char **lines);
 static ngx_uint_t group_taken(exec_t *e, ngx_uint_t n);
+static void group_journal(exec_t *e);
+static void group_replay(exec_t *e, ngx_int_t rc);
 
 
 RF_UNIT(group_is_taken_together)
@@ -91,6 +94,58 @@ RF_UNIT(group_outlives_what_is_refused)
     is_int(group_all(&e, 3, three), NGX_OK, "a transaction");
     is_int(group_all(&e, 2, refused), NGX_RF_NEED_REDIS, "one that is refused");
     is_int(group_taken(&e, 1), 3, "has not taken the group apart");
+}
+
+
+/* One key of it waits until the disk has it under its second id.  So does the
+ * group, whoever comes first in the list: a part of it would go alone, or under
+ * an id that a start would give once more. */
+
+RF_UNIT(group_waits_for_the_disk)
+{
+    exec_t      e;
+    ngx_uint_t  i;
+
+    static const char  *groups[][3] = {
+        { "INCR a", "INCR b", "RPUSH c x" },
+        { "INCR b", "RPUSH c x", "INCR a" },
+        { "RPUSH c x", "INCR a", "INCR b" }
+    };
+
+    for (i = 0; i < 3; i++) {
+        exec_init(&e, pool, log, 1024 * 1024);
+
+        e.zone->files = 1;
+        e.zone->sh->files = 1;
+        e.zone->sh->files_ready = 1;
+
+        /* the first part is sent, and nobody knows what became of it; with the
+         * rest it is sent once more */
+
+        exec_is(&e, "INCR a", "1");
+        group_journal(&e);
+        group_replay(&e, NGX_AGAIN);
+        exec_is(&e, "INCR a", "2");
+        group_journal(&e);
+        group_replay(&e, NGX_OK);
+        is_int(e.zone->sh->npending, 1, "the rest is pending");
+
+        is_int(group_all(&e, 3, groups[i]), NGX_OK, "a transaction");
+        exec_is(&e, "INCR d", "1");
+        is_int(e.zone->sh->npending, 4, "four keys");
+
+        is_int(group_taken(&e, 10), 0, "none of the group is sent");
+        is_int(e.zone->sh->npending, 4, "all are pending");
+        group_replay(&e, NGX_OK);
+        is_int(e.zone->sh->npending, 3, "one of no group is");
+        ok(sound_zone(e.zone, 0), "the zone is in order");
+
+        group_journal(&e);
+        is_int(group_taken(&e, 1), 3, "the disk has it: all of the group");
+        group_replay(&e, NGX_OK);
+        is_int(e.zone->sh->npending, 0, "nothing is left");
+        ok(sound_zone(e.zone, 0), "the zone is in order");
+    }
 }
 
 
@@ -180,4 +235,34 @@ group_taken(exec_t *e, ngx_uint_t n)
     ngx_rf_zone_replay_reset(e->zone);
 
     return taken;
+}
+
+
+static void
+group_journal(exec_t *e)
+{
+    ngx_rf_record_t    *list;
+    ngx_rf_zone_log_t   log;
+
+    list = ngx_rf_zone_log_take(e->zone, 1000, 1 << 20, 1, &log);
+    ngx_rf_zone_log_done(e->zone, list, NGX_OK, log.generation);
+}
+
+
+/* all that may be sent meets that end */
+
+static void
+group_replay(exec_t *e, ngx_int_t rc)
+{
+    ngx_rf_record_t  *list, *rec;
+
+    list = ngx_rf_zone_replay_take(e->zone, 1000, 1 << 20, ngx_rf_now(), NULL);
+
+    while (list) {
+        rec = list;
+        list = rec->next;
+
+        ngx_rf_zone_replay_done(e->zone, rec, rc, 1, ngx_rf_now());
+        ngx_rf_codec_free(rec);
+    }
 }

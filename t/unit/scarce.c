@@ -710,6 +710,74 @@ scarce_handover(exec_t *e, ngx_uint_t n)
 }
 
 
+/* A generation of segments ends, and for want of memory nobody can look what is
+ * there: that is not taken for nothing. */
+
+RF_UNIT(scarce_journal_counts)
+{
+    char                    *dir;
+    off_t                    least;
+    exec_t                   from;
+    ngx_int_t                rc;
+    ngx_uint_t               n, hit, unknown, known;
+    ngx_rf_journal_t         journal;
+    ngx_rf_file_conf_t       conf;
+    ngx_rf_file_error_t      error;
+    ngx_rf_journal_batch_t   batch;
+
+    dir = rf_unit_dir(pool);
+
+    ngx_memzero(&conf, sizeof(ngx_rf_file_conf_t));
+    conf.path.data = (u_char *) dir;
+    conf.path.len = strlen(dir);
+    conf.levels[0] = conf.levels[1] = conf.levels[2] = 2;
+
+    is_int(ngx_rf_file_prepare(&conf, (uid_t) -1, (gid_t) -1, &error),
+           NGX_OK, "a path");
+
+    exec_init(&from, pool, log, SCARCE_SIZE);
+    scarce_path(&from);
+
+    ngx_rf_journal_init(&journal);
+    ngx_memzero(&batch, sizeof(ngx_rf_journal_batch_t));
+    batch.records = scarce_records(&from);
+    batch.number = 1;
+
+    is_int(ngx_rf_journal_append_thread(&journal, &conf, &batch, &error),
+           NGX_OK, "a segment");
+    scarce_free(batch.records);
+    batch.records = NULL;
+    least = journal.size;
+
+    unknown = 0;
+    known = 0;
+
+    for (n = 1, hit = 1; hit && n < SCARCE_TRIES; n++) {
+        batch.number = n + 1;
+
+        scarce_begin(n);
+        rc = ngx_rf_journal_base_thread(&journal, &conf, &batch, &error);
+        hit = scarce_end();
+
+        if (rc != NGX_OK) {
+            continue;
+        }
+
+        unknown += (batch.bytes == -1);
+        known += (batch.bytes > least);
+
+        if (batch.bytes != -1 && batch.bytes <= least) {
+            ok(0, "allocation %d: %d bytes", (int) n, (int) batch.bytes);
+        }
+    }
+
+    ok(unknown > 0, "it says that it does not know");
+    is_int(known, 1, "or what there is");
+
+    ngx_rf_journal_close(&journal);
+}
+
+
 RF_UNIT(scarce_memory)
 {
     char                 *dir;

@@ -541,6 +541,95 @@ RF_UNIT(zone_second_id_is_on_disk_first)
 }
 
 
+/* Redis lost its data after it had got a part of what is pending: all goes
+ * under the id, and the disk has some of it as yet to be sent, under the next.
+ * So the disk is to know first here, too. */
+
+RF_UNIT(zone_restored_changes_are_on_disk_first)
+{
+    zt_t               *t;
+    uint64_t            id;
+    ngx_uint_t          i;
+    ngx_rf_record_t    *rec, *old;
+    ngx_rf_zone_sh_t   *sh;
+    ngx_rf_zone_log_t   log_old;
+
+    for (i = 0; i < 3; i++) {
+        t = zt_start(pool, log, 1 << 20, 1);
+        sh = t->zone.sh;
+        sh->files_ready = 1;
+
+        zt_learn(t, "SET n 10", "OK", -3, sh->seq);
+        is_reply(t, "INCR n", ":11");
+        is_int(zt_log(t, NGX_OK), 1, "the journal has it");
+
+        /* sent, and the connection breaks; then one more */
+
+        rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL);
+        id = rec->id;
+        ngx_rf_zone_replay_reset(&t->zone);
+        zt_free(rec);
+
+        is_reply(t, "INCR n", ":12");
+
+        old = ngx_rf_zone_log_take(&t->zone, 9, 1000, 1, &log_old);
+        is_int(old->id, id, "under the same id");
+        is_int(old->nsent, 1, "of which a part was sent");
+        is_int(old->nchanges, 2, "and the rest was not");
+
+        if (i != 1) {
+            ngx_rf_zone_log_done(&t->zone, old, NGX_OK, log_old.generation);
+        }
+
+        /* Redis is empty */
+
+        sh->run = 1;
+        sh->restore = 1;
+
+        ok(ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL)
+           == NULL, "not before the disk knows");
+
+        if (i == 1) {
+            ngx_rf_zone_log_done(&t->zone, old, NGX_OK, log_old.generation);
+            ok(ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL)
+               == NULL, "which a batch of before does not say");
+        }
+
+        if (i == 2) {
+            is_reply(t, "INCR n", ":13");
+        }
+
+        rec = ngx_rf_zone_log_take(&t->zone, 9, 1000, 1, &log_old);
+        ok(rec && rec->id == id && rec->nsent == 2, "all of it");
+        is_int(rec->nchanges, i == 2 ? 3 : 2, "but what came since");
+        ngx_rf_zone_log_done(&t->zone, rec, NGX_OK, log_old.generation);
+
+        rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL);
+        ok(rec && rec->restore && rec->id == id, "now it goes");
+        is_int(rec->nsent, 2, "as the disk has it");
+
+        if (i == 2) {
+
+            /* Redis has nothing of it: again all of it */
+
+            ngx_rf_zone_replay_done(&t->zone, rec, NGX_BUSY, 0, ngx_rf_now());
+            zt_free(rec);
+            ok(ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL)
+               == NULL, "the disk is first");
+            is_int(zt_log(t, NGX_OK), 1, "it knows");
+            rec = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(),
+                                          NULL);
+            ok(rec && rec->nsent == 3, "now all of it");
+        }
+
+        ngx_rf_zone_replay_done(&t->zone, rec, NGX_OK, 1, ngx_rf_now());
+        zt_free(rec);
+        is_int(sh->npending, 0, "nothing is left");
+        ok(sound_zone(&t->zone, 0), "sound");
+    }
+}
+
+
 /* nor does a merged key's file go before the other's lines are done with */
 
 RF_UNIT(zone_lines_of_another)
@@ -1427,6 +1516,74 @@ RF_UNIT(zone_restore_while_it_is_read)
            NGX_OK, "and then it is");
     is_reply(t, "GET a", "theirs");
     is_int(t->zone.sh->npending, 1, "pending");
+}
+
+
+/* what another instance has changed is changed in what is being written back,
+ * and does not take its place */
+
+RF_UNIT(zone_restore_and_changes_of_another)
+{
+    zt_t              *t;
+    ngx_str_t          argv[2];
+    ngx_uint_t         i;
+    ngx_rf_change_t    change;
+    ngx_rf_record_t   *rec, *got;
+    ngx_rf_zone_sh_t  *sh;
+
+    static const char  *known[] = { "SET a 100", "INCR a" };
+
+    ngx_str_set(&argv[0], "INCRBY");
+    ngx_str_set(&argv[1], "1");
+    change.argc = 2;
+    change.argv = argv;
+
+    for (i = 0; i < 2; i++) {
+        t = zt_start(pool, log, 1 << 20, 1);
+        sh = t->zone.sh;
+
+        zt_learn(t, known[0], "OK", -3, sh->seq);
+
+        if (i) {
+            zt_learn(t, known[1], ":101", -3, sh->seq);
+        }
+
+        sh->run = 1;
+        sh->restore = 1;
+
+        rec = zt_record(t, "a", "1", sh->seq + 10);
+        rec->changed = ngx_rf_now() + (i ? -1000 : 1000);
+        rec->pending = NGX_RF_DELTA;
+        rec->id = 7;
+        rec->nchanges = 1;
+        rec->nsent = 1;
+        rec->changes = &change;
+
+        is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                    ngx_rf_now()),
+               NGX_BUSY, "to be merged");
+        is_reply(t, "GET a", i ? "101" : "100");
+        is_int(zt_entry(t, "a")->work->base, NGX_RF_BASE_ABSENT,
+               "Redis has none");
+        is_int(ngx_rf_zone_log_load(&t->zone, rec, (uint64_t) -1, 1,
+                                    ngx_rf_now()),
+               NGX_BUSY, "once more");
+        is_int(ngx_rf_zone_adopt(&t->zone, rec), NGX_OK, "merged");
+
+        got = ngx_rf_zone_replay_take(&t->zone, 9, 1000, ngx_rf_now(), NULL);
+        is_int(got->pending, NGX_RF_DELTA, "changes");
+        is_int(got->nchanges, 3, "three");
+        is_text(&got->changes[1].argv[0], "set", "the value");
+        is_str(&got->changes[1].argv[1], i ? "101" : "100", 3, "%s",
+               "what it was");
+        is_text(&got->changes[2].argv[0], "INCRBY", "and what is new");
+
+        ngx_rf_zone_replay_done(&t->zone, got, NGX_OK, 0, ngx_rf_now());
+        zt_free(got);
+        is_int(sh->npending, 0, "done");
+        ok(sound_zone(&t->zone, 0), "sound");
+        free(rec);
+    }
 }
 
 
