@@ -54,6 +54,13 @@ ngx_rf_mode_set(ngx_rf_zone_t *zone, ngx_uint_t epoch, ngx_rf_mode_e to)
         return NGX_DECLINED;
     }
 
+    /* what is acknowledged from here on is not known to workers of a zone that
+     * was replaced; once too often does no harm */
+
+    if ((word & 3) == NGX_RF_NORMAL && zone->outages) {
+        (void) ngx_atomic_fetch_add(zone->outages, 1);
+    }
+
     if (!ngx_atomic_cmp_set(&sh->mode, word,
                             ngx_rf_mode_word((word >> 2) + 1, to)))
     {

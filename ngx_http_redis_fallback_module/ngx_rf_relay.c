@@ -11,7 +11,7 @@
 
 
 /* of what is in shared memory; another one gets other pages */
-#define NGX_RF_RELAY_LAYOUT     1
+#define NGX_RF_RELAY_LAYOUT     2
 
 
 static ngx_int_t ngx_rf_relay_init(ngx_shm_zone_t *shm_zone, void *data);

@@ -6,7 +6,8 @@
  *
  * A reload with another zone size makes a new zone, and the old one is known to
  * old workers only.  This is a few pages beside it, which every configuration
- * that has the store uses.  A binary upgrade has shared memory of its own, so
+ * that has the store uses.  There old workers also see that newer ones have had
+ * an outage.  A binary upgrade has shared memory of its own, so
  * nothing is told from one binary to the other.
  *
  * Guarantees: without locks, so nobody has to wait for somebody who was killed;
@@ -42,6 +43,8 @@ typedef struct {
 typedef struct {
     ngx_atomic_t          told;         /* ever */
     ngx_atomic_t          done;         /* that much of it is dealt with */
+    ngx_atomic_t          outages;      /* how often a zone of the store has
+                                           left normal mode */
     ngx_rf_relay_slot_t   slots[NGX_RF_RELAY_SLOTS];
 } ngx_rf_relay_sh_t;
 

@@ -252,7 +252,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            nwriting;
 };
 
-#define NGX_RF_STORE_LAYOUT     7
+#define NGX_RF_STORE_LAYOUT     8
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

@@ -235,6 +235,8 @@ ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
 
     ngx_rf_store_first_mode(store);
 
+    store->zone.outages = &store->relay.sh->outages;
+
     return NGX_OK;
 }
 
@@ -327,6 +329,7 @@ ngx_rf_store_fence(ngx_rf_zone_t *zone)
     sh = zone->sh;
 
     ngx_rf_zone_lock(zone);
+    sh->outages = zone->outages ? *zone->outages : 0;
     sh->superseded = 2;
     ngx_rf_zone_unlock(zone);
 

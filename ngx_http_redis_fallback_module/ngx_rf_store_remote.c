@@ -33,6 +33,7 @@ static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
 static void ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply);
 static ngx_uint_t ngx_rf_work_unheard(ngx_rf_work_t *w,
     ngx_rf_reply_t *reply);
+static ngx_uint_t ngx_rf_work_outdated(ngx_rf_work_t *w);
 static void ngx_rf_work_unsure(ngx_rf_work_t *w);
 static ngx_int_t ngx_rf_work_unanswered(ngx_rf_work_t *w, ngx_uint_t outcome);
 static ngx_int_t ngx_rf_work_unreachable(ngx_rf_work_t *w, ngx_str_t *reason);
@@ -51,6 +52,12 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 
     if (ngx_rf_work_overtakes(w)) {
         return ngx_rf_work_hold_back(w);
+    }
+
+    if (ngx_rf_work_outdated(w)) {
+        return ngx_rf_work_fail(w, NGX_RF_FAILURE_REDIS_ONLY,
+                                "FALLBACK '%V' is refused by an old worker: "
+                                "newer ones have been without Redis");
     }
 
     if (ngx_rf_pop_begin(w) != NGX_OK) {
@@ -541,7 +548,27 @@ ngx_rf_work_unheard(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     return (w->op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))
            && reply->type != NGX_RF_REPLY_ERROR
            && store->zone.sh->superseded == 1
-           && ngx_rf_mode_get(&store->zone, NULL) == NGX_RF_FALLBACK;
+           && (ngx_rf_mode_get(&store->zone, NULL) == NGX_RF_FALLBACK
+               || ngx_rf_work_outdated(w));
+}
+
+
+/*
+ * A write by a worker whose zone was replaced, after an outage of the newer
+ * one: what that has acknowledged meanwhile would be replayed over it.  Nobody
+ * tells this worker when that has ended, and it is about to go.
+ */
+
+static ngx_uint_t
+ngx_rf_work_outdated(ngx_rf_work_t *w)
+{
+    ngx_rf_zone_t  *zone;
+
+    zone = &w->op->store->zone;
+
+    return (w->op->command->flags & (NGX_RF_CMD_WRITE|NGX_RF_CMD_MOVABLE))
+           && zone->sh->superseded == 1
+           && zone->outages && *zone->outages != zone->sh->outages;
 }
 
 

@@ -25,7 +25,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      11
+#define NGX_RF_ZONE_LAYOUT      12
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -471,6 +471,7 @@ typedef struct {
     ngx_atomic_t          superseded;   /* 1: a newer zone has taken over;
                                            2: it is about to, no batch of
                                            files begins */
+    ngx_atomic_t          outages;      /* *zone->outages when that began */
     ngx_atomic_t          overlap;      /* ngx_current_msec until which a zone
                                            that was replaced answers, and the
                                            one that has replaced it does not
@@ -507,6 +508,8 @@ typedef struct {
     unsigned              files:1;      /* there is a file tier (path) */
     unsigned              digests:1;    /* collections are to be compared */
     u_char                path_sha1[20];/* of path and database */
+    ngx_atomic_t         *outages;      /* counted when any zone of the store
+                                           leaves normal mode; NULL: not yet */
 
     /* private */
     ngx_uint_t            undoing;      /* between begin and commit */
