@@ -583,8 +583,10 @@ sub finish {
         $critical{ s/^.*?\[crit\] \S+ (\*\d+ )?//r }++;
     }
 
-    ok(!%critical, "$name: nothing is critical")
-        or diag(join "\n", grep { defined } (sort keys %critical)[0 .. 9]);
+    if (!ok(!%critical, "$name: nothing is critical")) {
+        diag(join "\n", grep { defined } (sort keys %critical)[0 .. 9]);
+        evidence($t);
+    }
 
     $t->{redis}->stop;
     $t->{proxy}->stop if $t->{proxy};
