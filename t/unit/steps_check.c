@@ -216,6 +216,8 @@ steps_follow(steps_t *s, steps_view_t *view)
         sh->busy = STEPS_DEAD;
     }
 
+    sh->leader = ngx_pid;
+
     ngx_rf_zone_replay_reset(&s->zone);
     ngx_rf_zone_reclaim(&s->zone);
 
