@@ -84,7 +84,7 @@ my $proxy = HoldReplies->start($redis);
 
 # a call has more time than the test needs
 
-my $one = api_store($proxy, { timeout => int(1000 * slow(2.5)) . 'ms' },
+my $one = api_store($proxy, { timeout => int(1000 * slow(1.5)) . 'ms' },
                     workers => 2);
 my $conns = $one->conns;
 my $round = 0;
@@ -112,7 +112,7 @@ for my $pid (sort keys %$conns) {
 
     # where it is replayed at once, that takes a moment
 
-    wait_for(sub { $redis->cmd('GET', $key) eq 'older' }, slow(1));
+    wait_for(sub { $redis->cmd('GET', $key) eq 'older' }, slow(0.25));
     $proxy->drop('hold');
 
     is($conn->bytes(12, now() + slow(10)), 'HTTP/1.1 204',
