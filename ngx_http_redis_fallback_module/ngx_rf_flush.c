@@ -17,7 +17,6 @@
  * a batch reach the disk's full rate) */
 #define NGX_RF_FLUSH_RECORDS    256
 #define NGX_RF_FLUSH_BYTES      (4 * 1024 * 1024)
-#define NGX_RF_FLUSH_HURRY      32
 
 /* a batch that took a time is followed by a pause of so many times that, at
  * most so many ms */
@@ -55,7 +54,11 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
         return NGX_DECLINED;
     }
 
-    flush->left = ngx_max(flush->left, flush->zone->sh->ndirty);
+    /* once a pass: those that change all the time would keep it going */
+
+    if (flush->left == 0 || flush->urgent) {
+        flush->left = ngx_max(flush->left, flush->zone->sh->ndirty);
+    }
 
     if (ngx_rf_disk_writing(flush->disk)) {
         return NGX_AGAIN;
@@ -77,7 +80,7 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
         }
     }
 
-    if (!flush->urgent && !flush->hurry && flush->pause
+    if (!flush->urgent && flush->pause
         && (ngx_msec_int_t) (flush->pause - ngx_current_msec) > 0)
     {
         return NGX_AGAIN;
@@ -90,16 +93,23 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
 static ngx_int_t
 ngx_rf_flush_batch(ngx_rf_flush_t *flush)
 {
-    ngx_uint_t        n;
-    ngx_rf_record_t  *list, *rec;
+    ngx_uint_t         n;
+    ngx_rf_record_t   *list, *rec;
+    ngx_rf_zone_sh_t  *sh;
 
-    list = ngx_rf_zone_dirty_take(flush->zone,
-                                  flush->hurry ? NGX_RF_FLUSH_HURRY
-                                               : NGX_RF_FLUSH_RECORDS,
-                                  NGX_RF_FLUSH_BYTES);
+    sh = flush->zone->sh;
+
+    if (flush->urgent || sh->disk_failed || sh->journal_full) {
+        list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
+                                      NGX_RF_FLUSH_BYTES);
+
+    } else {
+        list = ngx_rf_zone_dirty_settled(flush->zone, NGX_RF_FLUSH_RECORDS,
+                                         NGX_RF_FLUSH_BYTES, flush->settled);
+    }
+
     if (list == NULL) {
         flush->left = 0;
-        flush->hurry = 0;
         flush->urgent = 0;
         return NGX_DONE;
     }
@@ -147,10 +157,9 @@ ngx_rf_flush_done(ngx_rf_disk_job_t *job)
     flush->pause = ngx_current_msec + ngx_min(rest, NGX_RF_FLUSH_REST_MAX);
 
     if (flush->left == 0) {
-        flush->hurry = 0;
         flush->urgent = 0;
 
-    } else if (flush->hurry || flush->urgent) {
+    } else if (flush->urgent) {
         (void) ngx_rf_flush_batch(flush);
     }
 

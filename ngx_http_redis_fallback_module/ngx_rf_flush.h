@@ -72,9 +72,10 @@ typedef struct {
     ngx_msec_t            pause;        /* no batch before, unless urgent */
     ngx_msec_t            logged;       /* no line about one file before */
     ngx_uint_t            left;         /* to be written yet: what was dirty at
-                                           the last start */
-    unsigned              hurry:1;      /* the next batches are small: somebody
-                                           waits for the first of the list */
+                                           the pass' start */
+    uint64_t              settled;      /* version: what has changed since has
+                                           no file made, as it may change again.
+                                           The journal has it */
     unsigned              urgent:1;     /* memory waits for them */
     unsigned              took:1;       /* they were written while the journal
                                            was failing */

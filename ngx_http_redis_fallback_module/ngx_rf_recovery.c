@@ -401,6 +401,7 @@ ngx_rf_recovery_drop_lock(ngx_rf_recovery_t *r)
 static void
 ngx_rf_recovery_disk(ngx_rf_recovery_t *r)
 {
+    ngx_uint_t         epoch;
     ngx_rf_mode_e      mode;
     ngx_rf_zone_sh_t  *sh;
 
@@ -410,10 +411,14 @@ ngx_rf_recovery_disk(ngx_rf_recovery_t *r)
         return;
     }
 
-    mode = ngx_rf_mode_get(r->conf.zone, NULL);
+    mode = ngx_rf_mode_get(r->conf.zone, &epoch);
 
     ngx_rf_recovery_journal(r, mode);
-    ngx_rf_recovery_files(r, mode);
+
+    if (mode != NGX_RF_FALLBACK || epoch == r->epoch) {
+        /* else the outage is news: see ngx_rf_recovery_fallback() */
+        ngx_rf_recovery_files(r, mode);
+    }
 
     ngx_rf_flush_turn(r->conf.flush,
                       mode == NGX_RF_NORMAL && sh->npending == 0);
@@ -488,7 +493,13 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
 
         r->next_files = ngx_current_msec + r->conf.write_interval;
 
+        /* what has not changed since the last time */
+        r->conf.flush->settled = r->settled;
+        r->settled = sh->seq;
+
         if (mode == NGX_RF_NORMAL) {
+            r->conf.flush->settled = r->settled;
+
             /* stale ones, of which a batch for the journal may have had some
              * when the last pass began */
             r->next_files = ngx_current_msec
@@ -541,8 +552,9 @@ ngx_rf_recovery_fallback(ngx_rf_recovery_t *r, ngx_uint_t epoch)
         r->pause = ngx_min(NGX_RF_RECOVERY_PROBE, r->conf.check_interval);
         r->next_probe = ngx_current_msec + r->pause;
 
-        /* a short outage needs no files */
-        r->next_files = ngx_current_msec + 2 * r->conf.write_interval;
+        /* a short outage needs no files: the first pass makes none */
+        r->next_files = ngx_current_msec + r->conf.write_interval;
+        r->settled = 0;
 
         ngx_memcpy(r->run_id, r->conf.zone->sh->run_id, sizeof(r->run_id));
     }

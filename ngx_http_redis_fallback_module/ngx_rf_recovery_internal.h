@@ -44,6 +44,8 @@ struct ngx_rf_recovery_s {
     ngx_msec_t                next_queue;   /* for write_queue, and for what
                                                Redis has acknowledged */
     ngx_msec_t                next_files;
+    uint64_t                  settled;      /* sh->seq at the last pass over
+                                               files */
     ngx_msec_t                next_chore;
     ngx_msec_t                resume;       /* no step before; 0: at once */
 

@@ -922,7 +922,8 @@ ngx_int_t ngx_rf_zone_hand_in(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
  * For the file tier.  dirty_take() claims up to n dirty entries (or about
  * "bytes" of values) for this process and returns malloc()ed records, "remove"
  * set for files that are no longer needed; NULL: nothing dirty.  What is to be
- * journaled first is not, unless the journal takes nothing.  dirty_done()
+ * journaled first is not, unless the journal takes nothing.  dirty_settled():
+ * of those only the ones that have not changed since "version".  dirty_done()
  * takes them back with their status, frees them, and requeues what failed or
  * has changed meanwhile.  reclaim() requeues the claims of dead processes.
  * durable(): NGX_OK when the key's change with that version is in the journal,
@@ -931,6 +932,8 @@ ngx_int_t ngx_rf_zone_hand_in(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
  */
 ngx_rf_record_t *ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n,
     size_t bytes);
+ngx_rf_record_t *ngx_rf_zone_dirty_settled(ngx_rf_zone_t *zone, ngx_uint_t n,
+    size_t bytes, uint64_t version);
 void ngx_rf_zone_dirty_done(ngx_rf_zone_t *zone, ngx_rf_record_t *list);
 void ngx_rf_zone_reclaim(ngx_rf_zone_t *zone);
 /* pending entries whose last change is neither in the journal nor in a file,

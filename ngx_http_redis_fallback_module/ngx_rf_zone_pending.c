@@ -16,6 +16,9 @@
  * the lock is held */
 #define NGX_RF_ZONE_DIRTY_LOOK  1024
 
+/* above all versions */
+#define NGX_RF_ZONE_ANY         ((uint64_t) -1)
+
 
 static ngx_rf_entry_t *ngx_rf_zone_dirty_next(ngx_rf_zone_sh_t *sh,
     ngx_uint_t looked[2 * NGX_RF_ZONE_LOGS]);
@@ -56,6 +59,14 @@ ngx_rf_zone_unpend(ngx_rf_zone_t *zone, ngx_rf_entry_t *e)
 ngx_rf_record_t *
 ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 {
+    return ngx_rf_zone_dirty_settled(zone, n, bytes, NGX_RF_ZONE_ANY);
+}
+
+
+ngx_rf_record_t *
+ngx_rf_zone_dirty_settled(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
+    uint64_t version)
+{
     size_t             size;
     ngx_int_t          rc;
     ngx_uint_t         looked[2 * NGX_RF_ZONE_LOGS];
@@ -81,7 +92,9 @@ ngx_rf_zone_dirty_take(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes)
 
         e = ngx_rf_zone_dirty_next(sh, looked);
 
-        if (e == NULL) {
+        /* the list is in the order of changes, about */
+
+        if (e == NULL || e->version > version) {
             break;
         }
 
