@@ -477,7 +477,7 @@ static void
 ngx_rf_codec_string(ngx_rf_codec_text_t *text, ngx_str_t *s, ngx_uint_t base64)
 {
     size_t      size;
-    u_char     *p;
+    u_char     *p, *last;
     ngx_str_t   encoded;
 
     if (base64) {
@@ -486,7 +486,10 @@ ngx_rf_codec_string(ngx_rf_codec_text_t *text, ngx_str_t *s, ngx_uint_t base64)
     } else {
         size = s->len;
 
-        for (p = s->data; p < s->data + s->len; p++) {
+        p = s->data;
+        last = p + s->len;
+
+        for (p = ngx_rf_codec_skip_plain(p, last); p < last; p++) {
             if (*p < 0x20) {
                 size += sizeof("\\u0000") - 2;
 

@@ -58,6 +58,10 @@ ngx_uint_t ngx_rf_codec_raw(u_char *text, size_t len, const char *name,
     ngx_str_t *raw);
 u_char *ngx_rf_codec_skip_space(u_char *p, u_char *last);
 
+/* over what is ASCII and needs no escape, eight bytes at a time: "last", or at
+ * most seven of those bytes before one that does */
+u_char *ngx_rf_codec_skip_plain(u_char *p, u_char *last);
+
 /* the shortest of 15 and 17 digits that keeps the value */
 void ngx_rf_codec_number(double d, char *text);
 

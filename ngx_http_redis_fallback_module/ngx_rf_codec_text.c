@@ -10,6 +10,9 @@
 /* cJSON's buffer for a number, until 1.7.18 */
 #define NGX_RF_CODEC_DIGITS_MAX  63
 
+/* eight of a byte */
+#define NGX_RF_CODEC_EACH(c)     ((c) * 0x0101010101010101ULL)
+
 
 typedef struct {
     u_char               *last;
@@ -42,6 +45,13 @@ ngx_rf_codec_plain(ngx_str_t *s, ngx_uint_t n)
         last = p + s->len;
 
         while (p < last) {
+
+            p = ngx_rf_codec_skip_plain(p, last);
+
+            if (p == last) {
+                break;
+            }
+
             if (*p < 0x80) {
                 if (*p == '\0') {
                     return 0;
@@ -61,6 +71,31 @@ ngx_rf_codec_plain(ngx_str_t *s, ngx_uint_t n)
     }
 
     return 1;
+}
+
+
+u_char *
+ngx_rf_codec_skip_plain(u_char *p, u_char *last)
+{
+    uint64_t  w, odd;
+
+    for ( /* void */ ; last - p >= 8; p += 8) {
+        ngx_memcpy(&w, p, 8);
+
+        /* bit 7 of bytes that are below 0x20, a quote, a backslash, or beyond
+         * ASCII; a borrow that sets others' comes from one of them */
+
+        odd = (w - NGX_RF_CODEC_EACH(0x20))
+              | ((w ^ NGX_RF_CODEC_EACH('"')) - NGX_RF_CODEC_EACH(1))
+              | ((w ^ NGX_RF_CODEC_EACH('\\')) - NGX_RF_CODEC_EACH(1))
+              | w;
+
+        if (odd & NGX_RF_CODEC_EACH(0x80)) {
+            break;
+        }
+    }
+
+    return p;
 }
 
 
