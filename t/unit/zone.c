@@ -1037,6 +1037,46 @@ RF_UNIT(zone_files)
 
 /* what Redis may have taken already is no base, nor is what is in doubt */
 
+
+RF_UNIT(zone_settled_files)
+{
+    zt_t             *t;
+    uint64_t          seq;
+    ngx_rf_record_t  *rec;
+
+    t = zt_start(pool, log, 1 << 20, 1);
+
+    is_reply(t, "SET cold 1", "+OK");
+    is_reply(t, "SET hot 1", "+OK");
+    is_int(zt_log(t, NGX_OK), 2, "both are journaled");
+    seq = t->zone.sh->seq;
+
+    ok(ngx_rf_zone_dirty_settled(&t->zone, 10, 1000, 0) == NULL,
+       "both have changed since the beginning");
+
+    is_reply(t, "SET hot 2", "+OK");
+    is_int(zt_log(t, NGX_OK), 1, "again");
+
+    rec = ngx_rf_zone_dirty_settled(&t->zone, 10, 1000, seq);
+    ok(rec && rec->next == NULL, "one has not changed since");
+    is_text(&rec->key, "cold", "which it is");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+
+    ok(ngx_rf_zone_dirty_settled(&t->zone, 10, 1000, seq) == NULL,
+       "and no other");
+    is_int(t->zone.sh->ndirty, 1, "which is dirty yet");
+
+    rec = ngx_rf_zone_dirty_settled(&t->zone, 10, 1000, t->zone.sh->seq);
+    ok(rec && rec->next == NULL, "it has not changed since the next look");
+    is_text(&rec->values[0], "2", "its value");
+    rec->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    is_int(t->zone.sh->stat.files, 2, "two files");
+    ok(sound_zone(&t->zone, 0), "sound");
+}
+
+
 RF_UNIT(zone_base_unsure)
 {
     zt_t             *t;
