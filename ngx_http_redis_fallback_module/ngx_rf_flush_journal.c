@@ -17,6 +17,8 @@
  *     come, and else for less than half of what a batch takes.  For all of them
  *     where the sync is what takes long; else for enough to share what a batch
  *     costs, and the others' requests are worked on meanwhile;
+ *   - a worker that is killed in open() makes a segment after the next start has
+ *     looked for them: the batch is written under the next number;
  *   - nginx dies while segments are removed: they became garbage in one step
  *     before, by the base in the new one's head.
  */
@@ -63,6 +65,8 @@ static ngx_int_t ngx_rf_flush_full(ngx_rf_flush_t *flush);
 static void ngx_rf_flush_log_done(ngx_rf_disk_job_t *job);
 static void ngx_rf_flush_log_result(ngx_rf_flush_t *flush,
     ngx_rf_record_t *list, ngx_int_t rc, ngx_rf_journal_batch_t *batch,
+    ngx_rf_file_error_t *error);
+static ngx_uint_t ngx_rf_flush_is_there(ngx_int_t rc,
     ngx_rf_file_error_t *error);
 static void ngx_rf_flush_head(ngx_rf_journal_batch_t *batch,
     ngx_rf_zone_log_t *log);
@@ -393,6 +397,9 @@ ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
 
     } else if (job->rc == NGX_OK && flush->log_more) {
         (void) ngx_rf_flush_log(flush, 0);
+
+    } else if (ngx_rf_flush_is_there(job->rc, &job->error)) {
+        (void) ngx_rf_flush_log(flush, 1);
     }
 
     if (flush->handler) {
@@ -419,6 +426,11 @@ ngx_rf_flush_log_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
     }
 
     flush->log_left = 0;
+
+    if (ngx_rf_flush_is_there(rc, error)) {
+        return;
+    }
+
     flush->log_retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
 
     (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
@@ -428,11 +440,20 @@ ngx_rf_flush_log_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
 }
 
 
+/* the number has a segment already, the next one has none: each is tried once */
+
+static ngx_uint_t
+ngx_rf_flush_is_there(ngx_int_t rc, ngx_rf_file_error_t *error)
+{
+    return rc != NGX_OK && error->err == NGX_EEXIST;
+}
+
+
 ngx_uint_t
 ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
 {
     ngx_int_t                rc;
-    ngx_uint_t               i, n, before;
+    ngx_uint_t               i, n, before, taken;
     ngx_rf_record_t         *list, *rec;
     ngx_rf_zone_sh_t        *sh;
     ngx_rf_zone_log_t        log;
@@ -469,8 +490,8 @@ ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
             continue;
         }
 
-        for (rec = list; rec; rec = rec->next) {
-            n -= (n != 0);
+        for (taken = 0, rec = list; rec; rec = rec->next) {
+            taken++;
         }
 
         ngx_rf_flush_head(&batch, &log);
@@ -480,7 +501,10 @@ ngx_rf_flush_log_exit(ngx_rf_flush_t *flush)
 
         ngx_rf_flush_log_result(flush, list, rc, &batch, &error);
 
-        if (rc != NGX_OK) {
+        if (rc == NGX_OK) {
+            n -= ngx_min(n, taken);
+
+        } else if (!ngx_rf_flush_is_there(rc, &error)) {
             return sh->nunlogged;
         }
     }
@@ -596,6 +620,11 @@ ngx_rf_flush_turned(ngx_rf_disk_job_t *job)
 
     if (job->rc != NGX_OK) {
         ngx_rf_zone_turned(flush->zone, 0);
+
+        if (ngx_rf_flush_is_there(job->rc, &job->error)) {
+            return;
+        }
+
         flush->log_retry = ngx_current_msec + NGX_RF_FLUSH_RETRY;
         (void) ngx_atomic_fetch_add(&sh->stat.file_errors, 1);
         ngx_rf_flush_failing(flush, &sh->disk_failed,
