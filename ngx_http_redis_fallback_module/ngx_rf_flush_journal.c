@@ -17,8 +17,8 @@
  *     come, and else for less than half of what a batch takes.  For all of them
  *     where the sync is what takes long; else for enough to share what a batch
  *     costs, and the others' requests are worked on meanwhile;
- *   - a worker that is killed in open() makes a segment after the next start has
- *     looked for them: the batch is written under the next number;
+ *   - a worker that is killed in open() makes a segment after the next start
+ *     has looked for them: the batch is written under the next number;
  *   - nginx dies while segments are removed: they became garbage in one step
  *     before, by the base in the new one's head.
  */
@@ -440,7 +440,7 @@ ngx_rf_flush_log_result(ngx_rf_flush_t *flush, ngx_rf_record_t *list,
 }
 
 
-/* the number has a segment already, the next one has none: each is tried once */
+/* the number has a segment already; each is tried once */
 
 static ngx_uint_t
 ngx_rf_flush_is_there(ngx_int_t rc, ngx_rf_file_error_t *error)
