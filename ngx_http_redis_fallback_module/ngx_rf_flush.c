@@ -99,7 +99,11 @@ ngx_rf_flush_batch(ngx_rf_flush_t *flush)
 
     sh = flush->zone->sh;
 
-    if (flush->urgent || sh->disk_failed || sh->journal_full) {
+    /* while files fail, all, too: the next batch tells that they do not */
+
+    if (flush->urgent || sh->disk_failed || sh->files_failed
+        || sh->journal_full)
+    {
         list = ngx_rf_zone_dirty_take(flush->zone, NGX_RF_FLUSH_RECORDS,
                                       NGX_RF_FLUSH_BYTES);
 
