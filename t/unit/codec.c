@@ -59,6 +59,30 @@ RF_UNIT(codec_strings)
 
     is_int(bad, 0, "each byte alone");
 
+    /* eight bytes are looked at at a time: each byte in each place of those */
+
+    bad = 0;
+
+    for (i = 0; i < 256 * 19; i++) {
+        ngx_memset(all, 'x', 19);
+        all[i % 19] = (u_char) (i / 19);
+        v.data = all;
+        v.len = 19;
+        base(&rec, NGX_RF_STRING, &v, 1);
+        rec.key = v;
+        bad += !round_trip(&rec, NULL);
+
+        text = encoded(pool, &rec);
+        bad += (has(&text, "base64") != (all[i % 19] == 0
+                                         || all[i % 19] >= 0x80));
+    }
+
+    is_int(bad, 0, "each byte among others");
+
+    for (i = 0; i < 256; i++) {
+        all[i] = (u_char) i;
+    }
+
     v.data = all;
     v.len = 256;
     base(&rec, NGX_RF_STRING, &v, 1);
