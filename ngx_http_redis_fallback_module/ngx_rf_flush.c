@@ -56,8 +56,8 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
 
     /* once a pass: those that change all the time would keep it going */
 
-    if (flush->left == 0 || flush->urgent) {
-        flush->left = ngx_max(flush->left, flush->zone->sh->ndirty);
+    if (flush->left == 0) {
+        flush->left = flush->zone->sh->ndirty;
     }
 
     if (ngx_rf_disk_writing(flush->disk)) {
@@ -87,6 +87,14 @@ ngx_rf_flush_start(ngx_rf_flush_t *flush)
     }
 
     return ngx_rf_flush_batch(flush);
+}
+
+
+void
+ngx_rf_flush_urgent(ngx_rf_flush_t *flush)
+{
+    flush->urgent = 1;
+    flush->left = ngx_max(flush->left, flush->zone->sh->ndirty);
 }
 
 

@@ -113,6 +113,10 @@ void ngx_rf_flush_turn(ngx_rf_flush_t *flush, ngx_uint_t force);
  * NGX_DECLINED the disk is failing or the path is not ours */
 ngx_int_t ngx_rf_flush_start(ngx_rf_flush_t *flush);
 
+/* before start(): somebody waits for files, of all that is dirty now, so there
+ * are no pauses until they are written */
+void ngx_rf_flush_urgent(ngx_rf_flush_t *flush);
+
 /* at exit, blocking: all to the journal, and to files what can be written in a
  * moment; the number of records that are in neither */
 ngx_uint_t ngx_rf_flush_exit(ngx_rf_flush_t *flush);

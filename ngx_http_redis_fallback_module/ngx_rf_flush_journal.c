@@ -128,7 +128,7 @@ ngx_rf_flush_log(ngx_rf_flush_t *flush, ngx_uint_t all)
     if (ngx_rf_flush_full(flush) != NGX_OK) {
         acks = ngx_rf_flush_log_batch(flush, all);
 
-        flush->urgent = 1;
+        ngx_rf_flush_urgent(flush);
         rc = ngx_rf_flush_start(flush);
 
         /* who waits for files only asks again after that */
@@ -398,7 +398,10 @@ ngx_rf_flush_log_done(ngx_rf_disk_job_t *job)
     } else if (job->rc == NGX_OK && flush->log_more) {
         (void) ngx_rf_flush_log(flush, 0);
 
-    } else if (ngx_rf_flush_is_there(job->rc, &job->error)) {
+    } else if (flush->handler
+               && ngx_rf_flush_is_there(job->rc, &job->error))
+    {
+        /* at exit it is ngx_rf_flush_log_exit() that goes on */
         (void) ngx_rf_flush_log(flush, 1);
     }
 

@@ -498,8 +498,6 @@ ngx_rf_recovery_files(ngx_rf_recovery_t *r, ngx_rf_mode_e mode)
         r->settled = sh->seq;
 
         if (mode == NGX_RF_NORMAL) {
-            r->conf.flush->settled = r->settled;
-
             /* stale ones, of which a batch for the journal may have had some
              * when the last pass began */
             r->next_files = ngx_current_msec

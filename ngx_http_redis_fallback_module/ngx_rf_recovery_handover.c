@@ -297,7 +297,7 @@ ngx_rf_recovery_hand_merge(ngx_rf_recovery_t *r)
         } else {
 
             if (rc == NGX_RF_NEED_ROOM) {
-                r->conf.flush->urgent = 1;
+                ngx_rf_flush_urgent(r->conf.flush);
                 (void) ngx_rf_flush_start(r->conf.flush);
             }
 

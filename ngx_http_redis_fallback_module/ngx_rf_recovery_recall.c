@@ -292,7 +292,7 @@ ngx_rf_recovery_recall_room(ngx_rf_recovery_t *r)
         }
     }
 
-    r->conf.flush->urgent = 1;
+    ngx_rf_flush_urgent(r->conf.flush);
     (void) ngx_rf_flush_start(r->conf.flush);
 
     /* the next tick looks */

@@ -190,7 +190,7 @@ ngx_rf_recovery_flush(ngx_rf_recovery_t *r)
 {
     ngx_int_t  rc;
 
-    r->conf.flush->urgent = 1;
+    ngx_rf_flush_urgent(r->conf.flush);
 
     rc = ngx_rf_flush_log(r->conf.flush, 1);
 

@@ -705,7 +705,7 @@ ngx_rf_work_room(ngx_rf_work_t *w)
 
     /* what is in a file may leave; what is not goes there by the journal */
 
-    store->flush.urgent = 1;
+    ngx_rf_flush_urgent(&store->flush);
 
     if ((sh->nunlogged && ngx_rf_flush_log(&store->flush, 1) == NGX_DECLINED)
         || ngx_rf_flush_start(&store->flush) == NGX_DECLINED)

@@ -449,7 +449,8 @@ ngx_int_t ngx_rf_zone_hand_in(ngx_rf_zone_t *zone, ngx_rf_record_t *rec,
  * "bytes" of values) for this process and returns malloc()ed records, "remove"
  * set for files that are no longer needed; NULL: nothing dirty.  What is to be
  * journaled first is not, unless the journal takes nothing.  dirty_settled():
- * of those only the ones that have not changed since "version".  dirty_done()
+ * of those only what has not changed since "version", and what is to be
+ * removed.  dirty_done()
  * takes them back with their status, frees them, and requeues what failed or
  * has changed meanwhile.  reclaim() requeues the claims of dead processes.
  * durable(): NGX_OK when the key's change with that version is in the journal,

@@ -92,9 +92,12 @@ ngx_rf_zone_dirty_settled(ngx_rf_zone_t *zone, ngx_uint_t n, size_t bytes,
 
         e = ngx_rf_zone_dirty_next(sh, looked);
 
-        /* the list is in the order of changes, about */
+        /* the list is in the order of changes, about; files that are to go
+         * only need not wait */
 
-        if (e == NULL || e->version > version) {
+        if (e == NULL
+            || (e->pending != NGX_RF_CLEAN && e->version > version))
+        {
             break;
         }
 

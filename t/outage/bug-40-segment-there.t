@@ -11,6 +11,21 @@ use RF;
 use Outage;
 
 
+# one that nginx has not seen; nothing is in it
+
+sub segment {
+    my ($dir, $number) = @_;
+
+    my $name = sprintf '%s/%016x.log', $dir, $number;
+
+    open my $fh, '>', $name or die "$name: $!\n";
+    close $fh;
+    chmod 0644, $name;
+
+    return $name;
+}
+
+
 for my $durability (qw(disk memory)) {
     my $redis = RF::Redis->new(start => 0);
     my $t = Outage->new(workers => 1, redis => $redis,
@@ -19,17 +34,10 @@ for my $durability (qw(disk memory)) {
     my $dir = $t->nginx->{dir} . '/app/0/journal';
     my %expect;
 
-    # some numbers that nginx has not seen: as in its head, or none
-
     File::Path::make_path($dir, { mode => 0700 });
     chown((stat "$dir/../..")[4, 5], "$dir/..", $dir);
 
-    for my $number (1 .. 3, 5) {
-        my $name = sprintf '%s/%016x.log', $dir, $number;
-
-        open my $fh, '>', $name or die "$name: $!\n";
-        close $fh;
-    }
+    my @there = map { segment($dir, $_) } 1 .. 3;
 
     for my $n (1 .. 5) {
         $expect{"key$n"} = "value $n";
@@ -41,6 +49,8 @@ for my $durability (qw(disk memory)) {
                       !grep { ($on_disk->{$_}{data} // '') ne $expect{$_} }
                        keys %expect }, 10), "$durability: all is on disk");
     is($t->status->{files}{errors}, 0, "$durability: no errors");
+    is(join(' ', map { -s $_ } @there, sprintf '%s/%016x.log', $dir, 4)
+       =~ /^0 0 0 [1-9]/, 1, "$durability: in the first that was not there");
 
     # at the next start, too, and once more at an exit
 
@@ -50,14 +60,13 @@ for my $durability (qw(disk memory)) {
     my ($last) = sort { $b cmp $a } glob "$dir/*.log";
     my ($number) = $last =~ /(\w+)\.log$/;
 
-    open my $fh, '>', sprintf('%s/%016x.log', $dir, hex($number) + 1)
-        or die "$dir: $!\n";
-    close $fh;
+    my $next = segment($dir, hex($number) + 1);
 
     $expect{last} = 'one';
     is($t->put('last', 'one')->{status}, 204, "$durability: another write");
     ok($t->nginx->stop, "$durability: stops again");
     is(($t->on_disk->{last} // {})->{data}, 'one', "$durability: on disk");
+    is(-s $next, 0, "$durability: and not where one was");
 
     $t->nginx->start;
     $redis->start;

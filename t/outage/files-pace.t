@@ -10,7 +10,7 @@ use Outage;
 
 
 my $INTERVAL = 1;
-my @hot = map { "hot$_" } 1 .. 20;
+my @hot;
 my @cold = map { "cold$_" } 1 .. 20;
 
 
@@ -58,23 +58,29 @@ for my $durability (qw(disk memory)) {
     # a machine that stood still is no reason to fail: again
 
     for my $try (1 .. 3) {
+        @hot = map { "hot${try}_$_" } 1 .. 5;
+
         for my $key (@cold) {
             $expect{$key} = "of $try";
             $t->put($key, $expect{$key});
         }
 
         $longest = keep_writing($t, \%expect, 6 * $INTERVAL);
-        @filed = filed($t);
+        @filed = grep { !/^hot/ || /^hot${try}_/ } filed($t);
 
         last if $longest < $INTERVAL / 2;
         diag("left alone for $longest s");
     }
 
-    ok($longest < $INTERVAL, "$durability: each was written all the time");
-    is("@filed", join(' ', sort @cold),
-       "$durability: files are of what does not change");
+    SKIP: {
+        skip "this machine stood still for $longest s", 1
+            if $longest >= $INTERVAL;
 
-    ok(wait_for(sub { scalar($t->files) == @hot + @cold }, 10 * $INTERVAL),
+        is("@filed", join(' ', sort @cold),
+           "$durability: files are of what does not change");
+    }
+
+    ok(wait_for(sub { scalar($t->files) == keys %expect }, 10 * $INTERVAL),
        "$durability: of the others when they do not change any more")
         or diag(join ' ', filed($t));
 

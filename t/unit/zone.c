@@ -1073,6 +1073,16 @@ RF_UNIT(zone_settled_files)
     rec->status = NGX_OK;
     ngx_rf_zone_dirty_done(&t->zone, rec);
     is_int(t->zone.sh->stat.files, 2, "two files");
+
+    is_int(zt_replay(t, NGX_OK, 1), 2, "Redis has both");
+    is_int(zt_log(t, NGX_OK), 2, "which the disk is told");
+    rec = ngx_rf_zone_dirty_settled(&t->zone, 10, 1000, 0);
+    ok(rec && rec->remove && rec->next && rec->next->remove,
+       "files that are to go need not wait");
+    rec->status = NGX_OK;
+    rec->next->status = NGX_OK;
+    ngx_rf_zone_dirty_done(&t->zone, rec);
+    is_int(t->zone.sh->stat.files, 0, "no file");
     ok(sound_zone(&t->zone, 0), "sound");
 }
 
