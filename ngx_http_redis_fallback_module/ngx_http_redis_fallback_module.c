@@ -222,6 +222,7 @@ ngx_http_redis_fallback_recovery(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     conf.disk = store->disk;
     conf.flush = &store->flush;
     conf.file = &store->conf.file;
+    conf.keep = &store->keep;
     conf.check_interval = store->conf.check_interval;
     conf.budget = store->conf.redis.connect_timeout
                   + store->conf.redis.timeout;

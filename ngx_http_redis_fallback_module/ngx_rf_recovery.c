@@ -340,7 +340,7 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
     if (!foreign) {
         /* a worker of this instance had it, others write there as before */
         sh->journal_scan = 1;
-        sh->files_ready = ngx_pid;
+        ngx_rf_recovery_own_path(r);
     }
 
     ngx_rf_zone_unlock(r->conf.zone);
@@ -352,6 +352,16 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
     if (foreign) {
         ngx_rf_recovery_recall(r, 1);
     }
+}
+
+
+void
+ngx_rf_recovery_own_path(ngx_rf_recovery_t *r)
+{
+    /* what cannot be written is missed only when all of nginx is killed */
+    (void) ngx_rf_keep_note(r->conf.keep, r->lock);
+
+    r->conf.zone->sh->files_ready = ngx_pid;
 }
 
 

@@ -21,6 +21,7 @@
 #include "ngx_rf_disk.h"
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
+#include "ngx_rf_keep.h"
 #include "ngx_rf_redis.h"
 #include "ngx_rf_relay.h"
 #include "ngx_rf_zone.h"
@@ -35,6 +36,7 @@ typedef struct {
     ngx_rf_disk_t        *disk;         /* NULL: no file tier */
     ngx_rf_flush_t       *flush;
     ngx_rf_file_conf_t   *file;
+    ngx_rf_keep_t        *keep;         /* what the path's lock is to name */
     ngx_msec_t            check_interval;
     ngx_msec_t            budget;       /* of a call to Redis */
     ngx_msec_t            write_interval;

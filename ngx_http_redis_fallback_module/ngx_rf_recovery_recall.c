@@ -278,7 +278,7 @@ ngx_rf_recovery_recall_room(ngx_rf_recovery_t *r)
 
         if (sh->journal_scan == 2 && sh->ndirty == 0 && sh->nwriting == 0) {
             sh->files_scan = 1;
-            sh->files_ready = ngx_pid;
+            ngx_rf_recovery_own_path(r);
 
             ngx_log_error(NGX_LOG_WARN, r->log, 0,
                           "redis_fallback store \"%V\": memory is full of what "
@@ -576,7 +576,7 @@ ngx_rf_recovery_recall_done(ngx_rf_recovery_t *r)
 
     sh->files_scan = 1;
     sh->journal_scan = 0;
-    sh->files_ready = ngx_pid;
+    ngx_rf_recovery_own_path(r);
 
     ngx_rf_zone_unlock(r->conf.zone);
 

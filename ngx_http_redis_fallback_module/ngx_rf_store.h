@@ -21,6 +21,7 @@
 #include "ngx_rf_disk.h"
 #include "ngx_rf_file.h"
 #include "ngx_rf_flush.h"
+#include "ngx_rf_keep.h"
 #include "ngx_rf_redis.h"
 #include "ngx_rf_relay.h"
 #include "ngx_rf_tracking.h"
@@ -227,6 +228,7 @@ struct ngx_rf_store_s {
     ngx_rf_zone_t         zone;
     ngx_rf_relay_t        relay;
     ngx_fd_t              lock;         /* of the path; NGX_INVALID_FILE */
+    ngx_rf_keep_t         keep;         /* where the zone's memory is */
     ngx_uint_t            fresh;        /* the zone, or its path, is new */
     ngx_uint_t            init;         /* sh->inits then */
 
@@ -252,7 +254,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            nwriting;
 };
 
-#define NGX_RF_STORE_LAYOUT     8
+#define NGX_RF_STORE_LAYOUT     9
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

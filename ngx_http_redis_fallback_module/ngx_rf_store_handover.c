@@ -76,6 +76,7 @@ ngx_rf_store_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle)
     if (sh->files_ready) {
 
         if (ngx_rf_store_rest(store, cycle) == NGX_OK) {
+            ngx_rf_store_keep_exit(store, cycle);
             return;
         }
 

@@ -44,7 +44,7 @@ static void ngx_rf_store_path_id(ngx_rf_store_t *store);
 static void ngx_rf_store_cleanup(void *data);
 static void ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old);
 static void ngx_rf_store_fence(ngx_rf_zone_t *zone);
-static void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
+static void ngx_rf_store_replace(ngx_rf_store_t *store, ngx_rf_store_t *old);
 static void ngx_rf_store_carry_left(ngx_rf_store_t *store, ngx_rf_store_t *old,
     ngx_rf_record_t *left, ngx_uint_t n);
 static ngx_uint_t ngx_rf_store_same_path(ngx_rf_store_t *store,
@@ -84,6 +84,7 @@ ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf, void *tag)
     store->conf = *conf;
     store->cycle = cf->cycle;
     store->lock = NGX_INVALID_FILE;
+    store->keep.id = -1;
 
     name.len = sizeof("redis_fallback__") - 1 + conf->name.len + NGX_INT_T_LEN;
     name.data = ngx_pnalloc(cf->pool, name.len);
@@ -135,6 +136,8 @@ static void
 ngx_rf_store_cleanup(void *data)
 {
     ngx_rf_store_t  *store = data;
+
+    ngx_rf_store_keep_end(store);
 
     if (store->lock != NGX_INVALID_FILE) {
         (void) ngx_close_file(store->lock);
@@ -205,6 +208,10 @@ ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         }
     }
 
+    if (data == NULL) {
+        ngx_rf_store_keep_make(store, shm_zone);
+    }
+
     return ngx_rf_zone_init(shm_zone, data);
 }
 
@@ -230,8 +237,10 @@ ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
     ngx_rf_store_take_lock(store, old);
 
     if (old && old->zone.sh && old->zone.sh != sh) {
-        ngx_rf_store_take_over(store, old);
+        ngx_rf_store_replace(store, old);
     }
+
+    ngx_rf_store_keep_init(store, old);
 
     ngx_rf_store_first_mode(store);
 
@@ -343,20 +352,27 @@ ngx_rf_store_fence(ngx_rf_zone_t *zone)
  * what Redis has not seen */
 
 static void
+ngx_rf_store_replace(ngx_rf_store_t *store, ngx_rf_store_t *old)
+{
+    if (old->zone.sh->layout != NGX_RF_ZONE_LAYOUT) {
+        return;
+    }
+
+    ngx_rf_store_fence(&old->zone);
+    ngx_rf_store_take_over(store, old);
+    ngx_rf_zone_overlap(&old->zone, &store->zone, NGX_RF_STORE_OVERLAP);
+}
+
+
+void
 ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
 {
     ngx_uint_t         n;
     ngx_rf_record_t   *left;
     ngx_rf_zone_sh_t  *sh;
 
-    if (old->zone.sh->layout != NGX_RF_ZONE_LAYOUT) {
-        return;
-    }
-
     sh = store->zone.sh;
     left = NULL;
-
-    ngx_rf_store_fence(&old->zone);
 
     n = ngx_rf_zone_copy(&old->zone, &store->zone, &left);
 
@@ -380,8 +396,6 @@ ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old)
     if (left) {
         ngx_rf_store_carry_left(store, old, left, n);
     }
-
-    ngx_rf_zone_overlap(&old->zone, &store->zone, NGX_RF_STORE_OVERLAP);
 }
 
 
@@ -502,8 +516,12 @@ ngx_rf_store_first_mode(ngx_rf_store_t *store)
 
             ngx_rf_store_log_file(store, NGX_LOG_CRIT, "could not read its "
                                   "mark, going on without files", &error);
-            ngx_rf_store_cleanup(store);
-            store->lock = NGX_INVALID_FILE;
+
+            if (store->lock != NGX_INVALID_FILE) {
+                (void) ngx_close_file(store->lock);
+                store->lock = NGX_INVALID_FILE;
+            }
+
             sh->files_ready = 0;
         }
     }

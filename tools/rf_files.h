@@ -50,6 +50,8 @@ typedef struct {
     unsigned              writes:1;     /* the command does */
 
     unsigned              in_use:1;     /* by a running nginx */
+    unsigned              kept:1;       /* nginx was killed, and has changes in
+                                           shared memory */
     unsigned              problem:1;    /* damage was met */
     unsigned              failed:1;     /* something could not be read */
 } rf_files_t;

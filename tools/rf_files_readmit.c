@@ -81,6 +81,13 @@ rf_files_readmit(rf_files_t *run)
         return RF_FILES_ERROR;
     }
 
+    if (run->kept) {
+        rf_files_say("nginx was killed, and has changes of %s in shared "
+                     "memory: start it, and stop it", run->path.data);
+        close(lock);
+        return RF_FILES_IN_USE;
+    }
+
     code = rf_files_readmit_prepare(run, &db);
 
     if (code == RF_FILES_OK) {

@@ -8,6 +8,8 @@
  * read before the files.
  */
 
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include "rf_files.h"
 
 
@@ -21,6 +23,7 @@
 static void rf_files_find_databases(rf_files_t *run);
 static int rf_files_compare(const void *one, const void *two);
 static void rf_files_look_in_use(rf_files_t *run);
+static ngx_uint_t rf_files_kept(ngx_fd_t lock);
 static void rf_files_journal(rf_files_db_t *db, ngx_uint_t acks);
 static void rf_files_journal_counts(rf_files_db_t *db,
     ngx_rf_journal_read_t *rd, ngx_uint_t acks);
@@ -144,12 +147,45 @@ rf_files_look_in_use(rf_files_t *run)
                 rf_files_say("%s is in use, this is a snapshot",
                              run->path.data);
             }
+
+        } else if (rf_files_kept(fd)) {
+            run->kept = 1;
+
+            if (!run->writes) {
+                rf_files_say("nginx was killed, and has changes of %s in "
+                             "shared memory, for its next start",
+                             run->path.data);
+            }
         }
 
         close(fd);
     }
 
     close(base);
+}
+
+
+/* see ngx_rf_keep.h, which is nginx's */
+
+static ngx_uint_t
+rf_files_kept(ngx_fd_t lock)
+{
+    int              id;
+    char             text[64];
+    ssize_t          n;
+    struct shmid_ds  st;
+
+    n = pread(lock, text, sizeof(text) - 1, 0);
+
+    if (n <= 0) {
+        return 0;
+    }
+
+    text[n] = '\0';
+
+    return sscanf(text, "shm %d ", &id) == 1
+           && shmctl(id, IPC_STAT, &st) == 0
+           && st.shm_nattch == 0;
 }
 
 

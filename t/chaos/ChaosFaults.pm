@@ -404,16 +404,18 @@ sub thaw_worker {
 }
 
 
-# The master first, or it would start others meanwhile.
+# The master first, or it would start others meanwhile.  Its shared memory stays,
+# or goes as if the host had crashed.
 
 sub kill_nginx {
     my ($self) = @_;
 
     my $nginx = $self->{nginx};
+    my $keep = rand() < 0.7;
 
     $self->{killed} = 1;
     kill 'STOP', $nginx->pid;
-    $nginx->kill;
+    $nginx->kill(keep => $keep);
     $self->forget_late;
 
     my $now = RF::now();
@@ -422,7 +424,7 @@ sub kill_nginx {
     push @{ $events->{kills} }, $now;
     push @{ $events->{twice} }, $now if $self->recovering;
     push @{ $events->{lossy} }, [ $self->unsafe_since($now), $now ]
-        if $self->{memory};
+        if $self->{memory} && !$keep;
 }
 
 

@@ -35,8 +35,9 @@
 # - A transaction is there as a whole or not at all, acknowledged or not.
 #   But if all of nginx is killed, half of one that was not acknowledged may be
 #   on disk.
-# - durability memory: if all of nginx is killed, what was acknowledged in the
-#   last write_interval and not by Redis may be lost.  (A second and a half
+# - durability memory: if all of nginx is killed, nothing is lost; if its shared
+#   memory goes with it, as in a crash of the host, what was acknowledged in the
+#   last write_interval and not by Redis may be.  (A second and a half
 #   more are granted: the batch takes its time.)  While the disk is full it
 #   would be all since then: so nginx is not killed or stopped then.
 # - All of nginx is killed while it tells Redis what it missed: what adds may

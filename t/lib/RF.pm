@@ -263,6 +263,18 @@ sub tempdir {
 }
 
 
+# Shared memory that nginx has left behind, of the paths below a directory: as
+# the end of the host would take it.
+
+sub forget_memory {
+    my ($dir) = @_;
+
+    for my $lock (map { glob "$dir/$_" } 'lock', '*/lock', '*/*/lock') {
+        shmctl($1, 0, 0) if slurp($lock) =~ /^shm (\d+) /;     # IPC_RMID
+    }
+}
+
+
 # a directory with its own small filesystem; undef where we may not mount
 
 sub tmpfs {
@@ -435,6 +447,7 @@ sub cleanup {
     }
 
     RF::Nginx::kill_orphans();
+    forget_memory($_) for @dirs;
 
     system('umount', '-l', $_) for splice @mounts;
 
@@ -1446,10 +1459,23 @@ sub stop {
 }
 
 
-# outright, the workers too: nothing is flushed
+# of its paths, wherever they are
+
+sub forget_memory {
+    my ($self) = @_;
+
+    my %paths = map { $_ => 1 }
+                RF::slurp($self->conf) =~ /^\s*path\s+([^\s;]+)/mg;
+
+    RF::forget_memory($_) for keys %paths;
+}
+
+
+# outright, the workers too: nothing is flushed.  What is in shared memory goes
+# as well, as if the host had crashed, except with "keep"
 
 sub kill {
-    my ($self) = @_;
+    my ($self, %opt) = @_;
 
     return unless $self->{pid};
 
@@ -1466,6 +1492,7 @@ sub kill {
     CORE::kill('KILL', $master, @pids);
     RF::wait_for(sub { RF::reaped($master) }, 5);
     RF::wait_for(sub { !grep { running_nginx($_) } @pids }, 5);
+    $self->forget_memory unless $opt{keep};
 
     # a process loses its name before its sockets
 

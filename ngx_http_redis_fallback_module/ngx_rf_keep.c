@@ -1,0 +1,280 @@
+
+/*
+ * See ngx_rf_keep.h.
+ *
+ * A zone is full of pointers into itself, so a segment is of use at its old
+ * address only.  Where nginx's own mappings go is drawn anew for each start, by
+ * the system; a segment has an address of its own, drawn from a range that
+ * nothing else is in: on x86-64 and aarch64 with 47 bits of addresses and more
+ * programs are above 0x500000000000, and what a sanitizer takes is below
+ * 0x180000000000.  Where that fails (fewer bits, valgrind) the system chooses.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <openssl/rand.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include "ngx_rf_keep.h"
+
+
+/* munmap(2), which is how nginx gives up a zone, has to detach a segment */
+#define NGX_RF_KEEP_WORKS       (NGX_LINUX && NGX_PTR_SIZE == 8                \
+                                 && NGX_HAVE_ATOMIC_OPS)
+
+#define NGX_RF_KEEP_FROM        0x200000000000
+#define NGX_RF_KEEP_SPAN        0x200000000000
+
+/* attempts at an address; two zones of 1 GB meet once in 16,000 */
+#define NGX_RF_KEEP_TRIES       4
+
+/* all of a note, which is written in one piece */
+#define NGX_RF_KEEP_NOTE        128
+
+
+#if (NGX_RF_KEEP_WORKS)
+
+static u_char *ngx_rf_keep_attach(int id);
+static void ngx_rf_keep_pool(ngx_shm_zone_t *shm_zone);
+static ngx_int_t ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock,
+    ngx_uint_t *same);
+
+
+ngx_int_t
+ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, ngx_err_t *err)
+{
+    int      id;
+    u_char  *addr;
+
+    keep->id = -1;
+
+    id = shmget(IPC_PRIVATE, shm_zone->shm.size, IPC_CREAT|0600);
+
+    if (id == -1) {
+        *err = ngx_errno;
+        return NGX_DECLINED;
+    }
+
+    addr = ngx_rf_keep_attach(id);
+
+    if (addr == NULL) {
+        *err = ngx_errno;
+        (void) shmctl(id, IPC_RMID, NULL);
+        return NGX_DECLINED;
+    }
+
+    ngx_shm_free(&shm_zone->shm);
+
+    shm_zone->shm.addr = addr;
+    ngx_rf_keep_pool(shm_zone);
+
+    keep->id = id;
+    keep->addr = addr;
+    keep->size = shm_zone->shm.size;
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_rf_keep_attach(int id)
+{
+    void        *addr;
+    uint64_t     r;
+    ngx_uint_t   i;
+
+    for (i = 0; i < NGX_RF_KEEP_TRIES; i++) {
+
+        if (RAND_bytes((u_char *) &r, sizeof(r)) != 1) {
+            break;
+        }
+
+        r = (NGX_RF_KEEP_FROM + r % NGX_RF_KEEP_SPAN)
+            & ~((uint64_t) 0xfffff);
+
+        addr = shmat(id, (void *) (uintptr_t) r, 0);
+
+        if (addr != (void *) -1) {
+            return addr;
+        }
+    }
+
+    addr = shmat(id, NULL, 0);
+
+    return (addr == (void *) -1) ? NULL : addr;
+}
+
+
+/* as ngx_init_zone_pool(), which is not for modules */
+
+static void
+ngx_rf_keep_pool(ngx_shm_zone_t *shm_zone)
+{
+    ngx_slab_pool_t  *sp;
+
+    sp = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    sp->end = shm_zone->shm.addr + shm_zone->shm.size;
+    sp->min_shift = 3;
+    sp->addr = shm_zone->shm.addr;
+
+    /* with atomic operations there is no file, and it cannot fail */
+    (void) ngx_shmtx_create(&sp->mutex, &sp->lock, NULL);
+
+    ngx_slab_init(sp);
+}
+
+
+ngx_int_t
+ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock)
+{
+    u_char  text[NGX_RF_KEEP_NOTE];
+
+    /* as long as any other, also of none: on a full disk it has its room */
+
+    ngx_memset(text, ' ', sizeof(text));
+
+    if (keep->id == -1) {
+        ngx_memcpy(text, "none", 4);
+
+    } else {
+        (void) ngx_snprintf(text, sizeof(text) - 1, "shm %d at %uL of %uL "
+                            "origin %uL nginx %d layout %ui", keep->id,
+                            (uint64_t) (uintptr_t) keep->addr,
+                            (uint64_t) keep->size, keep->origin,
+                            (int) nginx_version, keep->layout);
+    }
+
+    text[sizeof(text) - 1] = LF;
+
+    return pwrite(lock, text, sizeof(text), 0) == (ssize_t) sizeof(text)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock)
+{
+    void             *addr;
+    ngx_uint_t        same;
+    struct shmid_ds   st;
+
+    if (ngx_rf_keep_read(keep, lock, &same) != NGX_OK) {
+        keep->id = -1;
+        return NGX_DECLINED;
+    }
+
+    /* numbers are given anew after a reboot, so it may be anybody's */
+
+    if (shmctl(keep->id, IPC_STAT, &st) == -1
+        || st.shm_segsz != keep->size
+        || st.shm_perm.cuid != geteuid()
+        || st.shm_nattch != 0)
+    {
+        keep->id = -1;
+        return NGX_DECLINED;
+    }
+
+    if (!same) {
+        return NGX_ABORT;
+    }
+
+    addr = shmat(keep->id, keep->addr, 0);
+
+    if (addr == (void *) -1) {
+        return NGX_ABORT;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock, ngx_uint_t *same)
+{
+    int            version;
+    char           text[NGX_RF_KEEP_NOTE];
+    ssize_t        n;
+    unsigned long  addr, size, origin, layout;
+
+    n = pread(lock, text, sizeof(text), 0);
+
+    if (n != (ssize_t) sizeof(text)) {
+        return NGX_DECLINED;
+    }
+
+    text[n - 1] = '\0';
+
+    if (sscanf(text, "shm %d at %lu of %lu origin %lu nginx %d layout %lu",
+               &keep->id, &addr, &size, &origin, &version, &layout)
+        != 6)
+    {
+        return NGX_DECLINED;
+    }
+
+    keep->addr = (u_char *) (uintptr_t) addr;
+    keep->size = size;
+    keep->origin = origin;
+
+    *same = (version == nginx_version && layout == keep->layout);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_rf_keep_detach(ngx_rf_keep_t *keep)
+{
+    (void) shmdt(keep->addr);
+}
+
+
+void
+ngx_rf_keep_drop(ngx_rf_keep_t *keep)
+{
+    if (keep->id != -1) {
+        (void) shmctl(keep->id, IPC_RMID, NULL);
+        keep->id = -1;
+    }
+}
+
+
+#else
+
+
+ngx_int_t
+ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, ngx_err_t *err)
+{
+    keep->id = -1;
+    *err = 0;
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock)
+{
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock)
+{
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_rf_keep_detach(ngx_rf_keep_t *keep)
+{
+}
+
+
+void
+ngx_rf_keep_drop(ngx_rf_keep_t *keep)
+{
+}
+
+#endif

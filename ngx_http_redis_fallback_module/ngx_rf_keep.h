@@ -1,0 +1,63 @@
+
+/*
+ * The memory of a zone in a System V segment, which is there still when all of
+ * nginx was killed: the next start takes out of it what is not on disk.  nginx's
+ * own shared memory is anonymous, and goes with the last process.
+ *
+ * Where the segment is says the path's lock file, to whoever holds the lock:
+ * its id, address and size, and the zone's "origin".  A reboot takes the
+ * segment away, and what the file says then names nothing, or somebody else's
+ * segment, which is not touched.
+ *
+ * Guarantees: whatever cannot be had (no such memory, a limit of the system, an
+ * address that is taken) leaves things as they would be without this room.
+ *
+ * Refuses to know: what is in a zone.
+ */
+
+#ifndef _NGX_RF_KEEP_H_INCLUDED_
+#define _NGX_RF_KEEP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+typedef struct {
+    int                   id;           /* of shmget(); -1: none */
+    u_char               *addr;         /* where it is, or was, attached */
+    size_t                size;         /* bytes */
+    uint64_t              origin;       /* of the zone, by the caller */
+    ngx_uint_t            layout;       /* of what is in it, by the caller */
+} ngx_rf_keep_t;
+
+
+/*
+ * Puts the zone that nginx has just made, and nobody has used, into a segment:
+ * the address of shm_zone changes, the slab pool is made anew.  NGX_OK;
+ * NGX_DECLINED: it is as it was, and *err says why, 0 where there is no such
+ * memory.
+ */
+ngx_int_t ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone,
+    ngx_err_t *err);
+
+/* writes into the lock file where the segment is, or that there is none; the
+ * lock is held.  NGX_OK, NGX_ERROR with ngx_errno */
+ngx_int_t ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock);
+
+/*
+ * What the lock file speaks of, where it can be ours: of this user, of that
+ * size, and attached by nobody.  NGX_OK: it is attached where it was.
+ * NGX_DECLINED: there is none.  NGX_ABORT: it cannot be used (its address is
+ * taken, or it was made by another nginx, or keep->layout is another one), and
+ * is for ngx_rf_keep_drop().
+ */
+ngx_int_t ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock);
+
+/* out of this process, which has found it */
+void ngx_rf_keep_detach(ngx_rf_keep_t *keep);
+/* the segment goes, with the last process that has it attached */
+void ngx_rf_keep_drop(ngx_rf_keep_t *keep);
+
+
+#endif /* _NGX_RF_KEEP_H_INCLUDED_ */
