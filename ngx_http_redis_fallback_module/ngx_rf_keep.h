@@ -1,8 +1,8 @@
 
 /*
  * The memory of a zone in a System V segment, which is there still when all of
- * nginx was killed: the next start takes out of it what is not on disk.  nginx's
- * own shared memory is anonymous, and goes with the last process.
+ * nginx was killed: the next start takes out of it what is not on disk.  The
+ * shared memory that nginx makes is anonymous, and goes with the last process.
  *
  * Where the segment is says the path's lock file, to whoever holds the lock:
  * its id, address and size, and the zone's "origin".  A reboot takes the

@@ -185,7 +185,7 @@ void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
 
 void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 
-/* in ngx_rf_recovery.c: the path's lock is ours, and from now on so is the path */
+/* in ngx_rf_recovery.c: the path's lock is ours, and from now on the path is */
 void ngx_rf_recovery_own_path(ngx_rf_recovery_t *r);
 
 

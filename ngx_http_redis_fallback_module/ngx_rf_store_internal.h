@@ -197,9 +197,9 @@ void ngx_rf_store_recall(ngx_rf_store_t *store);
 
 
 /* ngx_rf_store_keep.c, in the master.  make(): the zone is new, and nobody has
- * used it; init(): the lock is ours, or not; exit(): what the disk does not take
- * stays in memory; end(): the configuration goes away, and its memory with it,
- * unless another one has got that */
+ * used it; init(): the lock is ours, or not; exit(): what the disk does not
+ * take stays in memory; end(): the configuration goes away, and its memory with
+ * it, unless another one has got that */
 
 void ngx_rf_store_keep_make(ngx_rf_store_t *store, ngx_shm_zone_t *shm_zone);
 void ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old);
@@ -209,8 +209,8 @@ void ngx_rf_store_keep_end(ngx_rf_store_t *store);
 
 /* ngx_rf_store_life.c, but for wake() */
 
-/* all that the zone of "old" depends on the disk or on Redis for, into the one of
- * "store" */
+/* into the zone of "store" goes what depends on the disk or on Redis in that of
+ * "old" */
 void ngx_rf_store_take_over(ngx_rf_store_t *store, ngx_rf_store_t *old);
 
 /* what the master writes must be the workers': becomes one for that, and the

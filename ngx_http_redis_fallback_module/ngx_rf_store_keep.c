@@ -7,9 +7,9 @@
  * same size.
  *
  * Order: the old segment is copied, then the lock file names the new one, then
- * the old one goes; so one killed in between leaves what it has found.  A
- * segment is left behind for good only by a start that is killed between zone_init
- * and init.
+ * the old one goes; so one killed in between leaves what it has found.  Only a
+ * start that is killed between zone_init and init leaves a segment that nobody
+ * knows of.
  *
  * With "durability disk" all that was acknowledged is in the journal: the zone
  * is in nginx's own memory.
