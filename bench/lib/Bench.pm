@@ -79,8 +79,9 @@ sub cores {
 }
 
 
-# this process, and what it starts
+# this process, and what it starts: what is measured, and the others
 
+sub pin_server { pin($$, (cores(@_))[0]) }
 sub pin_others { pin($$, (cores(@_))[1]) }
 
 
@@ -89,7 +90,7 @@ sub start_nginx {
 
     my $workers = $opt{workers} || 1;
 
-    pin($$, (cores($workers))[0]);
+    pin_server($workers);
     my $nginx = RF::Nginx->new(workers => 1, log_level => 'notice', %opt,
                                main => 'worker_rlimit_nofile 8192;'
                                        . ($opt{main} || ''));

@@ -108,7 +108,21 @@ subtest 'while nginx runs' => sub {
 
 wait_for { exported($path)->{many1}{type} eq 'none' } 10;
 
-$nginx->kill;
+$nginx->kill(keep => 1);
+
+
+subtest 'while its memory is there' => sub {
+    my ($code, $out, $err) = tool('list', $path);
+    is($code, 0, 'list');
+    like($err, qr/has changes of .* in shared memory/, 'says so');
+
+    ($code, $out, $err) = tool('readmit', '--all', $path);
+    is($code, 4, 'readmit does not');
+    like($err, qr/start it, and stop it/, 'and says why');
+};
+
+
+$nginx->forget_memory;
 
 
 subtest 'after it was killed' => sub {
