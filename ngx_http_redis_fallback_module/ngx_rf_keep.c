@@ -29,13 +29,14 @@
 #define NGX_RF_KEEP_TRIES       4
 
 /* all of a note, which is written in one piece */
-#define NGX_RF_KEEP_NOTE        128
+#define NGX_RF_KEEP_NOTE        192
 
 
 #if (NGX_RF_KEEP_WORKS)
 
 static u_char *ngx_rf_keep_attach(int id);
 static void ngx_rf_keep_pool(ngx_shm_zone_t *shm_zone);
+static ngx_uint_t ngx_rf_keep_ours(int id, u_char *addr);
 static ngx_int_t ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock,
     ngx_uint_t *same);
 
@@ -69,6 +70,7 @@ ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, ngx_err_t *err)
     ngx_rf_keep_pool(shm_zone);
 
     keep->id = id;
+    keep->next = -1;
     keep->addr = addr;
     keep->size = shm_zone->shm.size;
 
@@ -126,29 +128,85 @@ ngx_rf_keep_pool(ngx_shm_zone_t *shm_zone)
 
 
 ngx_int_t
-ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock)
+ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
 {
-    u_char  text[NGX_RF_KEEP_NOTE];
+    u_char           text[NGX_RF_KEEP_NOTE], is[NGX_RF_KEEP_NOTE], *p;
+    ngx_err_t        err;
+    ngx_uint_t       same;
+    ngx_rf_keep_t    before;
+    struct shmid_ds  st;
+
+    *lost = -1;
+    before.layout = 0;
+
+    /* a worker may not look at what the master has made */
+
+    if (ngx_rf_keep_read(&before, lock, &same) == NGX_OK
+        && before.id != keep->id
+        && (shmctl(before.id, IPC_STAT, &st) == 0 ? st.shm_nattch == 0
+                                                  : ngx_errno == NGX_EACCES))
+    {
+        *lost = before.id;
+    }
 
     /* as long as any other, also of none: on a full disk it has its room */
 
     ngx_memset(text, ' ', sizeof(text));
 
     if (keep->id == -1) {
-        ngx_memcpy(text, "none", 4);
+        p = ngx_cpymem(text, "none", 4);
 
     } else {
-        (void) ngx_snprintf(text, sizeof(text) - 1, "shm %d at %uL of %uL "
-                            "origin %uL nginx %d layout %ui", keep->id,
-                            (uint64_t) (uintptr_t) keep->addr,
-                            (uint64_t) keep->size, keep->origin,
-                            (int) nginx_version, keep->layout);
+        p = ngx_snprintf(text, sizeof(text) - 1, "shm %d at %uL of %uL "
+                         "origin %uL nginx %d layout %ui", keep->id,
+                         (uint64_t) (uintptr_t) keep->addr,
+                         (uint64_t) keep->size, keep->origin,
+                         (int) nginx_version, keep->layout);
+    }
+
+    if (keep->next != -1) {
+        (void) ngx_snprintf(p, text + sizeof(text) - 1 - p,
+                            " next %d at %uL", keep->next,
+                            (uint64_t) (uintptr_t) keep->next_addr);
     }
 
     text[sizeof(text) - 1] = LF;
 
-    return pwrite(lock, text, sizeof(text), 0) == (ssize_t) sizeof(text)
-           ? NGX_OK : NGX_ERROR;
+    if (pread(lock, is, sizeof(is), 0) == (ssize_t) sizeof(is)
+        && ngx_memcmp(is, text, sizeof(is)) == 0)
+    {
+        return NGX_OK;
+    }
+
+    if (pwrite(lock, text, sizeof(text), 0) != (ssize_t) sizeof(text)) {
+        err = ngx_errno;
+        (void) !ftruncate(lock, 0);
+        ngx_set_errno(err);
+
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_rf_keep_attached(ngx_fd_t lock)
+{
+    ngx_uint_t       same;
+    ngx_rf_keep_t    keep;
+    struct shmid_ds  st;
+
+    keep.layout = 0;
+
+    if (ngx_rf_keep_read(&keep, lock, &same) != NGX_OK
+        || shmctl(keep.id, IPC_STAT, &st) == -1
+        || st.shm_segsz != keep.size)
+    {
+        return 0;
+    }
+
+    return st.shm_nattch;
 }
 
 
@@ -156,36 +214,84 @@ ngx_int_t
 ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock)
 {
     void             *addr;
+    ngx_int_t         rc;
     ngx_uint_t        same;
     struct shmid_ds   st;
 
-    if (ngx_rf_keep_read(keep, lock, &same) != NGX_OK) {
+    rc = ngx_rf_keep_read(keep, lock, &same);
+
+    if (keep->next != -1 && ngx_rf_keep_ours(keep->next, keep->next_addr)) {
+        (void) shmctl(keep->next, IPC_RMID, NULL);
+    }
+
+    keep->next = -1;
+
+    if (rc != NGX_OK) {
         keep->id = -1;
         return NGX_DECLINED;
     }
 
     /* numbers are given anew after a reboot, so it may be anybody's */
 
-    if (shmctl(keep->id, IPC_STAT, &st) == -1
-        || st.shm_segsz != keep->size
-        || st.shm_perm.cuid != geteuid()
-        || st.shm_nattch != 0)
-    {
+    if (shmctl(keep->id, IPC_STAT, &st) == -1) {
+        keep->id = -1;
+        return (ngx_errno == NGX_EACCES) ? NGX_BUSY : NGX_DECLINED;
+    }
+
+    if (st.shm_segsz != keep->size) {
         keep->id = -1;
         return NGX_DECLINED;
     }
 
-    if (!same) {
-        return NGX_ABORT;
+    if (st.shm_perm.cuid != geteuid() || st.shm_nattch != 0) {
+        keep->id = -1;
+        return NGX_BUSY;
     }
 
-    addr = shmat(keep->id, keep->addr, 0);
+    if (same) {
+        addr = shmat(keep->id, keep->addr, 0);
 
-    if (addr == (void *) -1) {
-        return NGX_ABORT;
+        if (addr != (void *) -1) {
+            return NGX_OK;
+        }
     }
 
-    return NGX_OK;
+    if (!ngx_rf_keep_ours(keep->id, keep->addr)) {
+        keep->id = -1;
+        return NGX_DECLINED;
+    }
+
+    return NGX_ABORT;
+}
+
+
+/* attached by nobody; and what begins with a slab pool that was there is a zone
+ * of a store, and of this one: addresses are not drawn twice */
+
+static ngx_uint_t
+ngx_rf_keep_ours(int id, u_char *addr)
+{
+    ngx_uint_t        ours;
+    struct shmid_ds   st;
+    ngx_slab_pool_t  *sp;
+
+    if (shmctl(id, IPC_STAT, &st) == -1 || st.shm_nattch != 0
+        || st.shm_segsz < sizeof(ngx_slab_pool_t))
+    {
+        return 0;
+    }
+
+    sp = shmat(id, NULL, SHM_RDONLY);
+
+    if (sp == (void *) -1) {
+        return 0;
+    }
+
+    ours = (sp->addr == addr);
+
+    (void) shmdt(sp);
+
+    return ours;
 }
 
 
@@ -196,6 +302,9 @@ ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock, ngx_uint_t *same)
     char           text[NGX_RF_KEEP_NOTE];
     ssize_t        n;
     unsigned long  addr, size, origin, layout;
+    const char    *next;
+
+    keep->next = -1;
 
     n = pread(lock, text, sizeof(text), 0);
 
@@ -204,6 +313,15 @@ ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock, ngx_uint_t *same)
     }
 
     text[n - 1] = '\0';
+
+    next = strstr(text, " next ");
+
+    if (next && sscanf(next, " next %d at %lu", &keep->next, &addr) == 2) {
+        keep->next_addr = (u_char *) (uintptr_t) addr;
+
+    } else {
+        keep->next = -1;
+    }
 
     if (sscanf(text, "shm %d at %lu of %lu origin %lu nginx %d layout %lu",
                &keep->id, &addr, &size, &origin, &version, &layout)
@@ -219,6 +337,21 @@ ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock, ngx_uint_t *same)
     *same = (version == nginx_version && layout == keep->layout);
 
     return NGX_OK;
+}
+
+
+void
+ngx_rf_keep_fill(ngx_rf_keep_t *found, ngx_rf_keep_t *next, ngx_fd_t lock)
+{
+    int            lost;
+    ngx_rf_keep_t  both;
+
+    both = *found;
+    both.next = next->id;
+    both.next_addr = next->addr;
+
+    /* without it a segment may be left behind */
+    (void) ngx_rf_keep_note(&both, lock, &lost);
 }
 
 
@@ -253,9 +386,18 @@ ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, ngx_err_t *err)
 
 
 ngx_int_t
-ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock)
+ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
 {
+    *lost = -1;
+
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_rf_keep_attached(ngx_fd_t lock)
+{
+    return 0;
 }
 
 
@@ -263,6 +405,12 @@ ngx_int_t
 ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock)
 {
     return NGX_DECLINED;
+}
+
+
+void
+ngx_rf_keep_fill(ngx_rf_keep_t *found, ngx_rf_keep_t *next, ngx_fd_t lock)
+{
 }
 
 

@@ -27,6 +27,9 @@ typedef struct {
     int                   id;           /* of shmget(); -1: none */
     u_char               *addr;         /* where it is, or was, attached */
     size_t                size;         /* bytes */
+    int                   next;         /* one that is being filled, and will
+                                           take its place; -1: none */
+    u_char               *next_addr;
     uint64_t              origin;       /* of the zone, by the caller */
     ngx_uint_t            layout;       /* of what is in it, by the caller */
 } ngx_rf_keep_t;
@@ -42,17 +45,28 @@ ngx_int_t ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone,
     ngx_err_t *err);
 
 /* writes into the lock file where the segment is, or that there is none; the
- * lock is held.  NGX_OK, NGX_ERROR with ngx_errno */
-ngx_int_t ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock);
+ * lock is held.  *lost is the id of another segment that it has named, and that
+ * nobody has attached, -1: none.  NGX_OK, NGX_ERROR with ngx_errno: the file
+ * names none, or is as it was */
+ngx_int_t ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost);
 
 /*
  * What the lock file speaks of, where it can be ours: of this user, of that
  * size, and attached by nobody.  NGX_OK: it is attached where it was.
- * NGX_DECLINED: there is none.  NGX_ABORT: it cannot be used (its address is
- * taken, or it was made by another nginx, or keep->layout is another one), and
- * is for ngx_rf_keep_drop().
+ * NGX_DECLINED: there is none.  NGX_BUSY: it is attached, or another user's;
+ * it is left alone.  NGX_ABORT: it cannot be used (its address is taken, or it
+ * was made by another nginx, or keep->layout is another one), and is for
+ * ngx_rf_keep_drop().
  */
 ngx_int_t ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock);
+/* the same lock file, of what was found, says that "next" is being filled: if
+ * that comes to no end, the next find() removes it */
+void ngx_rf_keep_fill(ngx_rf_keep_t *found, ngx_rf_keep_t *next,
+    ngx_fd_t lock);
+
+/* how many processes have the segment attached that the lock file names, by
+ * whoever holds the lock; 0: there is none, or it is not ours */
+ngx_uint_t ngx_rf_keep_attached(ngx_fd_t lock);
 
 /* out of this process, which has found it */
 void ngx_rf_keep_detach(ngx_rf_keep_t *keep);

@@ -322,6 +322,10 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
         return;
     }
 
+    if (sh->files_ready) {
+        ngx_rf_recovery_note(r);
+    }
+
     ngx_rf_zone_lock(r->conf.zone);
 
     if (sh->mark < mark) {
@@ -340,7 +344,7 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
     if (!foreign) {
         /* a worker of this instance had it, others write there as before */
         sh->journal_scan = 1;
-        ngx_rf_recovery_own_path(r);
+        sh->files_ready = ngx_pid;
     }
 
     ngx_rf_zone_unlock(r->conf.zone);
@@ -355,13 +359,27 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
 }
 
 
-void
-ngx_rf_recovery_own_path(ngx_rf_recovery_t *r)
-{
-    /* what cannot be written is missed only when all of nginx is killed */
-    (void) ngx_rf_keep_note(r->conf.keep, r->lock);
+/* of the path that is to be ours now: where the zone's memory is */
 
-    r->conf.zone->sh->files_ready = ngx_pid;
+void
+ngx_rf_recovery_note(ngx_rf_recovery_t *r)
+{
+    int  lost;
+
+    if (ngx_rf_keep_note(r->conf.keep, r->lock, &lost) != NGX_OK) {
+        ngx_log_error(NGX_LOG_WARN, r->log, ngx_errno,
+                      "redis_fallback store \"%V\": could not write to the "
+                      "lock of path \"%V\"", &r->conf.name,
+                      &r->conf.file->path);
+    }
+
+    if (lost != -1) {
+        ngx_log_error(NGX_LOG_CRIT, r->log, 0,
+                      "redis_fallback store \"%V\": path \"%V\" comes from "
+                      "an nginx that was killed, or could not write all, and "
+                      "what only its shared memory %d has is lost",
+                      &r->conf.name, &r->conf.file->path, lost);
+    }
 }
 
 

@@ -185,8 +185,9 @@ void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
 
 void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 
-/* in ngx_rf_recovery.c: the path's lock is ours, and from now on the path is */
-void ngx_rf_recovery_own_path(ngx_rf_recovery_t *r);
+/* in ngx_rf_recovery.c: all that the path has is in the zone, whose memory its
+ * lock is to name from now on */
+void ngx_rf_recovery_note(ngx_rf_recovery_t *r);
 
 
 /* what dead workers and those of an earlier zone have left is in the zone */

@@ -277,8 +277,9 @@ ngx_rf_recovery_recall_room(ngx_rf_recovery_t *r)
     if (!sh->files_ready) {
 
         if (sh->journal_scan == 2 && sh->ndirty == 0 && sh->nwriting == 0) {
+            ngx_rf_recovery_note(r);
             sh->files_scan = 1;
-            ngx_rf_recovery_own_path(r);
+            sh->files_ready = ngx_pid;
 
             ngx_log_error(NGX_LOG_WARN, r->log, 0,
                           "redis_fallback store \"%V\": memory is full of what "
@@ -571,12 +572,13 @@ ngx_rf_recovery_recall_done(ngx_rf_recovery_t *r)
     }
 
     ngx_rf_recovery_recall_stop(r);
+    ngx_rf_recovery_note(r);
 
     ngx_rf_zone_lock(r->conf.zone);
 
     sh->files_scan = 1;
     sh->journal_scan = 0;
-    ngx_rf_recovery_own_path(r);
+    sh->files_ready = ngx_pid;
 
     ngx_rf_zone_unlock(r->conf.zone);
 

@@ -197,12 +197,18 @@ void ngx_rf_store_recall(ngx_rf_store_t *store);
 
 
 /* ngx_rf_store_keep.c, in the master.  make(): the zone is new, and nobody has
- * used it; init(): the lock is ours, or not; exit(): what the disk does not
- * take stays in memory; end(): the configuration goes away, and its memory with
- * it, unless another one has got that */
+ * used it; dying(): the lock is not ours, and is with somebody who was killed;
+ * init(): what memory of before is *found is in the zone; done(): and
+ * what is on disk; exit(): what the disk does not take stays in memory; end():
+ * the configuration goes away, and its memory with it, unless another one has
+ * got that */
 
 void ngx_rf_store_keep_make(ngx_rf_store_t *store, ngx_shm_zone_t *shm_zone);
-void ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old);
+ngx_uint_t ngx_rf_store_keep_dying(ngx_rf_store_t *store);
+void ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old,
+    ngx_rf_keep_t *found);
+void ngx_rf_store_keep_done(ngx_rf_store_t *store, ngx_rf_store_t *old,
+    ngx_rf_keep_t *found);
 void ngx_rf_store_keep_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle);
 void ngx_rf_store_keep_end(ngx_rf_store_t *store);
 

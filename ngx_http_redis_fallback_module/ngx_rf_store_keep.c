@@ -6,10 +6,10 @@
  * reload replaces is (ngx_rf_zone_copy.c), which is why it need not have the
  * same size.
  *
- * Order: the old segment is copied, then the lock file names the new one, then
- * the old one goes; so one killed in between leaves what it has found.  Only a
- * start that is killed between zone_init and init leaves a segment that nobody
- * knows of.
+ * Order: the old segment is copied, and what is on disk is read; then the lock
+ * file names the new one, then the old one goes.  So one killed in between
+ * leaves what it has found.  A segment that nobody names is left behind by who
+ * is killed before that, or without the path.
  *
  * With "durability disk" all that was acknowledged is in the journal: the zone
  * is in nginx's own memory.
@@ -23,11 +23,18 @@
 #include "ngx_rf_zone.h"
 
 
+/* ms that a start waits for the last one who has the memory attached */
+#define NGX_RF_STORE_KEEP_WAIT  500
+
+
 static ngx_int_t ngx_rf_store_keep_find(ngx_rf_store_t *store,
     ngx_rf_keep_t *found);
 static ngx_int_t ngx_rf_store_keep_copy(ngx_rf_store_t *store,
     ngx_rf_keep_t *found);
-static void ngx_rf_store_keep_note(ngx_rf_store_t *store);
+static ngx_uint_t ngx_rf_store_keep_ours(ngx_rf_store_t *store,
+    ngx_rf_keep_t *found);
+static void ngx_rf_store_keep_note(ngx_rf_store_t *store,
+    ngx_rf_keep_t *found);
 
 
 void
@@ -51,16 +58,78 @@ ngx_rf_store_keep_make(ngx_rf_store_t *store, ngx_shm_zone_t *shm_zone)
 }
 
 
-void
-ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old)
+/* of all who have the memory that the lock names one is left: a worker that
+ * was killed and waits for the disk */
+
+ngx_uint_t
+ngx_rf_store_keep_dying(ngx_rf_store_t *store)
 {
-    ngx_rf_keep_t  found;
+    u_char      name[NGX_MAX_PATH];
+    ngx_fd_t    fd;
+    ngx_uint_t  n;
+
+    if (store->keep.id == -1 || getenv(NGINX_VAR) != NULL) {
+        return 0;
+    }
+
+    (void) ngx_snprintf(name, NGX_MAX_PATH, "%V/lock%Z",
+                        &store->conf.file.path);
+
+    fd = open((char *) name, O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC);
+
+    if (fd == NGX_INVALID_FILE) {
+        return 0;
+    }
+
+    n = ngx_rf_keep_attached(fd);
+
+    (void) ngx_close_file(fd);
+
+    return n == 1;
+}
+
+
+void
+ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old,
+    ngx_rf_keep_t *found)
+{
+    ngx_int_t  rc;
+
+    found->id = -1;
 
     if (old && old->zone.sh == store->zone.sh) {
         store->keep = old->keep;
         old->keep.id = -1;
     }
 
+    if (store->lock == NGX_INVALID_FILE || old != NULL
+        || store->zone.sh->entries != 0)
+    {
+        return;
+    }
+
+    rc = ngx_rf_store_keep_find(store, found);
+
+    ngx_rf_keep_fill(found, &store->keep, store->lock);
+
+    if (rc != NGX_OK) {
+        return;
+    }
+
+    if (ngx_rf_store_keep_copy(store, found) != NGX_OK) {
+        ngx_rf_keep_detach(found);
+        found->id = -1;
+        return;
+    }
+
+    ngx_rf_keep_detach(found);
+}
+
+
+void
+ngx_rf_store_keep_done(ngx_rf_store_t *store, ngx_rf_store_t *old,
+    ngx_rf_keep_t *found)
+{
     store->keep.origin = store->zone.sh->origin;
     store->keep.layout = NGX_RF_ZONE_LAYOUT;
 
@@ -68,37 +137,35 @@ ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old)
         return;
     }
 
-    found.id = -1;
+    ngx_rf_store_keep_note(store, found);
+    ngx_rf_keep_drop(found);
 
-    if (old == NULL && store->zone.sh->entries == 0) {
+    /* its workers have it until they go */
 
-        if (ngx_rf_store_keep_find(store, &found) == NGX_OK) {
-
-            if (ngx_rf_store_keep_copy(store, &found) != NGX_OK) {
-                found.id = -1;
-            }
-
-            ngx_rf_keep_detach(&found);
-        }
-
-        store->keep.origin = store->zone.sh->origin;
+    if (old && old->zone.sh != store->zone.sh) {
+        ngx_rf_keep_drop(&old->keep);
     }
-
-    ngx_rf_store_keep_note(store);
-    ngx_rf_keep_drop(&found);
 }
 
 
 static ngx_int_t
 ngx_rf_store_keep_find(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 {
-    ngx_int_t  rc;
+    ngx_int_t   rc;
+    ngx_uint_t  i;
 
     found->layout = NGX_RF_ZONE_LAYOUT;
 
     rc = ngx_rf_keep_find(found, store->lock);
 
-    if (rc == NGX_ABORT) {
+    /* somebody looks into /proc at one who was killed */
+
+    for (i = 0; rc == NGX_BUSY && i < NGX_RF_STORE_KEEP_WAIT; i += 10) {
+        ngx_msleep(10);
+        rc = ngx_rf_keep_find(found, store->lock);
+    }
+
+    if (rc == NGX_ABORT || rc == NGX_BUSY) {
         ngx_log_error(NGX_LOG_WARN, store->cycle->log, 0,
                       "redis_fallback store \"%V\": its shared memory of "
                       "before cannot be read, what is on disk counts",
@@ -109,29 +176,57 @@ ngx_rf_store_keep_find(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 }
 
 
-/* NGX_DECLINED: it is somebody else's */
+static ngx_uint_t
+ngx_rf_store_keep_ours(ngx_rf_store_t *store, ngx_rf_keep_t *found)
+{
+    ngx_slab_pool_t   *shpool;
+    ngx_rf_zone_sh_t  *sh;
+
+    shpool = (ngx_slab_pool_t *) found->addr;
+
+    if (found->size < sizeof(ngx_slab_pool_t) + sizeof(ngx_rf_zone_sh_t)) {
+        return 0;
+    }
+
+    sh = shpool->data;
+
+    return shpool->addr == found->addr
+           && (u_char *) sh > found->addr
+           && (u_char *) (sh + 1) <= found->addr + found->size
+           && sh->layout == NGX_RF_ZONE_LAYOUT
+           && sh->origin == found->origin;
+}
+
+
+/* NGX_DECLINED: it is somebody else's, and is left alone */
 
 static ngx_int_t
 ngx_rf_store_keep_copy(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 {
-    ngx_str_t         name;
-    ngx_shm_zone_t    shm_zone;
-    ngx_rf_store_t    old;
-    ngx_slab_pool_t  *shpool;
-    ngx_rf_zone_sh_t *sh;
+    ngx_str_t          name;
+    ngx_shm_zone_t     shm_zone;
+    ngx_rf_store_t     old;
+    ngx_slab_pool_t   *shpool;
+    ngx_rf_zone_sh_t  *sh;
+
+    if (!ngx_rf_store_keep_ours(store, found)) {
+        return NGX_DECLINED;
+    }
 
     shpool = (ngx_slab_pool_t *) found->addr;
     sh = shpool->data;
 
-    if (found->size < sizeof(ngx_slab_pool_t) + sizeof(ngx_rf_zone_sh_t)
-        || shpool->addr != found->addr
-        || (u_char *) sh < found->addr
-        || (u_char *) (sh + 1) > found->addr + found->size
-        || sh->layout != NGX_RF_ZONE_LAYOUT
-        || sh->origin != found->origin
-        || ngx_rf_zone_elsewhere(&store->zone, sh))
-    {
-        return NGX_DECLINED;
+    if (ngx_rf_zone_elsewhere(&store->zone, sh)) {
+        ngx_log_error(NGX_LOG_CRIT, store->cycle->log, 0,
+                      "redis_fallback store \"%V\": its shared memory of "
+                      "before is of another database, or other levels, what "
+                      "only that has is lost", &store->conf.name);
+        return NGX_OK;
+    }
+
+    if (sh->superseded) {
+        /* the last one who copied it did not come to the end */
+        sh->busy = ngx_pid;
     }
 
     ngx_memzero(&old, sizeof(ngx_rf_store_t));
@@ -172,14 +267,24 @@ ngx_rf_store_keep_copy(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 
 
 static void
-ngx_rf_store_keep_note(ngx_rf_store_t *store)
+ngx_rf_store_keep_note(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 {
-    if (ngx_rf_keep_note(&store->keep, store->lock) != NGX_OK) {
+    int  lost;
+
+    if (ngx_rf_keep_note(&store->keep, store->lock, &lost) != NGX_OK) {
         ngx_log_error(NGX_LOG_WARN, store->cycle->log, ngx_errno,
                       "redis_fallback store \"%V\": could not write to the "
                       "lock of path \"%V\", if all of nginx is killed its "
                       "writes of the last write_interval are lost",
                       &store->conf.name, &store->conf.file.path);
+    }
+
+    if (lost != -1 && (found == NULL || lost != found->id)) {
+        ngx_log_error(NGX_LOG_CRIT, store->cycle->log, 0,
+                      "redis_fallback store \"%V\": path \"%V\" comes from "
+                      "an nginx that was killed, and what only its shared "
+                      "memory %d has is lost", &store->conf.name,
+                      &store->conf.file.path, lost);
     }
 }
 
@@ -187,8 +292,11 @@ ngx_rf_store_keep_note(ngx_rf_store_t *store)
 void
 ngx_rf_store_keep_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 {
+    int  lost;
+
     if (store->keep.id == -1 || store->lock == NGX_INVALID_FILE
-        || ngx_rf_zone_unsaved(&store->zone) == 0)
+        || ngx_rf_zone_unsaved(&store->zone) == 0
+        || ngx_rf_keep_note(&store->keep, store->lock, &lost) != NGX_OK)
     {
         return;
     }
@@ -215,6 +323,6 @@ ngx_rf_store_keep_end(ngx_rf_store_t *store)
     ngx_rf_keep_drop(&store->keep);
 
     if (store->lock != NGX_INVALID_FILE) {
-        ngx_rf_store_keep_note(store);
+        ngx_rf_store_keep_note(store, NULL);
     }
 }

@@ -35,8 +35,10 @@
  * later on a busy machine */
 #define NGX_RF_STORE_OVERLAP    250
 
-/* ms that a start waits for the path's lock */
+/* ms that a start waits for the path's lock; and where somebody who was killed
+ * has it, waits for the disk, and has memory that is to be read */
 #define NGX_RF_STORE_PATIENCE   500
+#define NGX_RF_STORE_DYING      10000
 
 
 static ngx_int_t ngx_rf_store_zone_init(ngx_shm_zone_t *shm_zone, void *data);
@@ -49,7 +51,7 @@ static void ngx_rf_store_carry_left(ngx_rf_store_t *store, ngx_rf_store_t *old,
     ngx_rf_record_t *left, ngx_uint_t n);
 static ngx_uint_t ngx_rf_store_same_path(ngx_rf_store_t *store,
     ngx_rf_store_t *old);
-static void ngx_rf_store_first_mode(ngx_rf_store_t *store);
+static ngx_int_t ngx_rf_store_first_mode(ngx_rf_store_t *store);
 static void ngx_rf_store_up(void *data, ngx_rf_redis_info_t *info);
 static void ngx_rf_store_down(void *data);
 static void ngx_rf_store_disconnected(ngx_rf_store_t *store);
@@ -85,6 +87,7 @@ ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf, void *tag)
     store->cycle = cf->cycle;
     store->lock = NGX_INVALID_FILE;
     store->keep.id = -1;
+    store->keep.next = -1;
 
     name.len = sizeof("redis_fallback__") - 1 + conf->name.len + NGX_INT_T_LEN;
     name.data = ngx_pnalloc(cf->pool, name.len);
@@ -220,6 +223,8 @@ ngx_int_t
 ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
     ngx_rf_store_t *old)
 {
+    ngx_int_t          rc;
+    ngx_rf_keep_t      found;
     ngx_rf_zone_sh_t  *sh;
 
     if (old && old->layout != NGX_RF_STORE_LAYOUT) {
@@ -240,9 +245,20 @@ ngx_rf_store_init(ngx_rf_store_t *store, ngx_cycle_t *cycle,
         ngx_rf_store_replace(store, old);
     }
 
-    ngx_rf_store_keep_init(store, old);
+    ngx_rf_store_keep_init(store, old, &found);
 
-    ngx_rf_store_first_mode(store);
+    rc = ngx_rf_store_first_mode(store);
+
+    /* the zone has all that the path has: who is killed before does it again */
+
+    if (rc == NGX_OK || !store->fresh) {
+        ngx_rf_store_keep_done(store, old, &found);
+    }
+
+    if (rc != NGX_OK && store->lock != NGX_INVALID_FILE) {
+        (void) ngx_close_file(store->lock);
+        store->lock = NGX_INVALID_FILE;
+    }
 
     store->zone.outages = &store->relay.sh->outages;
 
@@ -287,7 +303,10 @@ ngx_rf_store_take_lock(ngx_rf_store_t *store, ngx_rf_store_t *old)
     /* what was killed a moment ago may still be going: without its journal a
      * start would answer from nothing until the leader gets the path */
 
-    for (i = 0; rc == NGX_BUSY && old == NULL && i < NGX_RF_STORE_PATIENCE;
+    for (i = 0;
+         rc == NGX_BUSY && old == NULL
+         && (i < NGX_RF_STORE_PATIENCE
+             || (i < NGX_RF_STORE_DYING && ngx_rf_store_keep_dying(store)));
          i += 10)
     {
         ngx_msleep(10);
@@ -476,18 +495,21 @@ ngx_rf_store_become(ngx_rf_store_t *store, ngx_uint_t worker)
 }
 
 
-/* rule 11: files that are found are pending records; nothing found is a fresh
+/* NGX_DECLINED: the path cannot be used.
+ * Rule 11: files that are found are pending records; nothing found is a fresh
  * start, in which Redis is believed to be there until it fails somebody */
 
-static void
+static ngx_int_t
 ngx_rf_store_first_mode(ngx_rf_store_t *store)
 {
     uint64_t              mark;
+    ngx_int_t             rc;
     ngx_uint_t            epoch;
     ngx_rf_zone_sh_t     *sh;
     ngx_rf_file_error_t   error;
 
     sh = store->zone.sh;
+    rc = NGX_OK;
 
     if (store->zone.files && (store->fresh || sh->files_scan)) {
         ngx_memzero(&error, sizeof(ngx_rf_file_error_t));
@@ -516,13 +538,8 @@ ngx_rf_store_first_mode(ngx_rf_store_t *store)
 
             ngx_rf_store_log_file(store, NGX_LOG_CRIT, "could not read its "
                                   "mark, going on without files", &error);
-
-            if (store->lock != NGX_INVALID_FILE) {
-                (void) ngx_close_file(store->lock);
-                store->lock = NGX_INVALID_FILE;
-            }
-
             sh->files_ready = 0;
+            rc = NGX_DECLINED;
         }
     }
 
@@ -532,6 +549,8 @@ ngx_rf_store_first_mode(ngx_rf_store_t *store)
     {
         (void) ngx_rf_mode_set(&store->zone, epoch, NGX_RF_RECOVERING);
     }
+
+    return rc;
 }
 
 

@@ -10,7 +10,7 @@ use Outage;
 use OutageApi;
 use ExactLoad;
 use Daemon;
-use Shim;
+use Shim ();
 
 
 # the ids of segments that the path's lock names and the system has
@@ -169,7 +169,7 @@ sub foreign {
 
     my $other = shmget(0, 1 << 20, 0600) // die "shmget: $!";
     $text =~ s/^shm \d+/shm $other/;
-    RF::spew($lock, substr($text, 0, 127) . "\n");
+    RF::spew($lock, substr($text, 0, 191) . "\n");
 
     $t->nginx->start;
     is($t->get('a')->{status}, 404, "$name: it was not on disk");
@@ -177,7 +177,7 @@ sub foreign {
 
     # and what says nothing
 
-    for my $junk ('', 'shm', 'x' x 300, "shm 1 at 1 of 1\n" . ' ' x 112) {
+    for my $junk ('', 'shm', 'x' x 300, "shm 1 at 1 of 1 next 1 at 1" . ' ' x 165) {
         $t->nginx->kill;
         RF::spew($lock, $junk);
         $t->nginx->start;
@@ -266,6 +266,97 @@ sub upgraded {
 }
 
 
+# A start that is killed while it reads the journal has not all in its memory: the
+# next one reads it again.
+
+sub reading {
+    my $name = 'killed while it reads';
+    my ($t, $redis) = Outage->shimmed(durability => 'memory',
+                                      write_interval => '50ms');
+    my %expect = map { ("key$_" => "value $_") } 1 .. 50;
+
+    $t->put($_, $expect{$_}) for sort keys %expect;
+    ok(wait_for(sub { $t->status->{journal}{behind} == 0 }),
+       "$name: in the journal");
+    $t->nginx->kill;
+
+    my $read = $t->{shim}->fault('read', delay => 60000, times => 1,
+                                 match => '/journal/');
+
+    my %before = map { $_ => 1 } RF::children($$);
+    eval { $t->nginx->start(within => 2) };
+    my ($pid) = grep { !$before{$_} } RF::children($$);
+
+    ok($t->{shim}->hits($read), "$name: it reads");
+    RF::end($pid, 'KILL');
+    $t->{shim}->clear;
+
+    my ($next) = RF::slurp($t->nginx->dir . '/data/app/lock')
+                 =~ / next (\d+) /;
+    ok(is_there($next), "$name: its memory is there");
+    $t->nginx->start;
+    ok(!is_there($next), "$name: until the next start");
+
+    my @bad = grep { $t->get($_)->{body} ne $expect{$_} } keys %expect;
+    is("@bad", '', "$name: all is there");
+    $redis->start;
+    $t->recovered(\%expect, $name);
+}
+
+
+# One who was killed waits for the disk, and has the path's lock until then: the
+# start waits for it.
+
+sub slow {
+    my $name = 'slow disk';
+    my ($t, $redis) = Outage->shimmed(durability => 'memory',
+                                      write_interval => '200ms');
+
+    $t->put('a', 1);
+    ok(wait_for(sub { $t->status->{journal}{behind} == 0 }), "$name: a");
+    is($t->put('b', 2)->{status}, 204, "$name: b");
+
+    # instead of the disk: a process that the lock and the memory were left to
+
+    my ($id) = RF::slurp($t->nginx->dir . '/data/app/lock') =~ /^shm (\d+) /;
+    pipe my $read, my $write or die;
+    my $holder = fork() // die;
+
+    if ($holder == 0) {
+        RF::die_with_parent(POSIX::SIGKILL());
+        close $read;
+        my $addr = syscall(30, $id + 0, 0, 0);  # shmat() on x86-64
+        open my $lock, '+<', $t->nginx->dir . '/data/app/lock' or die;
+        syswrite $write, 'x' if $addr != -1;
+        flock $lock, 2;
+        syswrite $write, 'y';
+        sleep 3600;
+        POSIX::_exit(0);
+    }
+
+    close $write;
+    sysread $read, my $byte, 1;
+    is($byte, 'x', "$name: somebody else has it");
+    $t->nginx->kill(keep => 1);
+    sysread $read, $byte, 1;
+    is($byte, 'y', "$name: and the lock");
+
+    my $release = fork() // die;
+
+    if ($release == 0) {
+        select undef, undef, undef, 2;
+        kill 'KILL', $holder;
+        POSIX::_exit(0);
+    }
+
+    $t->nginx->start;
+    waitpid $_, 0 for $holder, $release;
+    is($t->get('b')->{body}, 2, "$name: all is there");
+    $redis->start;
+    $t->recovered({ a => 1, b => 2 }, $name);
+}
+
+
 # the disk takes nothing at the end: memory has it until the next start
 
 sub full {
@@ -304,5 +395,15 @@ not_needed();
 reloaded();
 upgraded();
 full();
+
+SKIP: {
+    my $missing = Shim->missing;
+
+    skip $missing, 1 if $missing;
+
+    reading();
+}
+
+slow() if `uname -m` =~ /x86_64/ && !Shim->missing;
 
 done_testing();
