@@ -269,8 +269,13 @@ sub tempdir {
 sub forget_memory {
     my ($dir) = @_;
 
+    my %left = map { $_->[1] => 1 } grep { !$_->[6] }
+               map { [ split ] } split /\n/, slurp('/proc/sysvipc/shm');
+
     for my $lock (map { glob "$dir/$_" } 'lock', '*/lock', '*/*/lock') {
-        shmctl($1, 0, 0) if slurp($lock) =~ /^shm (\d+) /;     # IPC_RMID
+        for my $id (slurp($lock) =~ /\b(?:shm|next) (\d+) /g) {
+            shmctl($id, 0, 0) if $left{$id};                    # IPC_RMID
+        }
     }
 }
 
