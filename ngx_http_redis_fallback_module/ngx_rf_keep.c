@@ -42,10 +42,12 @@ static ngx_int_t ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock,
 
 
 ngx_int_t
-ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, ngx_err_t *err)
+ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, uid_t uid,
+    gid_t gid, ngx_err_t *err)
 {
-    int      id;
-    u_char  *addr;
+    int               id;
+    u_char           *addr;
+    struct shmid_ds   st;
 
     keep->id = -1;
 
@@ -62,6 +64,14 @@ ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, ngx_err_t *err)
         *err = ngx_errno;
         (void) shmctl(id, IPC_RMID, NULL);
         return NGX_DECLINED;
+    }
+
+    if (geteuid() == 0 && shmctl(id, IPC_STAT, &st) == 0) {
+        st.shm_perm.uid = uid;
+        st.shm_perm.gid = gid;
+
+        /* without it workers see less, and do the same */
+        (void) shmctl(id, IPC_SET, &st);
     }
 
     ngx_shm_free(&shm_zone->shm);
@@ -139,12 +149,11 @@ ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
     *lost = -1;
     before.layout = 0;
 
-    /* a worker may not look at what the master has made */
-
     if (ngx_rf_keep_read(&before, lock, &same) == NGX_OK
         && before.id != keep->id
-        && (shmctl(before.id, IPC_STAT, &st) == 0 ? st.shm_nattch == 0
-                                                  : ngx_errno == NGX_EACCES))
+        && shmctl(before.id, IPC_STAT, &st) == 0
+        && st.shm_segsz == before.size
+        && st.shm_nattch == 0)
     {
         *lost = before.id;
     }
@@ -180,7 +189,13 @@ ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
 
     if (pwrite(lock, text, sizeof(text), 0) != (ssize_t) sizeof(text)) {
         err = ngx_errno;
-        (void) !ftruncate(lock, 0);
+
+        /* what it said before is true as long as the next one is filled */
+
+        if (keep->next == -1) {
+            (void) !ftruncate(lock, 0);
+        }
+
         ngx_set_errno(err);
 
         return NGX_ERROR;
@@ -234,17 +249,25 @@ ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock)
     /* numbers are given anew after a reboot, so it may be anybody's */
 
     if (shmctl(keep->id, IPC_STAT, &st) == -1) {
-        keep->id = -1;
-        return (ngx_errno == NGX_EACCES) ? NGX_BUSY : NGX_DECLINED;
+        rc = (ngx_errno == NGX_EACCES) ? NGX_BUSY : NGX_DECLINED;
+
+        if (rc == NGX_DECLINED) {
+            keep->id = -1;
+        }
+
+        return rc;
     }
 
-    if (st.shm_segsz != keep->size) {
+    /* a number that this start was given for its own zone */
+
+    if (st.shm_segsz != keep->size
+        || (st.shm_cpid == ngx_getpid() && st.shm_nattch != 0))
+    {
         keep->id = -1;
         return NGX_DECLINED;
     }
 
     if (st.shm_perm.cuid != geteuid() || st.shm_nattch != 0) {
-        keep->id = -1;
         return NGX_BUSY;
     }
 
@@ -376,7 +399,8 @@ ngx_rf_keep_drop(ngx_rf_keep_t *keep)
 
 
 ngx_int_t
-ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, ngx_err_t *err)
+ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, uid_t uid,
+    gid_t gid, ngx_err_t *err)
 {
     keep->id = -1;
     *err = 0;

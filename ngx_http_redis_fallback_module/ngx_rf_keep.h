@@ -37,12 +37,13 @@ typedef struct {
 
 /*
  * Puts the zone that nginx has just made, and nobody has used, into a segment:
- * the address of shm_zone changes, the slab pool is made anew.  NGX_OK;
- * NGX_DECLINED: it is as it was, and *err says why, 0 where there is no such
- * memory.
+ * the address of shm_zone changes, the slab pool is made anew.  Root gives it
+ * to the workers' uid and gid, who are to see how many have it attached.
+ * NGX_OK; NGX_DECLINED: it is as it was, and *err says why, 0 where there is no
+ * such memory.
  */
 ngx_int_t ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone,
-    ngx_err_t *err);
+    uid_t uid, gid_t gid, ngx_err_t *err);
 
 /* writes into the lock file where the segment is, or that there is none; the
  * lock is held.  *lost is the id of another segment that it has named, and that
@@ -53,9 +54,9 @@ ngx_int_t ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost);
 /*
  * What the lock file speaks of, where it can be ours: of this user, of that
  * size, and attached by nobody.  NGX_OK: it is attached where it was.
- * NGX_DECLINED: there is none.  NGX_BUSY: it is attached, or another user's;
- * it is left alone.  NGX_ABORT: it cannot be used (its address is taken, or it
- * was made by another nginx, or keep->layout is another one), and is for
+ * NGX_DECLINED: there is none.  NGX_BUSY: it is attached, or another user's,
+ * and is to be left alone.  NGX_ABORT: it cannot be used (its address is taken,
+ * or it was made by another nginx, or keep->layout is another one), and is for
  * ngx_rf_keep_drop().
  */
 ngx_int_t ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock);

@@ -27,6 +27,8 @@
 #define NGX_RF_STORE_KEEP_WAIT  500
 
 
+static void ngx_rf_store_keep_look(ngx_rf_store_t *store,
+    ngx_rf_keep_t *found);
 static ngx_int_t ngx_rf_store_keep_find(ngx_rf_store_t *store,
     ngx_rf_keep_t *found);
 static ngx_int_t ngx_rf_store_keep_copy(ngx_rf_store_t *store,
@@ -40,14 +42,20 @@ static void ngx_rf_store_keep_note(ngx_rf_store_t *store,
 void
 ngx_rf_store_keep_make(ngx_rf_store_t *store, ngx_shm_zone_t *shm_zone)
 {
-    ngx_err_t   err;
-    ngx_uint_t  level;
+    ngx_err_t         err;
+    ngx_uint_t        level;
+    ngx_core_conf_t  *ccf;
 
     if (!store->zone.files || store->conf.durability_disk || ngx_test_config) {
         return;
     }
 
-    if (ngx_rf_keep_make(&store->keep, shm_zone, &err) != NGX_OK) {
+    ccf = (ngx_core_conf_t *) ngx_get_conf(store->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    if (ngx_rf_keep_make(&store->keep, shm_zone, ccf->user, ccf->group, &err)
+        != NGX_OK)
+    {
         level = err ? NGX_LOG_WARN : NGX_LOG_INFO;
 
         ngx_log_error(level, store->cycle->log, err,
@@ -68,7 +76,11 @@ ngx_rf_store_keep_dying(ngx_rf_store_t *store)
     ngx_fd_t    fd;
     ngx_uint_t  n;
 
-    if (store->keep.id == -1 || getenv(NGINX_VAR) != NULL) {
+    /* neither in a binary upgrade nor in a reload */
+
+    if (store->keep.id == -1 || getenv(NGINX_VAR) != NULL
+        || !ngx_is_init_cycle(store->cycle->old_cycle))
+    {
         return 0;
     }
 
@@ -93,8 +105,6 @@ void
 ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old,
     ngx_rf_keep_t *found)
 {
-    ngx_int_t  rc;
-
     found->id = -1;
 
     if (old && old->zone.sh == store->zone.sh) {
@@ -102,11 +112,23 @@ ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old,
         old->keep.id = -1;
     }
 
-    if (store->lock == NGX_INVALID_FILE || old != NULL
-        || store->zone.sh->entries != 0)
+    if (store->lock != NGX_INVALID_FILE && old == NULL
+        && store->zone.sh->entries == 0)
     {
-        return;
+        ngx_rf_store_keep_look(store, found);
     }
+
+    /* also for a worker that gets the path later */
+
+    store->keep.origin = store->zone.sh->origin;
+    store->keep.layout = NGX_RF_ZONE_LAYOUT;
+}
+
+
+static void
+ngx_rf_store_keep_look(ngx_rf_store_t *store, ngx_rf_keep_t *found)
+{
+    ngx_int_t  rc;
 
     rc = ngx_rf_store_keep_find(store, found);
 
@@ -116,13 +138,13 @@ ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old,
         return;
     }
 
-    if (ngx_rf_store_keep_copy(store, found) != NGX_OK) {
-        ngx_rf_keep_detach(found);
-        found->id = -1;
-        return;
-    }
+    rc = ngx_rf_store_keep_copy(store, found);
 
     ngx_rf_keep_detach(found);
+
+    if (rc != NGX_OK) {
+        found->id = -1;
+    }
 }
 
 
@@ -130,9 +152,6 @@ void
 ngx_rf_store_keep_done(ngx_rf_store_t *store, ngx_rf_store_t *old,
     ngx_rf_keep_t *found)
 {
-    store->keep.origin = store->zone.sh->origin;
-    store->keep.layout = NGX_RF_ZONE_LAYOUT;
-
     if (store->lock == NGX_INVALID_FILE) {
         return;
     }
@@ -168,8 +187,12 @@ ngx_rf_store_keep_find(ngx_rf_store_t *store, ngx_rf_keep_t *found)
     if (rc == NGX_ABORT || rc == NGX_BUSY) {
         ngx_log_error(NGX_LOG_WARN, store->cycle->log, 0,
                       "redis_fallback store \"%V\": its shared memory of "
-                      "before cannot be read, what is on disk counts",
-                      &store->conf.name);
+                      "before, %d, cannot be read, what is on disk counts",
+                      &store->conf.name, found->id);
+    }
+
+    if (rc == NGX_BUSY) {
+        found->id = -1;
     }
 
     return rc;
