@@ -264,19 +264,23 @@ sub tempdir {
 
 
 # Shared memory that nginx has left behind, of the paths below a directory: as
-# the end of the host would take it.
+# the end of the host would take it.  False where somebody has it attached still.
 
 sub forget_memory {
     my ($dir) = @_;
 
-    my %left = map { $_->[1] => 1 } grep { !$_->[6] }
-               map { [ split ] } split /\n/, slurp('/proc/sysvipc/shm');
+    my %attached = map { $_->[1] => $_->[6] } map { [ split ] }
+                   split /\n/, slurp('/proc/sysvipc/shm');
+    my $used = 0;
 
     for my $lock (map { glob "$dir/$_" } 'lock', '*/lock', '*/*/lock') {
         for my $id (slurp($lock) =~ /\b(?:shm|next) (\d+) /g) {
-            shmctl($id, 0, 0) if $left{$id};                    # IPC_RMID
+            $used += $attached{$id} // 0;
+            shmctl($id, 0, 0) unless $attached{$id} // 1;       # IPC_RMID
         }
     }
+
+    return !$used;
 }
 
 
@@ -1472,7 +1476,7 @@ sub forget_memory {
     my %paths = map { $_ => 1 }
                 RF::slurp($self->conf) =~ /^\s*path\s+([^\s;]+)/mg;
 
-    RF::forget_memory($_) for keys %paths;
+    return !grep { !RF::forget_memory($_) } keys %paths;
 }
 
 
@@ -1497,9 +1501,10 @@ sub kill {
     CORE::kill('KILL', $master, @pids);
     RF::wait_for(sub { RF::reaped($master) }, 5);
     RF::wait_for(sub { !grep { running_nginx($_) } @pids }, 5);
-    $self->forget_memory unless $opt{keep};
 
-    # a process loses its name before its sockets
+    # a process loses its name before its memory and its sockets
+
+    RF::wait_for(sub { $self->forget_memory }, 0.9) unless $opt{keep};
 
     my $conf = RF::slurp($self->conf);
 
