@@ -456,7 +456,7 @@ sub cleanup {
     }
 
     RF::Nginx::kill_orphans();
-    forget_memory($_) for @dirs;
+    &wait_for(sub { !grep { !forget_memory($_) } @dirs }, 0.9);
 
     system('umount', '-l', $_) for splice @mounts;
 
