@@ -206,7 +206,7 @@ ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
 
 
 ngx_uint_t
-ngx_rf_keep_attached(ngx_fd_t lock)
+ngx_rf_keep_dying(ngx_fd_t lock)
 {
     ngx_uint_t       same;
     ngx_rf_keep_t    keep;
@@ -221,7 +221,7 @@ ngx_rf_keep_attached(ngx_fd_t lock)
         return 0;
     }
 
-    return st.shm_nattch;
+    return st.shm_nattch <= 1;
 }
 
 
@@ -419,7 +419,7 @@ ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
 
 
 ngx_uint_t
-ngx_rf_keep_attached(ngx_fd_t lock)
+ngx_rf_keep_dying(ngx_fd_t lock)
 {
     return 0;
 }

@@ -65,9 +65,9 @@ ngx_int_t ngx_rf_keep_find(ngx_rf_keep_t *keep, ngx_fd_t lock);
 void ngx_rf_keep_fill(ngx_rf_keep_t *found, ngx_rf_keep_t *next,
     ngx_fd_t lock);
 
-/* how many processes have the segment attached that the lock file names, by
- * whoever holds the lock; 0: there is none, or it is not ours */
-ngx_uint_t ngx_rf_keep_attached(ngx_fd_t lock);
+/* whether the lock file, which somebody holds, names a segment that at most one
+ * process has attached: one that ends loses its memory before its files */
+ngx_uint_t ngx_rf_keep_dying(ngx_fd_t lock);
 
 /* out of this process, which has found it */
 void ngx_rf_keep_detach(ngx_rf_keep_t *keep);

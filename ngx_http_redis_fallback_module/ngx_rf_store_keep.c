@@ -74,7 +74,7 @@ ngx_rf_store_keep_dying(ngx_rf_store_t *store)
 {
     u_char      name[NGX_MAX_PATH];
     ngx_fd_t    fd;
-    ngx_uint_t  n;
+    ngx_uint_t  dying;
 
     /* neither in a binary upgrade nor in a reload */
 
@@ -93,11 +93,11 @@ ngx_rf_store_keep_dying(ngx_rf_store_t *store)
         return 0;
     }
 
-    n = ngx_rf_keep_attached(fd);
+    dying = ngx_rf_keep_dying(fd);
 
     (void) ngx_close_file(fd);
 
-    return n == 1;
+    return dying;
 }
 
 
