@@ -36,6 +36,7 @@
 
 static u_char *ngx_rf_keep_attach(int id);
 static void ngx_rf_keep_pool(ngx_shm_zone_t *shm_zone);
+static ngx_int_t ngx_rf_keep_write(ngx_rf_keep_t *keep, ngx_fd_t lock);
 static ngx_uint_t ngx_rf_keep_ours(int id, u_char *addr);
 static ngx_int_t ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock,
     ngx_uint_t *same);
@@ -138,25 +139,68 @@ ngx_rf_keep_pool(ngx_shm_zone_t *shm_zone)
 
 
 ngx_int_t
-ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
+ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int known, ngx_log_t *log)
 {
-    u_char           text[NGX_RF_KEEP_NOTE], is[NGX_RF_KEEP_NOTE], *p;
-    ngx_err_t        err;
+    ngx_int_t        rc;
     ngx_uint_t       same;
     ngx_rf_keep_t    before;
     struct shmid_ds  st;
 
-    *lost = -1;
     before.layout = 0;
 
     if (ngx_rf_keep_read(&before, lock, &same) == NGX_OK
-        && before.id != keep->id
+        && before.id != keep->id && before.id != known
         && shmctl(before.id, IPC_STAT, &st) == 0
         && st.shm_segsz == before.size
         && st.shm_nattch == 0)
     {
-        *lost = before.id;
+        ngx_log_error(NGX_LOG_CRIT, log, 0,
+                      "redis_fallback store \"%V\": path \"%V\" comes from "
+                      "an nginx that was killed, or could not write all, and "
+                      "what only its shared memory %d has is lost",
+                      keep->store, keep->path, before.id);
     }
+
+    rc = ngx_rf_keep_write(keep, lock);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (keep->id != -1) {
+        ngx_log_error(NGX_LOG_WARN, log, ngx_errno,
+                      "redis_fallback store \"%V\": could not write to the "
+                      "lock of path \"%V\", if all of nginx is killed its "
+                      "writes of the last write_interval are lost",
+                      keep->store, keep->path);
+    }
+
+    (void) !ftruncate(lock, 0);
+
+    return rc;
+}
+
+
+void
+ngx_rf_keep_fill(ngx_rf_keep_t *found, ngx_rf_keep_t *next, ngx_fd_t lock)
+{
+    ngx_rf_keep_t  both;
+
+    both = *found;
+    both.next = next->id;
+    both.next_addr = next->addr;
+
+    /* without it the next one may be left behind: the file says what it said */
+    (void) ngx_rf_keep_write(&both, lock);
+}
+
+
+/* NGX_ERROR, with ngx_errno: the file is as it was */
+
+static ngx_int_t
+ngx_rf_keep_write(ngx_rf_keep_t *keep, ngx_fd_t lock)
+{
+    u_char  text[NGX_RF_KEEP_NOTE], is[NGX_RF_KEEP_NOTE], *p;
 
     /* as long as any other, also of none: on a full disk it has its room */
 
@@ -187,21 +231,8 @@ ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
         return NGX_OK;
     }
 
-    if (pwrite(lock, text, sizeof(text), 0) != (ssize_t) sizeof(text)) {
-        err = ngx_errno;
-
-        /* what it said before is true as long as the next one is filled */
-
-        if (keep->next == -1) {
-            (void) !ftruncate(lock, 0);
-        }
-
-        ngx_set_errno(err);
-
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return pwrite(lock, text, sizeof(text), 0) == (ssize_t) sizeof(text)
+           ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -364,21 +395,6 @@ ngx_rf_keep_read(ngx_rf_keep_t *keep, ngx_fd_t lock, ngx_uint_t *same)
 
 
 void
-ngx_rf_keep_fill(ngx_rf_keep_t *found, ngx_rf_keep_t *next, ngx_fd_t lock)
-{
-    int            lost;
-    ngx_rf_keep_t  both;
-
-    both = *found;
-    both.next = next->id;
-    both.next_addr = next->addr;
-
-    /* without it a segment may be left behind */
-    (void) ngx_rf_keep_note(&both, lock, &lost);
-}
-
-
-void
 ngx_rf_keep_detach(ngx_rf_keep_t *keep)
 {
     (void) shmdt(keep->addr);
@@ -410,10 +426,8 @@ ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone, uid_t uid,
 
 
 ngx_int_t
-ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost)
+ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int known, ngx_log_t *log)
 {
-    *lost = -1;
-
     return NGX_OK;
 }
 

@@ -32,6 +32,8 @@ typedef struct {
     u_char               *next_addr;
     uint64_t              origin;       /* of the zone, by the caller */
     ngx_uint_t            layout;       /* of what is in it, by the caller */
+    ngx_str_t            *store;        /* names, for the log */
+    ngx_str_t            *path;
 } ngx_rf_keep_t;
 
 
@@ -46,10 +48,11 @@ ngx_int_t ngx_rf_keep_make(ngx_rf_keep_t *keep, ngx_shm_zone_t *shm_zone,
     uid_t uid, gid_t gid, ngx_err_t *err);
 
 /* writes into the lock file where the segment is, or that there is none; the
- * lock is held.  *lost is the id of another segment that it has named, and that
- * nobody has attached, -1: none.  NGX_OK, NGX_ERROR with ngx_errno: the file
- * names none, or is as it was */
-ngx_int_t ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int *lost);
+ * lock is held.  The log says when that fails, and when the file has named
+ * another segment that nobody has attached, but for the one with the id
+ * "known".  NGX_OK, NGX_ERROR: the file names none */
+ngx_int_t ngx_rf_keep_note(ngx_rf_keep_t *keep, ngx_fd_t lock, int known,
+    ngx_log_t *log);
 
 /*
  * What the lock file speaks of, where it can be ours: of this user, of that

@@ -323,7 +323,7 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
     }
 
     if (sh->files_ready) {
-        ngx_rf_recovery_note(r);
+        (void) ngx_rf_keep_note(r->conf.keep, r->lock, -1, r->log);
     }
 
     ngx_rf_zone_lock(r->conf.zone);
@@ -355,30 +355,6 @@ ngx_rf_recovery_take_lock(ngx_rf_recovery_t *r)
 
     if (foreign) {
         ngx_rf_recovery_recall(r, 1);
-    }
-}
-
-
-/* of the path that is to be ours now: where the zone's memory is */
-
-void
-ngx_rf_recovery_note(ngx_rf_recovery_t *r)
-{
-    int  lost;
-
-    if (ngx_rf_keep_note(r->conf.keep, r->lock, &lost) != NGX_OK) {
-        ngx_log_error(NGX_LOG_WARN, r->log, ngx_errno,
-                      "redis_fallback store \"%V\": could not write to the "
-                      "lock of path \"%V\"", &r->conf.name,
-                      &r->conf.file->path);
-    }
-
-    if (lost != -1) {
-        ngx_log_error(NGX_LOG_CRIT, r->log, 0,
-                      "redis_fallback store \"%V\": path \"%V\" comes from "
-                      "an nginx that was killed, or could not write all, and "
-                      "what only its shared memory %d has is lost",
-                      &r->conf.name, &r->conf.file->path, lost);
     }
 }
 

@@ -185,11 +185,6 @@ void ngx_rf_recovery_quarantined(ngx_rf_disk_job_t *job);
 
 void ngx_rf_recovery_probe(ngx_rf_recovery_t *r, ngx_uint_t epoch);
 
-/* in ngx_rf_recovery.c: all that the path has is in the zone, whose memory its
- * lock is to name from now on */
-void ngx_rf_recovery_note(ngx_rf_recovery_t *r);
-
-
 /* what dead workers and those of an earlier zone have left is in the zone */
 void ngx_rf_recovery_bury(ngx_rf_recovery_t *r);
 /* "pid" led before, and may have something to send yet */

@@ -277,7 +277,7 @@ ngx_rf_recovery_recall_room(ngx_rf_recovery_t *r)
     if (!sh->files_ready) {
 
         if (sh->journal_scan == 2 && sh->ndirty == 0 && sh->nwriting == 0) {
-            ngx_rf_recovery_note(r);
+            (void) ngx_rf_keep_note(r->conf.keep, r->lock, -1, r->log);
             sh->files_scan = 1;
             sh->files_ready = ngx_pid;
 
@@ -572,7 +572,7 @@ ngx_rf_recovery_recall_done(ngx_rf_recovery_t *r)
     }
 
     ngx_rf_recovery_recall_stop(r);
-    ngx_rf_recovery_note(r);
+    (void) ngx_rf_keep_note(r->conf.keep, r->lock, -1, r->log);
 
     ngx_rf_zone_lock(r->conf.zone);
 

@@ -33,10 +33,7 @@ static ngx_int_t ngx_rf_store_keep_find(ngx_rf_store_t *store,
     ngx_rf_keep_t *found);
 static ngx_int_t ngx_rf_store_keep_copy(ngx_rf_store_t *store,
     ngx_rf_keep_t *found);
-static ngx_uint_t ngx_rf_store_keep_ours(ngx_rf_store_t *store,
-    ngx_rf_keep_t *found);
-static void ngx_rf_store_keep_note(ngx_rf_store_t *store,
-    ngx_rf_keep_t *found);
+static ngx_uint_t ngx_rf_store_keep_ours(ngx_rf_keep_t *found);
 
 
 void
@@ -109,6 +106,8 @@ ngx_rf_store_keep_init(ngx_rf_store_t *store, ngx_rf_store_t *old,
 
     if (old && old->zone.sh == store->zone.sh) {
         store->keep = old->keep;
+        store->keep.store = &store->conf.name;
+        store->keep.path = &store->conf.file.path;
         old->keep.id = -1;
     }
 
@@ -156,7 +155,8 @@ ngx_rf_store_keep_done(ngx_rf_store_t *store, ngx_rf_store_t *old,
         return;
     }
 
-    ngx_rf_store_keep_note(store, found);
+    (void) ngx_rf_keep_note(&store->keep, store->lock, found->id,
+                            store->cycle->log);
     ngx_rf_keep_drop(found);
 
     /* its workers have it until they go */
@@ -200,7 +200,7 @@ ngx_rf_store_keep_find(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 
 
 static ngx_uint_t
-ngx_rf_store_keep_ours(ngx_rf_store_t *store, ngx_rf_keep_t *found)
+ngx_rf_store_keep_ours(ngx_rf_keep_t *found)
 {
     ngx_slab_pool_t   *shpool;
     ngx_rf_zone_sh_t  *sh;
@@ -226,13 +226,12 @@ ngx_rf_store_keep_ours(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 static ngx_int_t
 ngx_rf_store_keep_copy(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 {
-    ngx_str_t          name;
     ngx_shm_zone_t     shm_zone;
     ngx_rf_store_t     old;
     ngx_slab_pool_t   *shpool;
     ngx_rf_zone_sh_t  *sh;
 
-    if (!ngx_rf_store_keep_ours(store, found)) {
+    if (!ngx_rf_store_keep_ours(found)) {
         return NGX_DECLINED;
     }
 
@@ -255,12 +254,10 @@ ngx_rf_store_keep_copy(ngx_rf_store_t *store, ngx_rf_keep_t *found)
     ngx_memzero(&old, sizeof(ngx_rf_store_t));
     ngx_memzero(&shm_zone, sizeof(ngx_shm_zone_t));
 
-    ngx_str_set(&name, "before");
-
     shm_zone.shm.addr = found->addr;
     shm_zone.shm.size = found->size;
     shm_zone.shm.log = store->cycle->log;
-    shm_zone.shm.name = name;
+    shm_zone.shm.name = store->conf.name;
     shm_zone.shm.exists = 1;
     shm_zone.data = &old.zone;
 
@@ -289,37 +286,13 @@ ngx_rf_store_keep_copy(ngx_rf_store_t *store, ngx_rf_keep_t *found)
 }
 
 
-static void
-ngx_rf_store_keep_note(ngx_rf_store_t *store, ngx_rf_keep_t *found)
-{
-    int  lost;
-
-    if (ngx_rf_keep_note(&store->keep, store->lock, &lost) != NGX_OK) {
-        ngx_log_error(NGX_LOG_WARN, store->cycle->log, ngx_errno,
-                      "redis_fallback store \"%V\": could not write to the "
-                      "lock of path \"%V\", if all of nginx is killed its "
-                      "writes of the last write_interval are lost",
-                      &store->conf.name, &store->conf.file.path);
-    }
-
-    if (lost != -1 && (found == NULL || lost != found->id)) {
-        ngx_log_error(NGX_LOG_CRIT, store->cycle->log, 0,
-                      "redis_fallback store \"%V\": path \"%V\" comes from "
-                      "an nginx that was killed, and what only its shared "
-                      "memory %d has is lost", &store->conf.name,
-                      &store->conf.file.path, lost);
-    }
-}
-
-
 void
 ngx_rf_store_keep_exit(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 {
-    int  lost;
-
     if (store->keep.id == -1 || store->lock == NGX_INVALID_FILE
         || ngx_rf_zone_unsaved(&store->zone) == 0
-        || ngx_rf_keep_note(&store->keep, store->lock, &lost) != NGX_OK)
+        || ngx_rf_keep_note(&store->keep, store->lock, -1, cycle->log)
+           != NGX_OK)
     {
         return;
     }
@@ -346,6 +319,7 @@ ngx_rf_store_keep_end(ngx_rf_store_t *store)
     ngx_rf_keep_drop(&store->keep);
 
     if (store->lock != NGX_INVALID_FILE) {
-        ngx_rf_store_keep_note(store, NULL);
+        (void) ngx_rf_keep_note(&store->keep, store->lock, -1,
+                                store->cycle->log);
     }
 }

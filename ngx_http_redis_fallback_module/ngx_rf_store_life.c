@@ -88,6 +88,8 @@ ngx_rf_store_create(ngx_conf_t *cf, ngx_rf_store_conf_t *conf, void *tag)
     store->lock = NGX_INVALID_FILE;
     store->keep.id = -1;
     store->keep.next = -1;
+    store->keep.store = &store->conf.name;
+    store->keep.path = &store->conf.file.path;
 
     name.len = sizeof("redis_fallback__") - 1 + conf->name.len + NGX_INT_T_LEN;
     name.data = ngx_pnalloc(cf->pool, name.len);

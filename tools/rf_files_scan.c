@@ -171,7 +171,8 @@ static ngx_uint_t
 rf_files_kept(ngx_fd_t lock)
 {
     int              id;
-    char             text[64];
+    char             text[192];
+    size_t           size;
     ssize_t          n;
     struct shmid_ds  st;
 
@@ -183,8 +184,9 @@ rf_files_kept(ngx_fd_t lock)
 
     text[n] = '\0';
 
-    return sscanf(text, "shm %d ", &id) == 1
+    return sscanf(text, "shm %d at %*u of %zu", &id, &size) == 2
            && shmctl(id, IPC_STAT, &st) == 0
+           && st.shm_segsz == size
            && st.shm_nattch == 0;
 }
 

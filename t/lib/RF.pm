@@ -1389,7 +1389,9 @@ END
 sub argv {
     my ($self) = @_;
 
-    return (RF::nginx_binary(), '-p', "$self->{dir}/", '-c', $self->conf,
+    # "wrap": a program that becomes nginx
+
+    return (@{ $self->{wrap} || [] }, RF::nginx_binary(), '-p', "$self->{dir}/", '-c', $self->conf,
             '-e', "$self->{dir}/logs/error.log");
 }
 

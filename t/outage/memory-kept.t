@@ -118,6 +118,90 @@ sub killed {
 }
 
 
+# A worker was killed while it changed the zone, and then all of nginx: the lock is
+# with somebody who is dead.
+
+sub locked {
+    my ($how) = @_;
+
+    my $name = "a dead worker has the lock, $how";
+    my $redis = RF::Redis->new(start => 0);
+    my $t = fresh($redis);
+    my %expect = map { ("key$_" => "value $_") } 1 .. 50;
+
+    $t->put($_, $expect{$_}) for sort keys %expect;
+
+    my ($id, $addr) = RF::slurp($t->nginx->dir . '/app/lock')
+                      =~ /^shm (\d+) at (\d+) /;
+    my ($dead) = $t->nginx->workers;
+
+    $t->nginx->kill(keep => 1);
+
+    # ngx_slab_pool_t begins with the lock, and ends with the zone's header and its
+    # own address; the header's third word is "busy"
+
+    shmread($id, my $pool, 0, 512) or die "shmread: $!";
+    my $at = rindex $pool, pack('Q', $addr);
+    my $header = unpack('Q', substr $pool, $at - 8, 8) - $addr;
+
+    shmwrite($id, pack('Q', $dead), 0, 8) or die "shmwrite: $!";
+    shmwrite($id, pack('Q', $dead), $header + 8, 8) if $how eq 'in a change';
+
+    $t->nginx->start;
+
+    my $mended = qr/process $dead died while changing the zone/;
+
+    $how eq 'in a change'
+        ? like($t->nginx->log, $mended, "$name: mended")
+        : unlike($t->nginx->log, $mended, "$name: there is nothing to mend");
+
+    my @bad = grep { $t->get($_)->{body} ne $expect{$_} } keys %expect;
+    is("@bad", '', "$name: all is there");
+    $redis->start;
+    $t->recovered(\%expect, $name);
+}
+
+
+# Each start has an IPC namespace of its own, as a container has: the number that
+# the lock names is that of the start's own segment.  And one that has no room.
+
+sub namespaces {
+    my $redis = RF::Redis->new(start => 0);
+    my $t = fresh($redis, workers => 2, start => 0,
+                  store => { write_interval => '50ms' });
+
+    $t->nginx->{wrap} = [ 'unshare', '--ipc' ];
+    $t->nginx->start;
+    my ($id) = named($t);
+    $t->put('a', 1);
+    ok(wait_for(sub { $t->status->{journal}{behind} == 0 }),
+       'a namespace: in the journal');
+    $t->nginx->kill;
+
+    $t->nginx->start;
+    is((named($t))[0], $id, 'another one: the same number');
+    is($t->get('a')->{body}, 1, 'another one: what is on disk');
+    unlike($t->nginx->log, qr/cannot be read| is lost/,
+           'another one: nothing to say');
+    $t->nginx->kill;
+
+    $t->nginx->{wrap} = [ qw(unshare --ipc sh -c),
+                          'echo 4096 > /proc/sys/kernel/shmmax && exec "$@"',
+                          'sh' ];
+    $t->nginx->start;
+    like($t->nginx->log, qr/no System V shared memory.*\(22: /,
+         'no segments: said so');
+    is($t->get('a')->{body}, 1, 'no segments: what is on disk');
+    is($t->put('b', 2)->{status}, 204, 'no segments: a write');
+    ok($t->nginx->reload, 'no segments: a reload');
+    is($t->get('b')->{body}, 2, 'no segments: is there');
+    like(RF::slurp($t->nginx->dir . '/app/lock'), qr/^none /,
+         'no segments: none is named');
+    $redis->start;
+    $t->recovered({ a => 1, b => 2 }, 'no segments');
+}
+
+
 # clients count what is acknowledged, while all is killed again and again
 
 sub load {
@@ -398,7 +482,9 @@ sub full {
 killed($_) for 1, 4;
 killed(2, zone => $_) for '2m', '64m';
 load(@$_) for [ 1, 'down' ], [ 3, 'down' ], [ 2, 'up' ];
+locked($_) for 'in a change', 'between two';
 foreign();
+namespaces() if RF::is_root() && system('unshare --ipc true') == 0;
 not_needed();
 reloaded();
 upgraded();
