@@ -63,9 +63,9 @@ sub stale {
 # Redis comes, takes some of it, and nginx is killed
 
 sub killed {
-    my ($t, $expect, $name, $before) = @_;
+    my ($t, $expect, $name, $older, $before) = @_;
 
-    my @older = older($t);
+    my @older = @$older;
     ok(@older > $KEYS / 2, "$name: what the journal has is older")
         or diag(scalar @older);
 
@@ -115,17 +115,20 @@ sub fill {
 
     # a batch tells
 
-    ok(wait_for(sub {
+    wait_for(sub {
         $t->put('last', $expect->{last} = 'x');
         return $t->nginx->log =~ /and takes no more/;
-    }, 10), "$name: it is full");
+    }, 10) or fail("$name: it is not full");
 }
 
 
-sub full {
-    my ($workers) = @_;
+# A store, what Redis is to hold, and the keys of which a full journal has the
+# old value and a file the new one.  Files give a journal room again when its
+# generation ends: where that comes first the journal has the new ones, too.
 
-    my $name = "a full journal, $workers workers";
+sub filled {
+    my ($name, $workers) = @_;
+
     my ($t) = store(workers => $workers, durability => 'disk',
                     journal_size => '1m', write_interval => '10s');
     my %expect;
@@ -146,12 +149,29 @@ sub full {
         $expect{"more$i"} = "new $i";
     }
 
-    killed($t, \%expect, $name, sub {
+    return ($t, \%expect, [older($t)]);
+}
+
+
+sub full {
+    my ($workers) = @_;
+
+    my $name = "a full journal, $workers workers";
+    my ($t, $expect, $older);
+
+    for my $try (1 .. 20) {
+        ($t, $expect, $older) = filled($name, $workers);
+        last if @$older > $KEYS / 2;
+        note("try $try: it had room again");
+        $t->nginx->kill;
+    }
+
+    killed($t, $expect, $name, $older, sub {
         my ($key) = @_;
 
         my $res = $t->put("key$key", "newer $key");
         is($res->{status}, 204, "$name: a write to a key that Redis has");
-        $expect{"key$key"} = "newer $key";
+        $expect->{"key$key"} = "newer $key";
     });
 }
 
@@ -231,7 +251,7 @@ sub failing {
     ok(wait_for(sub { older($t) == $KEYS }, 10),
        "$name: the newer ones in files");
 
-    killed($t, \%expect, $name);
+    killed($t, \%expect, $name, [older($t)]);
 }
 
 
