@@ -763,16 +763,18 @@ ngx_rf_conn_watch(ngx_rf_conn_t *conn)
 
 /*
  * Time is up, unless it was this process that slept: what came meanwhile is
- * read in the next turn, so only those who are late then are late.
+ * read in the next turn, and what was sent only when it woke up has the time
+ * that it overslept, so only those who are late then are late.
  */
 
 static void
 ngx_rf_conn_timer_handler(ngx_event_t *ev)
 {
-    ngx_msec_t      expires;
+    ngx_msec_t      expires, overslept;
     ngx_rf_conn_t  *conn;
 
     conn = ev->data;
+    overslept = ngx_current_msec - ev->timer.key;
 
     if (conn->ready) {
 
@@ -790,7 +792,9 @@ ngx_rf_conn_timer_handler(ngx_event_t *ev)
 
     if (!conn->late) {
         conn->late = 1;
-        ngx_add_timer(&conn->timer, 1);
+        ngx_add_timer(&conn->timer,
+                      ngx_max(1, ngx_min(overslept,
+                                         conn->peer->conf->timeout)));
         return;
     }
 

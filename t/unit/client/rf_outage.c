@@ -147,7 +147,8 @@ rf_step_pt  rf_row_stopped[] = {
 };
 
 
-/* a process that slept itself finds the replies there */
+/* A process that slept itself finds the replies there; and who gets what was
+ * sent when it woke up may take a moment to answer. */
 
 static ngx_msec_t
 sleep_submit(void)
@@ -162,6 +163,15 @@ sleep_now(void)
 {
     rf_submit_numbers(10);
     ngx_msleep(1500);
+    rf_hook("stop");
+    rf_go_on = 1;
+    return 50;
+}
+
+static ngx_msec_t
+sleep_cont(void)
+{
+    rf_hook("cont");
     return 0;
 }
 
@@ -174,7 +184,8 @@ sleep_check(void)
 }
 
 rf_step_pt  rf_row_slept[] = {
-    rf_step_ping, rf_step_pong, sleep_submit, sleep_now, sleep_check, NULL
+    rf_step_ping, rf_step_pong, sleep_submit, sleep_now, sleep_cont,
+    sleep_check, NULL
 };
 
 

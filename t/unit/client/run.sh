@@ -348,4 +348,4 @@ fi
 
 echo "1..$(grep -cE '^(not )?ok' "$OUT")"
 failed=$(grep -c '^not ok' "$OUT")
-[ "$failed" = 0 ] || { echo "# $failed failed" >&2; exit 1; }
+[ "$failed" = 0 ] || { grep '^not ok' "$OUT" >&2; exit 1; }
