@@ -735,7 +735,7 @@ ngx_rf_conn_write(ngx_rf_conn_t *conn)
 
 /*
  * The head's timer.  One that goes off too early sets itself again, so only
- * one that would be late is moved.
+ * one that would be late is moved, unless that is meant.
  */
 
 static void
@@ -748,7 +748,9 @@ ngx_rf_conn_watch(ngx_rf_conn_t *conn)
 
     if (conn->timer.timer_set) {
 
-        if ((ngx_msec_int_t) (conn->timer.timer.key - expires) <= 0) {
+        if (conn->late
+            || (ngx_msec_int_t) (conn->timer.timer.key - expires) <= 0)
+        {
             return;
         }
 
@@ -774,7 +776,7 @@ ngx_rf_conn_timer_handler(ngx_event_t *ev)
     ngx_rf_conn_t  *conn;
 
     conn = ev->data;
-    overslept = ngx_current_msec - ev->timer.key;
+    overslept = 0;
 
     if (conn->ready) {
 
@@ -788,13 +790,14 @@ ngx_rf_conn_timer_handler(ngx_event_t *ev)
             ngx_rf_conn_watch(conn);
             return;
         }
+
+        overslept = ngx_min(ngx_current_msec - expires,
+                            conn->peer->conf->timeout);
     }
 
     if (!conn->late) {
         conn->late = 1;
-        ngx_add_timer(&conn->timer,
-                      ngx_max(1, ngx_min(overslept,
-                                         conn->peer->conf->timeout)));
+        ngx_add_timer(&conn->timer, ngx_max(overslept, 1));
         return;
     }
 

@@ -18,6 +18,9 @@ my $deps = "$RF::ROOT/build/bench-deps";
 # server must have had nothing to do.  Others: as in Paths.pm
 
 our @PATHS = (
+    { id => 'map', title => '`return 200`, one of 1,000 texts (`map`)',
+      method => 'GET', prefix => '/map/%SIZE%/k', most => 4000 },
+
     { id => 'static', title => 'static file, `sendfile`',
       method => 'GET', prefix => '/static/%SIZE%/k' },
 
@@ -106,7 +109,7 @@ sub http_conf {
 
     proxy_cache_path %%DIR%%/cache levels=1:2 keys_zone=cached:16m inactive=1d;
 END
-    $conf .= Bench::Paths::floor_http();
+    $conf .= map_http() . Bench::Paths::floor_http();
 
     return $conf unless have_deps();
 
@@ -120,6 +123,24 @@ END
     lua_shared_dict bench 256m;
     lua_socket_pool_size 64;
 END
+}
+
+
+# What is in an nginx' own memory, each text in a place of its own: what it costs
+# that a value is not the same one each time.
+
+sub map_http {
+    my $conf = "map_hash_max_size 65536;\nmap_hash_bucket_size 64;\n"
+               . "map \$uri \$text {\n";
+
+    for my $size (grep { $_ <= 4000 } @Bench::SIZES) {
+        my $value = 'v' x $size;
+
+        $conf .= sprintf "/map/%s/k%04d %s;\n", $size, $_, $value
+            for 1 .. Bench::keys_of($size);
+    }
+
+    return "$conf}\n";
 }
 
 
@@ -149,6 +170,7 @@ sub server_conf {
     }
 
     $conf .= <<'END';
+    location /map/ { return 200 $text; }
     location /static/ { root %%DIR%%/html; sendfile on; }
 
     location /opened/ {

@@ -169,6 +169,14 @@ sleep_now(void)
 }
 
 static ngx_msec_t
+sleep_more(void)
+{
+    rf_submit_numbers(10);
+    rf_go_on = 1;
+    return 50;
+}
+
+static ngx_msec_t
 sleep_cont(void)
 {
     rf_hook("cont");
@@ -178,14 +186,14 @@ sleep_cont(void)
 static ngx_msec_t
 sleep_check(void)
 {
-    rf_ok(rf_right_numbers() == 20, "a worker that slept kills nothing");
+    rf_ok(rf_right_numbers() == 30, "a worker that slept kills nothing");
     rf_free_calls();
     return 0;
 }
 
 rf_step_pt  rf_row_slept[] = {
-    rf_step_ping, rf_step_pong, sleep_submit, sleep_now, sleep_cont,
-    sleep_check, NULL
+    rf_step_ping, rf_step_pong, sleep_submit, sleep_now, sleep_more,
+    sleep_cont, sleep_check, NULL
 };
 
 
