@@ -58,7 +58,7 @@ struct ngx_rf_conn_s {
     ngx_uint_t            busy;
     unsigned              ready:1;
     unsigned              answered:1;
-    unsigned              late:1;       /* by one turn */
+    unsigned              late:1;       /* the timer is the last */
     unsigned              closed:1;
 };
 
@@ -631,10 +631,10 @@ ngx_rf_conn_call_reply(ngx_rf_conn_t *conn, ngx_rf_reply_t *reply)
     }
 
     conn->answered = 1;
-    conn->late = 0;
 
     if (ngx_rf_conn_inflight(conn) == 0) {
         conn->c->idle = 1;
+        conn->late = 0;
 
         /* the timer stays set: taking it out and putting it back for each
          * call would cost two operations on nginx' timer tree */
@@ -735,7 +735,7 @@ ngx_rf_conn_write(ngx_rf_conn_t *conn)
 
 /*
  * The head's timer.  One that goes off too early sets itself again, so only
- * one that would be late is moved, unless that is meant.
+ * one that would be late is moved, unless it is to be: see below.
  */
 
 static void
@@ -787,6 +787,7 @@ ngx_rf_conn_timer_handler(ngx_event_t *ev)
         expires = ngx_rf_pipeline_head(&conn->pipeline)->expires;
 
         if ((ngx_msec_int_t) (expires - ngx_current_msec) > 0) {
+            conn->late = 0;
             ngx_rf_conn_watch(conn);
             return;
         }

@@ -191,9 +191,33 @@ sleep_check(void)
     return 0;
 }
 
+static ngx_msec_t
+sleep_stopped(void)
+{
+    rf_submit_numbers(10);
+    ngx_msleep(1500);
+    rf_hook("stop");
+    return 0;
+}
+
+static ngx_msec_t
+sleep_stopped_check(void)
+{
+    /* submitted, 1500 asleep, and the 500 that were too much once more */
+
+    rf_ok(rf_count(NGX_RF_CALL_UNSURE) + rf_count(NGX_RF_CALL_UNSENT) == 10,
+          "nor does it wait for ever");
+    rf_ok(rf_longest() >= 1900 && rf_longest() < 2400,
+          "as long as it overslept, %d", (int) rf_longest());
+    rf_free_calls();
+    rf_hook("cont");
+    return 0;
+}
+
 rf_step_pt  rf_row_slept[] = {
     rf_step_ping, rf_step_pong, sleep_submit, sleep_now, sleep_more,
-    sleep_cont, sleep_check, NULL
+    sleep_cont, sleep_check, rf_step_ping, rf_step_pong, sleep_stopped,
+    sleep_stopped_check, NULL
 };
 
 
