@@ -24,6 +24,7 @@ static ngx_int_t ngx_http_rf_kv_prepare(ngx_http_request_t *r,
     const char *command);
 static ngx_int_t ngx_http_rf_kv_key(ngx_http_request_t *r,
     ngx_http_rf_loc_conf_t *conf, ngx_str_t *key);
+static ngx_int_t ngx_http_rf_kv_prepare_get(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_prepare_set(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_ttl(ngx_http_request_t *r, int64_t *ttl);
 static void ngx_http_rf_kv_body_handler(ngx_http_request_t *r);
@@ -53,7 +54,7 @@ ngx_http_rf_kv_handler(ngx_http_request_t *r)
     }
 
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
-        rc = ngx_http_rf_kv_prepare(r, "GET");
+        rc = ngx_http_rf_kv_prepare_get(r);
 
     } else if (r->method == NGX_HTTP_DELETE) {
         rc = ngx_http_rf_kv_prepare(r, "DEL");
@@ -90,11 +91,6 @@ ngx_http_rf_kv_prepare(ngx_http_request_t *r, const char *command)
     ngx_http_rf_ctx_t       *ctx;
     ngx_http_rf_loc_conf_t  *conf;
 
-    ctx = ngx_http_rf_request_make(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     kv = ngx_pcalloc(r->pool, sizeof(ngx_http_rf_kv_t));
     if (kv == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -105,6 +101,13 @@ ngx_http_rf_kv_prepare(ngx_http_request_t *r, const char *command)
     rc = ngx_http_rf_kv_key(r, conf, &kv->argv[1]);
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    ngx_rf_store_expect(conf->content_store, &kv->argv[1], &kv->op);
+
+    ctx = ngx_http_rf_request_make(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     kv->argv[0].data = (u_char *) command;
@@ -158,6 +161,26 @@ ngx_http_rf_kv_key(ngx_http_request_t *r, ngx_http_rf_loc_conf_t *conf,
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_rf_kv_prepare_get(ngx_http_request_t *r)
+{
+    ngx_int_t           rc;
+    ngx_http_rf_kv_t   *kv;
+    ngx_http_rf_ctx_t  *ctx;
+
+    rc = ngx_http_rf_kv_prepare(r, "GET");
+
+    if (rc == NGX_OK) {
+        ctx = ngx_http_rf_request_ctx(r);
+        kv = ctx->content;
+
+        kv->op.lend = ngx_http_rf_request_lends(ctx);
+    }
+
+    return rc;
 }
 
 
@@ -352,8 +375,7 @@ ngx_http_rf_kv_answer_get(ngx_http_request_t *r, ngx_rf_op_t *op)
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    return ngx_http_rf_request_send(r, NGX_HTTP_OK, &clcf->default_type,
-                                    &op->reply->str);
+    return ngx_http_rf_request_send_reply(r, &clcf->default_type, op);
 }
 
 

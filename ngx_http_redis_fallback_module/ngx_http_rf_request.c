@@ -28,6 +28,13 @@ static ngx_int_t ngx_http_rf_request_copy(ngx_http_request_t *r, ngx_buf_t *b,
     u_char *p, size_t size);
 static ngx_int_t ngx_http_rf_request_retry_after(ngx_http_request_t *r,
     ngx_uint_t seconds);
+static ngx_int_t ngx_http_rf_request_send_header(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type, size_t len);
+static ngx_int_t ngx_http_rf_request_send_body(ngx_http_request_t *r,
+    ngx_str_t *body);
+static ngx_int_t ngx_http_rf_request_own(ngx_http_request_t *r,
+    ngx_rf_op_t *op);
+static void ngx_http_rf_request_sent(ngx_http_request_t *r, ngx_rf_op_t *op);
 
 
 ngx_http_rf_ctx_t *
@@ -217,6 +224,10 @@ ngx_http_rf_request_remember(ngx_http_rf_ctx_t *ctx)
 
     op = &ctx->ops[ctx->nops - 1];
 
+    if (op->lent) {
+        ctx->lender = op;
+    }
+
     ctx->mode = op->mode;
     ctx->tier = op->tier;
     ctx->result = op->result;
@@ -269,6 +280,11 @@ ngx_http_rf_request_cancel(void *data)
     ngx_http_rf_ctx_t  *ctx = data;
 
     ngx_uint_t  i;
+
+    if (ctx->lender) {
+        ngx_rf_store_returned(ctx->lender);
+        ctx->lender = NULL;
+    }
 
     if (ctx->left == 0) {
         return;
@@ -530,12 +546,24 @@ ngx_int_t
 ngx_http_rf_request_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body)
 {
-    ngx_int_t    rc;
-    ngx_buf_t   *b;
-    ngx_chain_t  out;
+    ngx_int_t  rc;
+
+    rc = ngx_http_rf_request_send_header(r, status, type, body->len);
+
+    return (rc == NGX_AGAIN) ? ngx_http_rf_request_send_body(r, body) : rc;
+}
+
+
+/* NGX_AGAIN: the body is to follow */
+
+static ngx_int_t
+ngx_http_rf_request_send_header(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, size_t len)
+{
+    ngx_int_t  rc;
 
     r->headers_out.status = status;
-    r->headers_out.content_length_n = body->len;
+    r->headers_out.content_length_n = len;
     r->headers_out.content_type = *type;
     r->headers_out.content_type_len = type->len;
     r->headers_out.content_type_lowcase = NULL;
@@ -546,9 +574,16 @@ ngx_http_rf_request_send(ngx_http_request_t *r, ngx_uint_t status,
         return rc;
     }
 
-    if (r->header_only) {
-        return NGX_OK;
-    }
+    return r->header_only ? NGX_OK : NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_rf_request_send_body(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_chain_t  out;
 
     b = ngx_calloc_buf(r->pool);
     if (b == NULL) {
@@ -573,4 +608,132 @@ ngx_http_rf_request_send(ngx_http_request_t *r, ngx_uint_t status,
      * NGX_AGAIN is for an operation that is suspended */
 
     return (rc == NGX_AGAIN) ? NGX_OK : rc;
+}
+
+
+/*
+ * Neither TLS nor HTTP/2: they keep addresses of what they are given.  In a
+ * process that is master and worker in one, a reload may unmap the zone.  One
+ * for each request, which may have answered before, and then be redirected.
+ */
+
+ngx_uint_t
+ngx_http_rf_request_lends(ngx_http_rf_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    return (ctx->lender == NULL || !ctx->lender->lent)
+           && r == r->main
+           && r->method == NGX_HTTP_GET
+           && r->http_version <= NGX_HTTP_VERSION_11
+#if (NGX_SSL || NGX_COMPAT)
+           && r->connection->ssl == NULL
+#endif
+           && ngx_process == NGX_PROCESS_WORKER;
+}
+
+
+ngx_int_t
+ngx_http_rf_request_send_reply(ngx_http_request_t *r, ngx_str_t *type,
+    ngx_rf_op_t *op)
+{
+    ngx_int_t   rc;
+    ngx_str_t  *body;
+
+    body = &op->reply->str;
+
+    rc = ngx_http_rf_request_send_header(r, NGX_HTTP_OK, type, body->len);
+
+    /* filters that look at the text may keep some of it */
+
+    if (rc == NGX_AGAIN && op->lent
+        && (r->filter_need_in_memory || r->main_filter_need_in_memory
+            || r->filter_need_temporary)
+        && ngx_http_rf_request_own(r, op) != NGX_OK)
+    {
+        rc = NGX_ERROR;
+    }
+
+    if (rc != NGX_AGAIN) {
+        ngx_rf_store_returned(op);
+        return rc;
+    }
+
+    rc = ngx_http_rf_request_send_body(r, body);
+
+    if (op->lent && rc == NGX_OK) {
+        ngx_http_rf_request_sent(r, op);
+    }
+
+    return rc;
+}
+
+
+/* a copy of the text instead */
+
+static ngx_int_t
+ngx_http_rf_request_own(ngx_http_request_t *r, ngx_rf_op_t *op)
+{
+    ngx_str_t  text;
+
+    text.len = op->reply->str.len;
+    text.data = ngx_pnalloc(r->pool, text.len);
+
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(text.data, op->reply->str.data, text.len);
+
+    ngx_rf_store_returned(op);
+    op->reply->str = text;
+
+    return NGX_OK;
+}
+
+
+/* What waits for the client is copied.  Where it waits elsewhere it remains
+ * lent until the request ends: no other response is sent without a copy by this
+ * process until then. */
+
+static void
+ngx_http_rf_request_sent(ngx_http_request_t *r, ngx_rf_op_t *op)
+{
+    u_char       *p;
+    size_t        size;
+    ngx_buf_t    *b;
+    ngx_str_t    *text;
+    ngx_chain_t  *cl;
+
+    if (r->buffered || r->postponed
+        || (r->connection->buffered & ~NGX_HTTP_WRITE_BUFFERED))
+    {
+        return;
+    }
+
+    text = &op->reply->str;
+
+    for (cl = r->out; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (!ngx_buf_in_memory(b)
+            || b->pos < text->data || b->pos >= text->data + text->len)
+        {
+            continue;
+        }
+
+        size = b->last - b->pos;
+        p = ngx_pnalloc(r->pool, size);
+
+        if (p == NULL) {
+            return;
+        }
+
+        b->pos = ngx_cpymem(p, b->pos, size) - size;
+        b->last = p + size;
+    }
+
+    ngx_rf_store_returned(op);
 }

@@ -44,6 +44,8 @@ typedef struct {
     ngx_rf_tier_e               tier;
     ngx_rf_result_e             result;
 
+    ngx_rf_op_t                *lender;     /* its reply may have lent */
+
     unsigned                    answered:1; /* there was an operation */
     unsigned                    server:1;   /* the server's sets are done */
     unsigned                    guarded:1;  /* cancels when r ends */
@@ -91,6 +93,14 @@ ngx_int_t ngx_http_rf_request_header(ngx_http_request_t *r, const char *name,
 /* sends the response; returns what a content handler returns */
 ngx_int_t ngx_http_rf_request_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body);
+
+/* whether the response may be sent out of memory that is lent: op->lend.  It
+ * has to be nginx itself that reads it, and all of it at once */
+ngx_uint_t ngx_http_rf_request_lends(ngx_http_rf_ctx_t *ctx);
+/* the same as send(), of a reply's text, with status 200; what it has lent is
+ * returned when it is sent, or copied where the client does not take it all */
+ngx_int_t ngx_http_rf_request_send_reply(ngx_http_request_t *r,
+    ngx_str_t *type, ngx_rf_op_t *op);
 
 
 #endif /* _NGX_HTTP_RF_REQUEST_H_INCLUDED_ */

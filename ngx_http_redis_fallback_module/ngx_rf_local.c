@@ -84,8 +84,14 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
         /* before the lock is taken: others wait for that */
 
         l->hashed = &l->argv[1];
-        l->hash = ngx_rf_zone_hash(l->zone->sh, l->hashed);
-        ngx_rf_zone_warm(l->zone, l->hash);
+
+        if (!l->known) {
+            l->hash = ngx_rf_zone_hash(l->zone->sh, l->hashed);
+        }
+
+        ngx_rf_zone_warm(l->zone, l->hash,
+                         (l->lend && ngx_rf_zone_lends(l->zone))
+                             ? NGX_RF_LOCAL_LEND : NGX_MAX_SIZE_T_VALUE);
     }
 
     ngx_rf_zone_lock(l->zone);
@@ -102,6 +108,11 @@ ngx_rf_local_exec(ngx_rf_local_t *l)
     }
 
     ngx_rf_zone_unlock(l->zone);
+
+    if (l->lent && rc != NGX_OK) {
+        l->lent = 0;
+        ngx_rf_zone_returned(l->zone);
+    }
 
     return rc;
 }
@@ -374,6 +385,7 @@ ngx_rf_local_clear(ngx_rf_local_t *l)
     l->need = 0;
     l->version = 0;
     l->unknown = 0;
+    l->lent = 0;
 
     l->hashed = NULL;
     l->breathes = 0;

@@ -78,9 +78,15 @@ typedef struct {
                                            what is pending here: of a
                                            collection it goes below that */
 
+    unsigned                  lend:1;   /* the value of a GET need not be
+                                           copied, see "lent"; 0 in a
+                                           transaction */
+
+    unsigned                  known:1;  /* "hash" is that of argv[1] */
+    uint32_t                  hash;     /* of "hashed" */
+
     /* private */
-    ngx_str_t                *hashed;   /* one of the keys, and its hash */
-    uint32_t                  hash;
+    ngx_str_t                *hashed;   /* one of the keys, or NULL */
     unsigned                  partial:1; /* SCOPE_FRESH, of a key that is known
                                             in part */
     unsigned                  breathes:1; /* the lock may be given away */
@@ -99,6 +105,8 @@ typedef struct {
     uint64_t                  version;  /* of the last change; 0: none made */
     unsigned                  unknown:1;/* some key has no entry at all: memory
                                            cannot tell whether it exists */
+    unsigned                  lent:1;   /* the reply's text is in the zone,
+                                           until ngx_rf_zone_returned() */
 } ngx_rf_local_t;
 
 
@@ -109,6 +117,9 @@ typedef struct {
  * type that memory cannot hold); NGX_ERROR: no memory in the pool.
  */
 ngx_int_t ngx_rf_local_exec(ngx_rf_local_t *l);
+
+/* bytes; a shorter value is copied in less time than it is lent */
+#define NGX_RF_LOCAL_LEND       1024
 
 /*
  * Several commands under one hold of the lock, each as NGX_RF_SCOPE_ANY or

@@ -131,6 +131,32 @@ ngx_rf_local_string(ngx_rf_local_t *l, u_char *data, size_t len)
 
 
 ngx_int_t
+ngx_rf_local_blob(ngx_rf_local_t *l, ngx_rf_blob_t *blob)
+{
+    ngx_rf_reply_t  *reply;
+
+    if (!l->lend || blob->len < NGX_RF_LOCAL_LEND) {
+        return ngx_rf_local_string(l, blob->data, blob->len);
+    }
+
+    reply = ngx_rf_local_reply(l, NGX_RF_REPLY_STRING);
+    if (reply == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_rf_zone_lend_locked(l->zone, blob)) {
+        return ngx_rf_local_element(l, reply, blob->data, blob->len);
+    }
+
+    reply->str.data = blob->data;
+    reply->str.len = blob->len;
+    l->lent = 1;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_rf_local_element(ngx_rf_local_t *l, ngx_rf_reply_t *reply, u_char *data,
     size_t len)
 {

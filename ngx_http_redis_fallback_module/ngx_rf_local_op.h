@@ -23,6 +23,8 @@ ngx_int_t ngx_rf_local_integer(ngx_rf_local_t *l, int64_t n);
 ngx_int_t ngx_rf_local_status(ngx_rf_local_t *l, const char *text);
 ngx_int_t ngx_rf_local_error(ngx_rf_local_t *l, const char *text);
 ngx_int_t ngx_rf_local_string(ngx_rf_local_t *l, u_char *data, size_t len);
+/* as they are in the zone, if the caller may have them so; else a copy */
+ngx_int_t ngx_rf_local_blob(ngx_rf_local_t *l, ngx_rf_blob_t *blob);
 /* an error about an argument or the command's name: "text" has one %V */
 ngx_int_t ngx_rf_local_error_about(ngx_rf_local_t *l, const char *text,
     ngx_str_t *about);

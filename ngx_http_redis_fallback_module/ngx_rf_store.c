@@ -69,6 +69,10 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
         return NGX_ERROR;
     }
 
+    if (op->hashed) {
+        ngx_rf_zone_prefetch(&op->store->zone, op->hash);
+    }
+
     op->work = w;
     w->op = op;
     w->mode = ngx_rf_mode_get(&op->store->zone, &w->epoch);
@@ -164,10 +168,32 @@ ngx_rf_work_hash(ngx_rf_work_t *w)
 
     if (l->hashed != key) {
         l->hashed = key;
-        l->hash = ngx_rf_zone_hash(w->op->store->zone.sh, key);
+        l->hash = w->op->hashed ? w->op->hash
+                                : ngx_rf_zone_hash(w->op->store->zone.sh, key);
     }
 
     return l->hash;
+}
+
+
+void
+ngx_rf_store_expect(ngx_rf_store_t *store, ngx_str_t *key, ngx_rf_op_t *op)
+{
+    op->hash = ngx_rf_zone_hash(store->zone.sh, key);
+    op->hashed = 1;
+
+    ngx_rf_zone_expect(&store->zone, op->hash);
+}
+
+
+void
+ngx_rf_store_returned(ngx_rf_op_t *op)
+{
+    if (op->lent) {
+        op->lent = 0;
+        ngx_str_null(&op->reply->str);
+        ngx_rf_zone_returned(&op->store->zone);
+    }
 }
 
 
@@ -413,6 +439,12 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
                 && (sh->spilled || sh->files_scan));
     l->guard = &sh->mode;
     l->guard_value = w->epoch;
+    l->lend = (op->lend && op->nparts == 0);
+
+    if (op->hashed) {
+        l->known = 1;
+        l->hash = op->hash;
+    }
 
     rc = op->nparts ? ngx_rf_local_exec_all(l, w->parts, op->nparts)
                     : ngx_rf_local_exec(l);
@@ -420,6 +452,7 @@ ngx_rf_work_local(ngx_rf_work_t *w, ngx_rf_scope_e scope)
     switch (rc) {
 
     case NGX_OK:
+        op->lent = l->lent;
         return ngx_rf_work_changed(w);
 
     case NGX_RF_NEED_REDIS:

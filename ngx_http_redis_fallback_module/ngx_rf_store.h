@@ -120,6 +120,10 @@ struct ngx_rf_op_s {
                                            by the first key */
     ngx_msec_t                deadline; /* of waiting, of ngx_current_msec's
                                            clock; 0: submit() sets it */
+    uint32_t                  hash;     /* of argv[1], set by expect() */
+    unsigned                  hashed:1;
+    unsigned                  lend:1;   /* a GET, and the caller will read the
+                                           reply's text at once, see "lent" */
     ngx_rf_op_pt              handler;
     void                     *data;
 
@@ -133,6 +137,8 @@ struct ngx_rf_op_s {
     ngx_rf_result_e           result;
     ngx_uint_t                retry_after;  /* seconds, with FAILURE_REFUSED
                                                and FAILURE_REDIS_ONLY */
+    unsigned                  lent:1;   /* the reply's text is in the zone, and
+                                           there until returned() */
 
     /* private to the store */
     const ngx_rf_command_t   *command;
@@ -140,7 +146,14 @@ struct ngx_rf_op_s {
 };
 
 
+/* before submit(), as soon as the key is known: the operation is one whose only
+ * key is argv[1] */
+void ngx_rf_store_expect(ngx_rf_store_t *store, ngx_str_t *key,
+    ngx_rf_op_t *op);
 ngx_int_t ngx_rf_store_submit(ngx_rf_op_t *op);
+/* what an operation's reply had lent is not read any more; nothing, where it
+ * had lent nothing */
+void ngx_rf_store_returned(ngx_rf_op_t *op);
 /* of one that submit() answered with NGX_AGAIN, when no other follows for now:
  * what it asks Redis need not wait for what else this turn brings */
 void ngx_rf_store_push(ngx_rf_op_t *op);
@@ -254,7 +267,7 @@ struct ngx_rf_store_s {
     ngx_uint_t            nwriting;
 };
 
-#define NGX_RF_STORE_LAYOUT     9
+#define NGX_RF_STORE_LAYOUT     10
 
 
 #endif /* _NGX_RF_STORE_H_INCLUDED_ */

@@ -651,6 +651,8 @@ ngx_rf_store_stop(ngx_rf_store_t *store, ngx_cycle_t *cycle)
 
     store->stopping = 1;
 
+    ngx_rf_zone_lender_leaves(&store->zone);
+
     if (store->tracking) {
         ngx_rf_tracking_destroy(store->tracking);
         store->tracking = NULL;

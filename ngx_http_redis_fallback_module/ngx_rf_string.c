@@ -163,7 +163,7 @@ ngx_rf_string_get(ngx_rf_local_t *l)
         return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
     }
 
-    return ngx_rf_string_reply(l, &str);
+    return str.data ? ngx_rf_local_blob(l, e->value) : ngx_rf_local_nil(l);
 }
 
 

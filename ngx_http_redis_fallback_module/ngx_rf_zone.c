@@ -43,6 +43,8 @@ ngx_rf_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone->prepared = 0;
     zone->kept = NULL;
     zone->hashed = NULL;
+    zone->lender = 0;
+    zone->lent = NULL;
 
     ngx_rf_zone_heap_init(zone);
 

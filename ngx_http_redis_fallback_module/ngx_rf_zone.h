@@ -3,9 +3,10 @@
  * evicted, lists by expiry, the pending list (what Redis has not acknowledged),
  * the lists of what the journal and the files lag behind on, counters.
  *
- * Guarantees: values are copied out under the lock; nothing blocks and nothing
- * is called back while it is held; the only lock is the slab pool's mutex,
- * which nginx frees when its holder dies.  An entry's value is an immutable
+ * Guarantees: values are copied out under the lock, or lent, which keeps them
+ * until they are returned; nothing blocks and nothing is called back while it
+ * is held; the only lock is the slab pool's mutex, which nginx frees when its
+ * holder dies.  An entry's value is an immutable
  * block published by one pointer store, so a worker killed inside a change
  * leaves either the old or the new value: the next one to lock sees the mark,
  * salvages what is pending through the hash chains and makes the zone anew.
@@ -54,6 +55,10 @@ typedef struct {
                                            its place above a version */
     ngx_str_t            *hashed;       /* a key whose hash is known, or NULL */
     uint32_t              hash;
+    ngx_uint_t            lender;       /* this process' place in sh->lent,
+                                           from 1; 0: none yet */
+    ngx_rf_blob_t        *lent;         /* what it has there, or NULL */
+    time_t                lender_looked;/* when there was no place for it */
 
     /* of a leader that restores: what was read by workers who do not know yet
      * that Redis was another one, in the pass that is under way; until when
@@ -304,6 +309,21 @@ void ngx_rf_zone_last_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e);
 ngx_uint_t ngx_rf_zone_pin_locked(ngx_rf_zone_t *zone);
 void ngx_rf_zone_unpin_locked(ngx_rf_zone_t *zone);
 
+/*
+ * A string's value that is read after the lock was given away, until
+ * returned(), which is called without it: it stays as it is, whatever becomes
+ * of its entry.  A process has one at a time; lend() returns 0 where it cannot
+ * be had.
+ */
+ngx_uint_t ngx_rf_zone_lend_locked(ngx_rf_zone_t *zone, ngx_rf_blob_t *value);
+void ngx_rf_zone_returned(ngx_rf_zone_t *zone);
+/* the process ends; without it its place is another's once it has ended */
+void ngx_rf_zone_lender_leaves(ngx_rf_zone_t *zone);
+
+/* whether lend() is likely to lend */
+#define ngx_rf_zone_lends(zone)                                              \
+    ((zone)->lender != 0 && (zone)->lent == NULL)
+
 /* a command that changes the key was sent to Redis, and nobody knows whether it
  * was executed: what Redis holds is not known any more */
 void ngx_rf_zone_unsure_locked(ngx_rf_zone_t *zone, ngx_str_t *key);
@@ -317,9 +337,12 @@ uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
 /* a key of that hash is soon looked for: what that reads is fetched into the
  * processor's caches meanwhile.  Needs no lock */
 void ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash);
-/* the same, with a string's value, and waits for all but that: the lock is to
- * be taken at once */
-void ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash);
+/* the same, with a string's value of less than "max" bytes, and waits for all
+ * but that: the lock is to be taken at once */
+void ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash, size_t max);
+/* the same as prefetch(), for when there is a little more time: only where the
+ * search begins, but nothing is waited for */
+void ngx_rf_zone_expect(ngx_rf_zone_t *zone, uint32_t hash);
 
 /* the order of scores as that of integers: both zeros are one */
 uint64_t ngx_rf_zone_score(double score);

@@ -239,7 +239,7 @@ ngx_rf_zone_kept(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 void
 ngx_rf_zone_free_locked(ngx_rf_zone_t *zone, void *p)
 {
-    if (p != NULL) {
+    if (p != NULL && !ngx_rf_zone_is_lent(zone, p)) {
         ngx_slab_free_locked(zone->shpool, p);
     }
 }

@@ -663,11 +663,10 @@ ngx_rf_zone_publish_locked(ngx_rf_zone_t *zone, ngx_rf_entry_t *e,
 
     ngx_rf_zone_put_value(e, type, value);
 
-    if (old != NULL
-        && (e->work->undo == 0
-            || sh->undo[e->work->undo - 1].saved.value != old))
+    if (e->work->undo == 0
+        || sh->undo[e->work->undo - 1].saved.value != old)
     {
-        ngx_slab_free_locked(zone->shpool, old);
+        ngx_rf_zone_free_locked(zone, old);
     }
 }
 

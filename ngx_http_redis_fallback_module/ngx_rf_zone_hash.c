@@ -112,6 +112,21 @@ ngx_rf_zone_word(u_char *p)
  */
 
 void
+ngx_rf_zone_expect(ngx_rf_zone_t *zone, uint32_t hash)
+{
+    uint32_t    *buckets;
+    ngx_uint_t   n;
+
+    buckets = ngx_rf_zone_unlocked(zone->sh->buckets);
+    n = ngx_rf_zone_unlocked(zone->sh->nbuckets);
+
+    if (buckets != NULL && n != 0) {
+        ngx_rf_prefetch(&buckets[hash & (n - 1)]);
+    }
+}
+
+
+void
 ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash)
 {
     (void) ngx_rf_zone_fetch(zone, hash);
@@ -119,7 +134,7 @@ ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash)
 
 
 void
-ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash)
+ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash, size_t max)
 {
     size_t           i, n;
     u_char          *p;
@@ -153,7 +168,7 @@ ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash)
     }
 
     n = ngx_rf_zone_unlocked(value->len);
-    n = ngx_min(n, NGX_RF_ZONE_WARM);
+    n = (n < max) ? ngx_min(n, NGX_RF_ZONE_WARM) : 0;
     p = (u_char *) value;
 
     for (i = NGX_RF_ZONE_CACHED; i < n + sizeof(ngx_rf_blob_t);

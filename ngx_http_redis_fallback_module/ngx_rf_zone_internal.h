@@ -138,8 +138,10 @@ void ngx_rf_zone_heap_init(ngx_rf_zone_t *zone);
 /* frees n nodes of the trash, as far as nobody may read them; returns how
  * many */
 ngx_uint_t ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n);
-/* takes the pins of processes that have died */
+/* takes the pins of processes that have died, and what they had lent */
 void ngx_rf_zone_pins_look(ngx_rf_zone_t *zone);
+/* whether there was a process of that number, which may be 0, and is none */
+ngx_uint_t ngx_rf_zone_died(ngx_pid_t pid);
 /* a value with all that belongs to it; and the trees of one that a command does
  * without, which may still be undone */
 void ngx_rf_zone_free_value(ngx_rf_zone_t *zone, ngx_rf_type_e type,
@@ -156,6 +158,17 @@ ngx_uint_t ngx_rf_zone_mark_coll(ngx_rf_zone_slab_map_t *map,
     ngx_rf_content_t *content);
 ngx_uint_t ngx_rf_zone_mark_change(ngx_rf_zone_slab_map_t *map,
     ngx_rf_zchange_t *c);
+
+
+/* ngx_rf_zone_lend.c */
+
+/* whether a block that is given up is lent: it will be freed when it is
+ * returned */
+ngx_uint_t ngx_rf_zone_is_lent(ngx_rf_zone_t *zone, void *p);
+/* takes back what processes that have died had lent */
+void ngx_rf_zone_lenders_look(ngx_rf_zone_t *zone);
+/* for the salvage: when the entries' blocks are marked */
+void ngx_rf_zone_mark_lent(ngx_rf_zone_t *zone, ngx_rf_zone_slab_map_t *map);
 
 
 /* ngx_rf_zone_change.c */

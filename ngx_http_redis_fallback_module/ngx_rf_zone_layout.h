@@ -15,7 +15,7 @@
 
 /* changes whenever a struct in the zone does: an old zone is then copied,
  * not attached */
-#define NGX_RF_ZONE_LAYOUT      12
+#define NGX_RF_ZONE_LAYOUT      13
 
 #define NGX_RF_ZONE_STAMPS      1024
 
@@ -39,6 +39,9 @@
 
 /* processes that may read without the lock at a time; others keep it */
 #define NGX_RF_ZONE_PINS        64
+
+/* processes that may lend a value; others copy it */
+#define NGX_RF_ZONE_LENDERS     64
 
 
 typedef struct {
@@ -408,6 +411,10 @@ typedef struct {
     ngx_rf_pin_t          pins[NGX_RF_ZONE_PINS];
     int32_t               orphaned;     /* one that died building */
 
+    ngx_uint_t            nlenders;     /* places that were ever taken */
+    int32_t               lenders[NGX_RF_ZONE_LENDERS];
+                                        /* pids; 0: free */
+
     /* by hash: no entry that was removed had a newer version; what was read
      * before that is not to be learned */
     uint64_t              removed[NGX_RF_ZONE_STAMPS];
@@ -472,6 +479,11 @@ typedef struct {
                                         /* by ngx_process_slot: the worker that
                                            is connected to Redis; it may have
                                            died since */
+
+    ngx_atomic_t          lent[NGX_RF_ZONE_LENDERS];
+                                        /* the block that each of "lenders" has
+                                           lent, see ngx_rf_zone_lend.c; its
+                                           lowest bit is set under the lock */
 
     ngx_atomic_t          inits;        /* configurations that have used it */
     ngx_atomic_t          link_epoch;   /* last given */

@@ -4,7 +4,8 @@
  * The salvage trusts nothing but the chains and what they lead to, and checks
  * that too: of lists and slab pool any link may be half done.  It
  * undoes the interrupted command, takes out of the chains what neither Redis
- * nor the disk depend on, and makes the rest anew around what is left there.
+ * nor the disk depend on, and makes the rest anew around what is left there and
+ * what is lent.
  *
  * Guarantees: each store of a salvage may be its last.  What is pending stays
  * in its chain, and where it is; "busy" stays set until the end, so that the
@@ -445,6 +446,8 @@ ngx_rf_zone_mark_all(ngx_rf_zone_t *zone, ngx_rf_zone_slab_map_t *map,
             }
         }
     }
+
+    ngx_rf_zone_mark_lent(zone, map);
 }
 
 
@@ -573,6 +576,10 @@ ngx_rf_zone_give_up(ngx_rf_zone_t *zone)
          * the words stay untouched, as others go on changing them */
         *sh = copy;
     }
+
+    /* who reads on reads what comes next in its place */
+
+    ngx_memzero((void *) sh->lent, sizeof(sh->lent));
 
     ngx_rf_zone_reset(sh);
 }

@@ -105,7 +105,7 @@ ngx_rf_zone_trash(ngx_rf_zone_t *zone, ngx_uint_t n)
 
     sh = zone->sh;
 
-    if (sh->npins
+    if ((sh->npins || sh->nlenders)
         && ngx_time() - sh->pins_looked >= NGX_RF_ZONE_PINS_LOOK)
     {
         ngx_rf_zone_pins_look(zone);
@@ -165,7 +165,7 @@ ngx_rf_zone_free_value(ngx_rf_zone_t *zone, ngx_rf_type_e type, void *value)
         ngx_rf_zone_trash_tree(zone, &content->order);
     }
 
-    ngx_slab_free_locked(zone->shpool, value);
+    ngx_rf_zone_free_locked(zone, value);
 }
 
 
@@ -269,7 +269,7 @@ ngx_rf_zone_pins_look(ngx_rf_zone_t *zone)
         pid = sh->pins[i].pid;
         pid = pid < 0 ? -pid : pid;
 
-        if (pid == 0 || kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH) {
+        if (!ngx_rf_zone_died(pid)) {
             continue;
         }
 
@@ -281,6 +281,15 @@ ngx_rf_zone_pins_look(ngx_rf_zone_t *zone)
         sh->pins[i].pid = 0;
         sh->npins--;
     }
+
+    ngx_rf_zone_lenders_look(zone);
+}
+
+
+ngx_uint_t
+ngx_rf_zone_died(ngx_pid_t pid)
+{
+    return pid != 0 && kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH;
 }
 
 
