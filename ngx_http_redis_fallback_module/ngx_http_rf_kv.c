@@ -24,7 +24,6 @@ static ngx_int_t ngx_http_rf_kv_prepare(ngx_http_request_t *r,
     const char *command);
 static ngx_int_t ngx_http_rf_kv_key(ngx_http_request_t *r,
     ngx_http_rf_loc_conf_t *conf, ngx_str_t *key);
-static ngx_int_t ngx_http_rf_kv_prepare_get(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_prepare_set(ngx_http_request_t *r);
 static ngx_int_t ngx_http_rf_kv_ttl(ngx_http_request_t *r, int64_t *ttl);
 static void ngx_http_rf_kv_body_handler(ngx_http_request_t *r);
@@ -54,7 +53,7 @@ ngx_http_rf_kv_handler(ngx_http_request_t *r)
     }
 
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
-        rc = ngx_http_rf_kv_prepare_get(r);
+        rc = ngx_http_rf_kv_prepare(r, "GET");
 
     } else if (r->method == NGX_HTTP_DELETE) {
         rc = ngx_http_rf_kv_prepare(r, "DEL");
@@ -116,6 +115,7 @@ ngx_http_rf_kv_prepare(ngx_http_request_t *r, const char *command)
     kv->op.store = conf->content_store;
     kv->op.outage = conf->outage;
     kv->op.lock = conf->lock;
+    kv->op.lend = ngx_http_rf_request_lends(ctx);
     kv->op.argv = kv->argv;
     kv->op.argc = 2;
 
@@ -161,26 +161,6 @@ ngx_http_rf_kv_key(ngx_http_request_t *r, ngx_http_rf_loc_conf_t *conf,
     }
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_rf_kv_prepare_get(ngx_http_request_t *r)
-{
-    ngx_int_t           rc;
-    ngx_http_rf_kv_t   *kv;
-    ngx_http_rf_ctx_t  *ctx;
-
-    rc = ngx_http_rf_kv_prepare(r, "GET");
-
-    if (rc == NGX_OK) {
-        ctx = ngx_http_rf_request_ctx(r);
-        kv = ctx->content;
-
-        kv->op.lend = ngx_http_rf_request_lends(ctx);
-    }
-
-    return rc;
 }
 
 
