@@ -61,6 +61,9 @@ static void steps_w_forget_all(steps_t *s, char *args);
 static void steps_w_sweep(steps_t *s, char *args);
 static void steps_w_trash(steps_t *s, char *args);
 static void steps_w_pin(steps_t *s, char *args);
+static void steps_w_lend(steps_t *s, char *args);
+static void steps_w_others_lend(steps_t *s, char *args);
+static void steps_w_return(steps_t *s, char *args);
 static void steps_w_lock(steps_t *s, char *args);
 static void steps_w_restore(steps_t *s, char *args);
 static void steps_w_abandon(steps_t *s, char *args);
@@ -87,6 +90,7 @@ static steps_word_t  steps_words[] = {
     { "@replay", steps_w_replay },      /* Redis has executed it */
     { "@restore", steps_w_restore },    /* Redis has lost its data */
     { "@others_write", steps_w_others_write },
+    { "@others_lend", steps_w_others_lend },
 
     /* both */
 
@@ -113,6 +117,8 @@ static steps_word_t  steps_words[] = {
     { "@forget_all", steps_w_forget_all },
     { "@sweep", steps_w_sweep },
     { "@trash", steps_w_trash },
+    { "@lend", steps_w_lend },          /* the key's value */
+    { "@return", steps_w_return },
     { "@lock", steps_w_lock },
     { "@abandon", steps_w_abandon },
     { "@abandoned_done", steps_w_abandoned_done },
@@ -680,6 +686,47 @@ steps_w_pin(steps_t *s, char *args)
     ngx_rf_zone_lock(&s->zone);
     (void) ngx_rf_zone_pin(&s->zone, getppid());
     ngx_rf_zone_unlock(&s->zone);
+}
+
+
+static void
+steps_w_lend(steps_t *s, char *args)
+{
+    ngx_str_t        key;
+    ngx_rf_entry_t  *e;
+
+    (void) steps_split(s, args, &key);
+
+    ngx_rf_zone_lock(&s->zone);
+
+    e = ngx_rf_zone_lookup_locked(&s->zone, &key);
+
+    if (e != NULL && e->value != NULL) {
+        (void) ngx_rf_zone_lend_locked(&s->zone, e->value);
+    }
+
+    ngx_rf_zone_unlock(&s->zone);
+}
+
+
+/* and died */
+
+static void
+steps_w_others_lend(steps_t *s, char *args)
+{
+    ngx_pid = STEPS_DEAD_TOO;
+    steps_w_lend(s, args);
+    ngx_pid = STEPS_DEAD;
+
+    s->zone.lender = 0;
+    s->zone.lent = NULL;
+}
+
+
+static void
+steps_w_return(steps_t *s, char *args)
+{
+    ngx_rf_zone_returned(&s->zone);
 }
 
 
