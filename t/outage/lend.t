@@ -158,6 +158,40 @@ sub slow_clients {
 }
 
 
+# memory answers because Redis vouches for it, and does not any more while the
+# client reads
+
+sub tracked {
+    my $redis = RF::Redis->new;
+    my $t = Outage->new(workers => 2, redis => $redis,
+                        store => { path => 'off', zone => '64m' });
+    my $big = 'b' x (6 * $MB);
+
+    ok($t->tracks, 'tracked: Redis vouches');
+    $redis->cmd('SET', 'big', $big);
+
+    ok(wait_for(sub {
+        return !grep { ($t->get('big')->{tier} || '') ne 'memory' } 1 .. 4;
+    }), 'tracked: memory answers');
+
+    my @conns = map { ask($t, '/kv/big') } 1 .. 4;
+
+    $redis->cmd('SET', 'big', 'B' x (6 * $MB));
+
+    for my $i (1 .. 700) {
+        $redis->cmd('SET', "fill$i", 'f' x 100000);
+        $t->get("fill$i");
+    }
+
+    same(answer($conns[$_])->{body}, $big, "tracked: client $_")
+        for 0 .. $#conns;
+    same($t->get('big')->{body}, 'B' x (6 * $MB), 'tracked: the new value');
+
+    ok($t->nginx->stop, 'tracked: stops');
+    $t->nginx->check_logs;
+}
+
+
 sub filters {
     my $t = bed(1);
 
@@ -294,6 +328,7 @@ sub hammer {
 
 
 slow_clients();
+tracked();
 filters();
 hammer();
 

@@ -143,6 +143,79 @@ sub other_data {
 }
 
 
+# A replica takes over the address, and has changed since; "seen": nginx knew in
+# between that nobody was there.
+
+sub failover {
+    my ($seen) = @_;
+
+    my $t = Tracking->new;
+    my $redis = $t->redis;
+    my $name = $seen ? 'a replica, after an outage' : 'a replica';
+
+    if ($redis->version < 7) {
+        pass("$name: Redis 6 cannot take over a port");
+        return;
+    }
+
+    my $replica = RF::Redis->new(replicaof => $redis);
+
+    before($redis)->();
+    ok(wait_for(sub {
+        my $link = $replica->info('replication')->{master_link_status} || '';
+        return $link eq 'up' && ($replica->cmd('GET', 'k') || '') eq 'old';
+    }), "$name: has a copy");
+    ok($t->tracks, "$name: Redis vouches");
+    ok($t->warm(($t->pids)[1], @get), "$name: memory answers");
+
+    $redis->kill;
+    is($t->ask($_, 'GET', 'k')->{value}, 'old', "$name: the last known")
+        for $seen ? $t->pids : ();
+
+    $replica->cmd('REPLICAOF', 'NO', 'ONE');
+    change($replica);
+    $replica->cmd('CONFIG', 'SET', 'port', $redis->port);
+
+    my @bad;
+
+    ok(wait_for(sub {
+        my $normal = 0;
+
+        for my $pid ($t->pids) {
+            my $res = $t->ask($pid, GET => 'k');
+            next if ($res->{mode} || '') ne 'normal';
+            $normal++;
+            push @bad, "$pid: $res->{value} ($res->{tier})"
+                if ($res->{value} || '') ne 'new';
+        }
+
+        return $normal == $t->pids;
+    }), "$name: normal");
+    is("@bad", '', "$name: what it has is what is read");
+    is_deeply([ map { $t->ask($_, GET => 'none')->{value} } $t->pids ],
+              [ ('new') x $t->pids ], "$name: also where nothing was");
+    ok($t->tracks, "$name: it vouches");
+    ok($t->warm(($t->pids)[2], @get), "$name: memory answers again");
+    $t->ended;
+}
+
+
+# nobody has said "cache"
+
+sub by_default {
+    my $t = Tracking->new(store => { cache => undef });
+
+    before($t->redis)->();
+    ok($t->tracks, 'by default Redis vouches');
+    ok($t->warm(($t->pids)[0], @get), 'and memory answers');
+    $t->visible('by default', \@get, sub { change($t->redis) },
+                before($t->redis));
+    unlike(RF::slurp($t->nginx->conf), qr/^\s*cache /m,
+           'the configuration does not say so');
+    $t->ended;
+}
+
+
 sub workers {
     my $t = Tracking->new(store => { restore => 'off' });
     my $redis = $t->redis;
@@ -394,6 +467,8 @@ sub restored {
 
 connections();
 other_data($_) for 0, 1;
+failover($_) for 0, 1;
+by_default();
 workers();
 coarse();
 restored($_) for 0, 1;

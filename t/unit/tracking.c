@@ -303,6 +303,36 @@ RF_UNIT(tracking_is_refused)
 }
 
 
+RF_UNIT(tracking_of_an_old_server)
+{
+    tracking_t           t;
+    ngx_rf_redis_info_t  info;
+
+    tracking_start(&t, pool, log, 1);
+
+    ngx_memzero(&info, sizeof(ngx_rf_redis_info_t));
+    ngx_str_set(&info.run_id, TRACKING_RUN_ID);
+    info.client = 10;
+    info.version = 50014;
+
+    ngx_rf_tracking_up(t.tracking, 0, &info);
+
+    is_int(t.sh->untracked, 1, "it is said");
+    ok(t.remote.made == 0 && t.remote.ncalls == 0, "it is asked nothing");
+    ok(tracking_read(&t, 0) == 0, "nothing is vouched for");
+    remote_later(TRACKING_LONG);
+    is_int(t.remote.made, 0, "nor later");
+
+    ngx_rf_tracking_down(t.tracking, 0);
+    tracking_up(&t, 0);
+    tracking_hears(&t, 21);
+    tracking_answer(&t, "+OK\r\n");
+    ok(tracking_read(&t, 0) && t.sh->untracked == 0, "a newer one vouches");
+
+    tracking_stop(&t);
+}
+
+
 /* each new epoch, by a connection of two that comes and goes */
 
 static ngx_uint_t
