@@ -69,13 +69,17 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
         return NGX_ERROR;
     }
 
-    if (op->hashed) {
-        ngx_rf_zone_prefetch(&op->store->zone, op->hash);
-    }
-
     op->work = w;
     w->op = op;
     w->mode = ngx_rf_mode_get(&op->store->zone, &w->epoch);
+
+    /* where Redis is to be asked, that is done when it is */
+
+    if (op->hashed && (w->mode != NGX_RF_NORMAL
+                       || op->store->conf.cache != NGX_RF_CACHE_OFF))
+    {
+        ngx_rf_zone_prefetch(&op->store->zone, op->hash);
+    }
 
     if (op->deadline == 0) {
         op->deadline = ngx_current_msec
