@@ -587,7 +587,7 @@ ngx_http_rf_request_send_body(ngx_http_request_t *r, ngx_str_t *body)
 
     b = ngx_calloc_buf(r->pool);
     if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     b->pos = body->data;
