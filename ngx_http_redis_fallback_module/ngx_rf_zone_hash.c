@@ -38,6 +38,7 @@
 
 static uint64_t ngx_rf_zone_word(u_char *p);
 static ngx_rf_entry_t *ngx_rf_zone_fetch(ngx_rf_zone_t *zone, uint32_t hash);
+static uint32_t *ngx_rf_zone_bucket(ngx_rf_zone_t *zone, uint32_t hash);
 
 
 /* SipHash-2-4 */
@@ -105,26 +106,24 @@ ngx_rf_zone_word(u_char *p)
 }
 
 
+void
+ngx_rf_zone_expect(ngx_rf_zone_t *zone, uint32_t hash)
+{
+    uint32_t  *bucket;
+
+    bucket = ngx_rf_zone_bucket(zone, hash);
+
+    if (bucket) {
+        ngx_rf_prefetch(bucket);
+    }
+}
+
+
 /*
  * An entry's header is some lines of the cache, and they are read one after the
  * other.  Whoever has the lock may be changing the chain or making the zone
  * anew: then the wrong lines are fetched, or none, which does no harm.
  */
-
-void
-ngx_rf_zone_expect(ngx_rf_zone_t *zone, uint32_t hash)
-{
-    uint32_t    *buckets;
-    ngx_uint_t   n;
-
-    buckets = ngx_rf_zone_unlocked(zone->sh->buckets);
-    n = ngx_rf_zone_unlocked(zone->sh->nbuckets);
-
-    if (buckets != NULL && n != 0) {
-        ngx_rf_prefetch(&buckets[hash & (n - 1)]);
-    }
-}
-
 
 void
 ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash)
@@ -185,18 +184,16 @@ static ngx_rf_entry_t *
 ngx_rf_zone_fetch(ngx_rf_zone_t *zone, uint32_t hash)
 {
     u_char      *p;
-    uint32_t    *buckets;
-    ngx_uint_t   i, n;
+    uint32_t    *bucket;
+    ngx_uint_t   i;
 
-    buckets = ngx_rf_zone_unlocked(zone->sh->buckets);
-    n = ngx_rf_zone_unlocked(zone->sh->nbuckets);
+    bucket = ngx_rf_zone_bucket(zone, hash);
 
-    if (buckets == NULL || n == 0) {
+    if (bucket == NULL) {
         return NULL;
     }
 
-    buckets += hash & (n - 1);
-    p = (u_char *) ngx_rf_zone_at(zone->sh, ngx_rf_zone_unlocked(*buckets));
+    p = (u_char *) ngx_rf_zone_at(zone->sh, ngx_rf_zone_unlocked(*bucket));
 
     if (p) {
         for (i = 0; i < NGX_RF_ZONE_HEAD; i += NGX_RF_ZONE_CACHED) {
@@ -205,4 +202,19 @@ ngx_rf_zone_fetch(ngx_rf_zone_t *zone, uint32_t hash)
     }
 
     return (ngx_rf_entry_t *) p;
+}
+
+
+/* NULL: the zone is being made */
+
+static uint32_t *
+ngx_rf_zone_bucket(ngx_rf_zone_t *zone, uint32_t hash)
+{
+    uint32_t    *buckets;
+    ngx_uint_t   n;
+
+    buckets = ngx_rf_zone_unlocked(zone->sh->buckets);
+    n = ngx_rf_zone_unlocked(zone->sh->nbuckets);
+
+    return (buckets != NULL && n != 0) ? &buckets[hash & (n - 1)] : NULL;
 }

@@ -411,7 +411,7 @@ typedef struct {
     ngx_rf_pin_t          pins[NGX_RF_ZONE_PINS];
     int32_t               orphaned;     /* one that died building */
 
-    ngx_uint_t            nlenders;     /* places that were ever taken */
+    ngx_uint_t            nlenders;     /* places from here on are free */
     int32_t               lenders[NGX_RF_ZONE_LENDERS];
                                         /* pids; 0: free */
 
