@@ -20,7 +20,7 @@ sub bed {
     my $redis = RF::Redis->new(start => 0);
 
     return Outage->new(workers => $workers, redis => $redis,
-        store  => { path => 'off', zone => '48m' },
+        store  => { path => 'off', zone => '64m' },
         server => <<'END');
     location /rate/ {
         limit_rate 4k;
@@ -41,6 +41,11 @@ sub bed {
     location /ssi/ {
         ssi on;
         ssi_types *;
+        redis_fallback_pass app;
+    }
+    location /after/ {
+        add_after_body /part;
+        addition_types *;
         redis_fallback_pass app;
     }
     location = /part {
@@ -80,7 +85,7 @@ sub fill {
 
     my $body = 'f' x 100000;
 
-    for (1 .. 600) {
+    for (1 .. 800) {
         my $res = $t->put("fill$_", $body);
         return if $res->{status} != 204;
     }
@@ -92,7 +97,7 @@ sub fill {
 sub unfill {
     my ($t) = @_;
 
-    $t->delete("fill$_") for 1 .. 600;
+    $t->delete("fill$_") for 1 .. 800;
 }
 
 
@@ -206,15 +211,18 @@ sub filters {
     my $needles = ('x' x 997 . 'NEEDLE') x 6000;
     my $pieces = ('s' x 900 . '<!--# include virtual="/part" -->') x 5;
 
+    my $followed = 'a' x (6 * $MB);
+
     my %value = (random => $random, needles => $needles, pieces => $pieces,
-                 part => 'P' x 3000);
+                 followed => $followed, part => 'P' x 3000);
     my %uri = (random => '/gzip/random', needles => '/sub/needles',
-               pieces => '/ssi/pieces');
+               pieces => '/ssi/pieces', followed => '/after/followed');
 
     (my $pins = $needles) =~ s/NEEDLE/pin/g;
     (my $whole = $pieces) =~ s/<!--.*?-->/'P' x 3000/ge;
 
-    my %expected = (random => $random, needles => $pins, pieces => $whole);
+    my %expected = (random => $random, needles => $pins, pieces => $whole,
+                    followed => $followed . 'P' x 3000);
 
     $t->put($_, $value{$_}) for sort keys %value;
 
