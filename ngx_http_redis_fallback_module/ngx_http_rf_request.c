@@ -132,11 +132,10 @@ static void
 ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
 {
     ngx_int_t            rc;
-    ngx_rf_op_t         *op, *last;
+    ngx_rf_op_t         *op;
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    last = NULL;
 
     while (ctx->next < ctx->nops) {
         op = &ctx->ops[ctx->next++];
@@ -158,17 +157,12 @@ ngx_http_rf_request_run(ngx_http_rf_ctx_t *ctx)
                 break;
             }
 
-            last = op;
             continue;
         }
 
         op->rc = rc;
         op->handler = NULL;
         ctx->left--;
-    }
-
-    if (last) {
-        ngx_rf_store_push(last);
     }
 }
 

@@ -19,10 +19,14 @@
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
 
-/* calls in flight, and of a turn, that are each sent at once: with so few,
- * nginx and Redis would sleep in turns, and being woken takes longer than a
- * write; with more, both have something to do, and a common write saves time */
-#define NGX_RF_CONN_FEW         8
+/* with more calls in flight than a few those of a turn wait for the next ones,
+ * see ngx_rf_conn_hold().  Measured, docs/performance.md: with 8 clients that
+ * takes time, with 16 it saves some; 32 in a write cost Redis less than 16.
+ * The bytes are four of its reads */
+#define NGX_RF_CONN_FEW         8       /* calls in flight */
+#define NGX_RF_CONN_GROUP       32      /* calls that wait for no more */
+#define NGX_RF_CONN_GROUP_BYTES 65536   /* nor do so many bytes */
+#define NGX_RF_CONN_GROUP_TIME  2       /* nor for longer than that, ms */
 
 
 typedef void (*ngx_rf_conn_reply_pt)(ngx_rf_conn_t *conn,
@@ -45,13 +49,14 @@ struct ngx_rf_conn_s {
     ngx_rf_conn_reply_pt  reply;
 
     ngx_event_t           timer;        /* connect_timeout, then the head's */
-    ngx_event_t           flush;        /* posted: the turn's last write */
+    ngx_event_t           flush;        /* posted: the turn's last write, or
+                                           that of the next turn */
 
     ngx_rf_pipeline_t     pipeline;
     ngx_uint_t            ncalls;       /* that were queued in this turn */
-    ngx_uint_t            nrecent;      /* most of a turn, less one for each
-                                           turn since */
-    ngx_err_t             err;          /* of send(), until flush() tells */
+    ngx_uint_t            nheld;        /* and in those before it whose write
+                                           is still to come */
+    ngx_msec_t            held;         /* since when there are any */
 
     ngx_rf_conn_end_t     failure;      /* why and text, when it is known */
 
@@ -80,8 +85,8 @@ static void ngx_rf_conn_call_reply(ngx_rf_conn_t *conn,
 
 static void ngx_rf_conn_write_handler(ngx_event_t *wev);
 static void ngx_rf_conn_flush_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_rf_conn_hold(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_flush(ngx_rf_conn_t *conn);
-static void ngx_rf_conn_write(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_watch(ngx_rf_conn_t *conn);
 
 static void ngx_rf_conn_timer_handler(ngx_event_t *ev);
@@ -241,17 +246,6 @@ ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call)
     ngx_post_event(&conn->flush, &ngx_posted_events);
 
     return NGX_OK;
-}
-
-
-void
-ngx_rf_conn_push(ngx_rf_conn_t *conn)
-{
-    if (conn->nrecent <= NGX_RF_CONN_FEW
-        && ngx_rf_conn_inflight(conn) <= NGX_RF_CONN_FEW)
-    {
-        ngx_rf_conn_write(conn);
-    }
 }
 
 
@@ -667,12 +661,11 @@ ngx_rf_conn_flush_handler(ngx_event_t *ev)
 {
     ngx_rf_conn_t *conn = ev->data;
 
-    if (conn->nrecent) {
-        conn->nrecent--;
+    if (ngx_rf_conn_hold(conn)) {
+        /* the next turn begins with a look at the sockets, without sleep */
+        ngx_post_event(ev, &ngx_posted_next_events);
+        return;
     }
-
-    conn->nrecent = ngx_max(conn->nrecent, conn->ncalls);
-    conn->ncalls = 0;
 
     ngx_rf_conn_enter(conn);
     ngx_rf_conn_flush(conn);
@@ -680,55 +673,72 @@ ngx_rf_conn_flush_handler(ngx_event_t *ev)
 }
 
 
-static void
-ngx_rf_conn_flush(ngx_rf_conn_t *conn)
+/* whether the write of this turn waits for what the next one brings: while the
+ * loop has something to do */
+
+static ngx_uint_t
+ngx_rf_conn_hold(ngx_rf_conn_t *conn)
 {
-    ngx_rf_conn_write(conn);
+    ngx_uint_t  n;
 
-    if (conn->err) {
+    n = conn->ncalls;
+    conn->ncalls = 0;
 
-        /* what Redis said before it closed matters more */
-
-        ngx_rf_conn_read(conn);
-
-        if (!conn->closed) {
-            ngx_rf_conn_break(conn, conn->err, "send() failed");
-        }
-
-        return;
+    if (conn->nheld == 0) {
+        conn->held = ngx_current_msec;
     }
 
-    if (ngx_handle_write_event(conn->c->write, 0) != NGX_OK) {
-        ngx_rf_conn_break(conn, 0, ngx_rf_conn_unwatched);
-    }
+    conn->nheld += n;
+
+    return n != 0
+           && ngx_rf_conn_inflight(conn) > NGX_RF_CONN_FEW
+           && conn->nheld < NGX_RF_CONN_GROUP
+           && conn->pipeline.last - conn->pipeline.pos < NGX_RF_CONN_GROUP_BYTES
+           && ngx_current_msec - conn->held < NGX_RF_CONN_GROUP_TIME;
 }
 
 
-/* as much as the socket takes, or an error for flush() */
+/* as much as the socket takes */
 
 static void
-ngx_rf_conn_write(ngx_rf_conn_t *conn)
+ngx_rf_conn_flush(ngx_rf_conn_t *conn)
 {
     ssize_t             n;
+    ngx_err_t           err;
     ngx_connection_t   *c;
     ngx_rf_pipeline_t  *p;
 
     c = conn->c;
     p = &conn->pipeline;
 
-    while (p->pos < p->last && c->write->ready && conn->err == 0) {
+    conn->nheld = 0;
+
+    while (p->pos < p->last && c->write->ready) {
         n = c->send(c, p->pos, p->last - p->pos);
 
         if (n == NGX_ERROR) {
-            conn->err = ngx_socket_errno;
+            err = ngx_socket_errno;
+
+            /* what Redis said before it closed matters more */
+
+            ngx_rf_conn_read(conn);
+
+            if (!conn->closed) {
+                ngx_rf_conn_break(conn, err, "send() failed");
+            }
+
             return;
         }
 
         if (n <= 0) {
-            return;
+            break;
         }
 
         ngx_rf_pipeline_sent(p, n);
+    }
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        ngx_rf_conn_break(conn, 0, ngx_rf_conn_unwatched);
     }
 }
 

@@ -2,7 +2,8 @@
  * One connection to one Redis, owned by nginx: resolve, connect, handshake,
  * then a FIFO pipeline of calls.
  *
- * Guarantees: what is sent in one turn of the event loop leaves in one write;
+ * Guarantees: what is sent in one turn of the event loop leaves in one write,
+ * while many calls are in flight with that of the next few (2 ms at most);
  * replies reach their calls in order; a call whose reply does not come in time
  * ends the connection; there is one way to close, and it hands the calls that
  * were in flight to the owner, exactly once.
@@ -98,9 +99,6 @@ ngx_uint_t ngx_rf_conn_inflight(ngx_rf_conn_t *conn);
 /* queues a call; only when ready.  NGX_OK: its handler will be called or it
  * will be among the calls of closed(); NGX_ERROR: no memory, neither */
 ngx_int_t ngx_rf_conn_send(ngx_rf_conn_t *conn, ngx_rf_call_t *call);
-/* what is queued leaves at once, not with all else of this turn, while turns
- * have few calls.  Calls nobody: an error is told at the end of the turn */
-void ngx_rf_conn_push(ngx_rf_conn_t *conn);
 /* what has come over a connection with push() is read now, and not only when
  * the event loop says so; also from inside of another one's handlers */
 void ngx_rf_conn_poll(ngx_rf_conn_t *conn);

@@ -299,15 +299,6 @@ ngx_rf_redis_call(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
 }
 
 
-void
-ngx_rf_redis_push(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
-{
-    if (call->inflight) {
-        ngx_rf_conn_push(redis->links[call->link].conn);
-    }
-}
-
-
 ngx_uint_t
 ngx_rf_redis_unsent(ngx_rf_redis_t *redis, ngx_rf_call_t *call)
 {

@@ -55,9 +55,6 @@ void ngx_rf_redis_destroy(ngx_rf_redis_t *redis);
 /* NGX_AGAIN: the handler will be called; NGX_ERROR: no memory, no commands, or
  * too long for Redis, it will not */
 ngx_int_t ngx_rf_redis_call(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
-/* a call that was accepted, and behind which the caller has no other for now:
- * it need not wait for the end of the turn, see ngx_rf_conn_push() */
-void ngx_rf_redis_push(ngx_rf_redis_t *redis, ngx_rf_call_t *call);
 /* a call whose handler is to come: its commands are still to be sent, so their
  * replies will tell of no time before now */
 ngx_uint_t ngx_rf_redis_unsent(ngx_rf_redis_t *redis, ngx_rf_call_t *call);

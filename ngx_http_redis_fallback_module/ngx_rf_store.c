@@ -201,19 +201,6 @@ ngx_rf_store_returned(ngx_rf_op_t *op)
 }
 
 
-void
-ngx_rf_store_push(ngx_rf_op_t *op)
-{
-    ngx_rf_work_t  *w;
-
-    w = op->work;
-
-    if (w->calling && !w->wanted) {
-        ngx_rf_redis_push(op->store->redis, &w->call);
-    }
-}
-
-
 ngx_uint_t
 ngx_rf_store_waits(ngx_rf_op_t *op)
 {

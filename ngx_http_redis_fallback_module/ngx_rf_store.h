@@ -154,9 +154,6 @@ ngx_int_t ngx_rf_store_submit(ngx_rf_op_t *op);
 /* what an operation's reply had lent is not read any more; nothing, where it
  * had lent nothing */
 void ngx_rf_store_returned(ngx_rf_op_t *op);
-/* of one that submit() answered with NGX_AGAIN, when no other follows for now:
- * what it asks Redis need not wait for what else this turn brings */
-void ngx_rf_store_push(ngx_rf_op_t *op);
 /* of one that submit() answered with NGX_AGAIN: whether one that is submitted
  * now could be executed before it.  Not so if it is executed and its file is to
  * come, or if it is on its way to Redis, where those behind it stay there */

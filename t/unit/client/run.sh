@@ -223,9 +223,9 @@ bogus reset "failed (104"
 start_redis
 run "turn" turn "server 127.0.0.1:$PORT"
 run "turn, unix" turn "server unix:$SOCK"
-run "push" push "server 127.0.0.1:$PORT" "timeout 10000" "max_retries 30"
+run "hold" hold "server 127.0.0.1:$PORT" "timeout 10000" "max_retries 30"
 start_redis
-run "push, unix" push "server unix:$SOCK" "timeout 10000" "max_retries 30"
+run "hold, unix" hold "server unix:$SOCK" "timeout 10000" "max_retries 30"
 start_redis
 run "values" values "server 127.0.0.1:$PORT" "timeout 10000"
 start_redis
