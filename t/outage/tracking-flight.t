@@ -305,15 +305,6 @@ sub turns {
             at_once($t, \@conns, undef, map { $get->('k') } @conns));
     is($redis->calls->{get}, 1, "$name: is one command");
 
-    # turns with one each, until the crowds are forgotten
-
-    RF::HTTP::request($t->nginx->port, 'GET', '/kv/k', conn => $conns[0])
-        for 1 .. $crowd;
-    $redis->cmd('CONFIG', 'RESETSTAT');
-    all_are("$name: after quiet turns", 200, 'old',
-            at_once($t, \@conns, undef, map { $get->('k') } @conns));
-    is($redis->calls->{get}, 2, "$name: is sent at once, and another for all");
-
     $reset->();
     all_are("$name: misses", 404, '',
             at_once($t, \@conns, undef, map { $get->('none') } @conns));
