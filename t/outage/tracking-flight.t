@@ -271,10 +271,9 @@ sub at_once {
 }
 
 
-# Where memory answers nothing: what comes in one turn is one command, or, after
-# turns with little to do, two, since the first is sent at once; what comes after a
-# command was sent never gets its reply, since somebody may have been told in
-# between that it is history.
+# Where memory answers nothing: what comes in one turn is one command; what comes
+# after a command was sent never gets its reply, since somebody may have been
+# told in between that it is history.
 
 sub turns {
     my ($name, $redis, %store) = @_;
