@@ -139,6 +139,7 @@ sub one_run {
     my $quiet = $path->{quiet} ? cpu($path->{quiet}->()) : 0;
     my $all = cpus(0, @workers);
     my $loop = cpus(1, @workers);
+    my $reads = $server ? $server->reads : undef;
     my $other = $server ? cpu($server->pid) : 0;
 
     my $wrk = wrk($nginx->port, $path, $size, seconds => $seconds, %opt,
@@ -147,6 +148,7 @@ sub one_run {
     $all = cpus(0, @workers) - $all;
     $loop = cpus(1, @workers) - $loop;
     $other = cpu($server->pid) - $other if $server;
+    $reads = $server->reads - $reads if defined $reads;
 
     return $wrk if $wrk->{error};
 
@@ -180,6 +182,7 @@ sub one_run {
         us    => $all / $n / 1000,
         loop  => $loop / $n / 1000,
         server => $other / $n / 1000,
+        batch => $reads ? $n / $reads : undef,  # requests of a server's read
         rps   => $n / $wrk->{us} * 1e6,
         share => ($all - $loop) / $wrk->{us} / 1000,    # threads, of a core
         max   => $wrk->{max} / 1000,

@@ -198,6 +198,10 @@ BEGIN { @ISA = ('RF::Redis') }
 
 sub count { return $_[0]->info('stats')->{total_commands_processed} }
 
+# reads of its sockets, where it counts them (6.0)
+
+sub reads { return $_[0]->info('stats')->{total_reads_processed} }
+
 
 package Bench::Bed::Memcached;
 
@@ -227,6 +231,7 @@ sub new {
 
 
 sub pid { return $_[0]{pid} }
+sub reads { return undef }
 
 
 sub stop { return RF::end(delete $_[0]{pid}, 'TERM') }

@@ -59,6 +59,16 @@ sub server_us {
 }
 
 
+# how many requests share a read of the server, where it counts them
+
+sub batch {
+    my ($item) = @_;
+
+    return '' if grep { !defined $_->{batch} } @{ $item->{rounds} };
+    return sprintf '%.1f', middle('batch', $item);
+}
+
+
 sub footer {
     my ($seconds, $rounds, $more) = @_;
 
@@ -83,11 +93,11 @@ sub paths {
 
         $text .= '### ' . Bench::size_name($size) . "\n\n"
                  . header('path', 'us', 'x', 'spread of x', 'loop alone, x',
-                          'server us', 'system calls', 'requests/s', 'p50',
-                          'p99', 'p99.9', 'goal, x')
+                          'server us', 'requests a read', 'system calls',
+                          'requests/s', 'p50', 'p99', 'p99.9', 'goal, x')
                  . cells('`return 200`', sprintf('%.2f', $floor{floor}),
                          '1.00', Bench::spread('floor', @floors) . ' us', '',
-                         '', '', Bench::thousands($floor{floor_rps}),
+                         '', '', '', Bench::thousands($floor{floor_rps}),
                          latencies(@floor{qw(floor_p50 floor_p99
                                              floor_p999)}), '');
 
@@ -110,7 +120,7 @@ sub path_row {
                  sprintf('**%.2f**', $x),
                  Bench::spread('x', @{ $item->{rounds} }),
                  sprintf('%.2f', middle('loop_x', $item)), server_us($item),
-                 defined $item->{calls} ? sprintf('%.2f', $item->{calls}) : '',
+                 batch($item), defined $item->{calls} ? sprintf('%.2f', $item->{calls}) : '',
                  Bench::thousands(middle('rps', $item)),
                  latencies(map { middle($_, $item) } qw(p50 p99 p999)),
                  goal($item->{path}, $item->{size}, $x));
