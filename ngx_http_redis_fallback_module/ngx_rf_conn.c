@@ -650,6 +650,11 @@ ngx_rf_conn_write_handler(ngx_event_t *wev)
     c = wev->data;
     conn = c->data;
 
+    if (conn->flush.posted) {
+        /* epoll says with all that comes that the socket takes more, too */
+        return;
+    }
+
     ngx_rf_conn_enter(conn);
     ngx_rf_conn_flush(conn);
     ngx_rf_conn_leave(conn);
@@ -711,6 +716,7 @@ ngx_rf_conn_flush(ngx_rf_conn_t *conn)
     c = conn->c;
     p = &conn->pipeline;
 
+    conn->ncalls = 0;
     conn->nheld = 0;
 
     while (p->pos < p->last && c->write->ready) {

@@ -3,7 +3,7 @@
  * then a FIFO pipeline of calls.
  *
  * Guarantees: what is sent in one turn of the event loop leaves in one write,
- * while many calls are in flight with that of the next few (2 ms at most);
+ * while many calls are in flight together with that of the next few turns;
  * replies reach their calls in order; a call whose reply does not come in time
  * ends the connection; there is one way to close, and it hands the calls that
  * were in flight to the owner, exactly once.

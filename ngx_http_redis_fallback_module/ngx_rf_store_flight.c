@@ -1,14 +1,15 @@
 /*
  * One read per key: of the same reads only one goes to Redis.  Those that come
- * before a byte of it has left, in the same turn of the event loop at most, get
- * its reply as their own: Redis will say what holds at a time when all of them
- * had begun.  For those that come later it may be too old: somebody's write may
- * have been acknowledged in between.  They look into memory when it is back,
- * and what memory may not answer they ask together, by one more command.
+ * before a byte of it has left, in the same turn of the event loop or in those
+ * that share its write, get its reply as their own: Redis will say what holds
+ * at a time when all of them had begun.  For those that come later it may be
+ * too old: somebody's write may have been acknowledged in between.  They look
+ * into memory when it is back, and what memory may not answer they ask
+ * together, by one more command.
  *
  * Where memory would not answer ("cache off", or Redis does not track) there is
- * nothing to wait for: who finds it sent sends another one at the end of the
- * turn at most, for all that come before.
+ * nothing to wait for: who finds it sent sends another one, for all that come
+ * before that one leaves.
  *
  * Commands of an order of their own (a pipeline of the API with several
  * connections) join only what goes over the same connection: what the pipeline
@@ -106,7 +107,6 @@ ngx_rf_flight_join(ngx_rf_work_t *w)
                     || ngx_rf_redis_unsent(store->redis, &leader->call);
 
         if (!w->shares && (w->alone || !ngx_rf_flight_learns(store))) {
-            w->wanted = 1;
             break;
         }
 

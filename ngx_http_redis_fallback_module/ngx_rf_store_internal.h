@@ -80,8 +80,6 @@ struct ngx_rf_work_s {
     unsigned               leads:1;     /* others wait for its reply */
     unsigned               closed:1;    /* it leads, and nobody may join */
     unsigned               alone:1;     /* it has waited for another's */
-    unsigned               wanted:1;    /* the same one was on its way already:
-                                           others will want it in this turn */
     unsigned               shares:1;    /* it waits, and the leader's reply is
                                            its own */
     unsigned               anywhere:1;  /* it is in flight, and nobody knows

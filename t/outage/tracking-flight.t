@@ -271,9 +271,9 @@ sub at_once {
 }
 
 
-# Where memory answers nothing: what comes in one turn is one command; what comes
-# after a command was sent never gets its reply, since somebody may have been
-# told in between that it is history.
+# Where memory answers nothing: what comes in one turn is one command; what
+# comes after a command was sent never gets its reply, since somebody may have
+# been told in between that it is history.
 
 sub turns {
     my ($name, $redis, %store) = @_;
@@ -289,7 +289,6 @@ sub turns {
     my $put = RF::HTTP::format_request('PUT', '/kv/k', keepalive => 1,
                                        body => 'mine');
     my $reset = sub {
-        at_once($t, \@conns, undef, map { $get->("busy$_") } 1 .. @conns);
         $redis->cmd('SET', 'k', 'old');
         $redis->cmd('DEL', 'none', 'other');
         $redis->cmd('CONFIG', 'RESETSTAT');

@@ -37,5 +37,8 @@ extern rf_step_pt  rf_row_restarted[];
 /* rf_links.c */
 extern rf_step_pt  rf_row_links[];
 
+/* rf_hold.c */
+extern rf_step_pt  rf_row_hold[];
+
 
 #endif /* _RF_SCENARIOS_H_INCLUDED_ */
