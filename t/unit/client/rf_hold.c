@@ -35,6 +35,19 @@ static ngx_event_t        hold_event;
 static const hold_row_t  *hold_row;
 static ngx_uint_t         hold_turns, hold_tries;
 
+/* in the next turns; the step is not over before the last one */
+
+static void
+hold_watch(ngx_event_handler_pt handler)
+{
+    hold_event.handler = handler;
+    hold_event.log = rf_cycle->log;
+    hold_turns = 0;
+    rf_outstanding++;
+
+    ngx_post_event(&hold_event, &ngx_posted_next_events);
+}
+
 static ngx_uint_t
 hold_unsent(void)
 {
@@ -58,6 +71,7 @@ hold_turn(ngx_event_t *ev)
     hold_turns++;
 
     if (hold_unsent() == 0) {
+        rf_outstanding--;
         return;
     }
 
@@ -121,17 +135,13 @@ hold_step(void)
 
     rf_free_calls();
 
-    hold_event.handler = hold_turn;
-    hold_event.log = rf_cycle->log;
-    hold_turns = 0;
-
     if (hold_row->size) {
         ngx_memset(value, 'x', hold_row->size);
         rf_submit(&rf_a, "SET", "value", value, NULL);
     }
 
     rf_submit_numbers(hold_row->first);
-    ngx_post_event(&hold_event, &ngx_posted_next_events);
+    hold_watch(hold_turn);
 
     return 0;
 }
@@ -145,6 +155,7 @@ hold_reply_turn(ngx_event_t *ev)
 {
     if (hold_turns++) {
         rf_ok(hold_unsent() == 9, "a reply comes, and 9 wait on");
+        rf_outstanding--;
         return;
     }
 
@@ -159,11 +170,8 @@ hold_reply(void)
 {
     rf_free_calls();
 
-    hold_event.handler = hold_reply_turn;
-    hold_turns = 0;
-
     rf_submit(&rf_a, "PING", NULL);
-    ngx_post_event(&hold_event, &ngx_posted_next_events);
+    hold_watch(hold_reply_turn);
 
     return 0;
 }
@@ -186,6 +194,8 @@ hold_cut_turn(ngx_event_t *ev)
             rf_cut(t);
         }
     }
+
+    rf_outstanding--;
 }
 
 static ngx_msec_t
@@ -194,10 +204,8 @@ hold_cut(void)
     rf_ok(rf_count(NGX_RF_CALL_DONE) == 10, "10 are answered");
     rf_free_calls();
 
-    hold_event.handler = hold_cut_turn;
-
     rf_submit_numbers(9);
-    ngx_post_event(&hold_event, &ngx_posted_next_events);
+    hold_watch(hold_cut_turn);
 
     return 0;
 }
@@ -206,16 +214,7 @@ static void
 hold_destroy_turn(ngx_event_t *ev)
 {
     rf_client_destroy(&rf_b);
-}
-
-static void
-hold_crowd(void)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < 9; i++) {
-        rf_submit(&rf_b, "PING", NULL);
-    }
+    rf_outstanding--;
 }
 
 static ngx_msec_t
@@ -233,12 +232,15 @@ hold_destroy_make(void)
 static ngx_msec_t
 hold_destroy(void)
 {
+    ngx_uint_t  i;
+
     rf_free_calls();
 
-    hold_event.handler = hold_destroy_turn;
+    for (i = 0; i < 9; i++) {
+        rf_submit(&rf_b, "PING", NULL);
+    }
 
-    hold_crowd();
-    ngx_post_event(&hold_event, &ngx_posted_next_events);
+    hold_watch(hold_destroy_turn);
 
     return 0;
 }
