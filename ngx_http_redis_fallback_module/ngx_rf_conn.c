@@ -21,11 +21,12 @@
 
 /* with more calls in flight than a few those of a turn wait for the next ones,
  * see ngx_rf_conn_hold().  Measured, docs/performance.md: with 8 clients that
- * takes time, with 16 it saves some; 32 in a write cost Redis less than 16.
- * The bytes are four of its reads */
+ * takes time, with 16 it saves some; 32 in a write cost Redis less than 16,
+ * but with replies of 4 KB no less, and clients wait longer */
 #define NGX_RF_CONN_FEW         8       /* calls in flight */
 #define NGX_RF_CONN_GROUP       32      /* calls that wait for no more */
-#define NGX_RF_CONN_GROUP_BYTES 65536   /* nor do so many bytes */
+#define NGX_RF_CONN_GROUP_BYTES 65536   /* nor do so many bytes, of theirs or
+                                           of the replies that they may have */
 #define NGX_RF_CONN_GROUP_TIME  2       /* nor for longer than that, ms */
 
 
@@ -57,6 +58,11 @@ struct ngx_rf_conn_s {
     ngx_uint_t            nheld;        /* and in those before it whose write
                                            is still to come */
     ngx_msec_t            held;         /* since when there are any */
+    size_t                received;     /* bytes, since the call "counted" was
+                                           the head */
+    ngx_uint_t            counted;
+    size_t                size;         /* of a call's replies, the average of
+                                           those before "counted" */
 
     ngx_rf_conn_end_t     failure;      /* why and text, when it is known */
 
@@ -550,6 +556,8 @@ ngx_rf_conn_read(ngx_rf_conn_t *conn)
             return;
         }
 
+        conn->received += n;
+
         /* a failure of feed() stays in the reader, and parse() gets it */
 
         (void) ngx_rf_resp_feed(conn->reader, buffer, n);
@@ -684,8 +692,10 @@ ngx_rf_conn_flush_handler(ngx_event_t *ev)
 static ngx_uint_t
 ngx_rf_conn_hold(ngx_rf_conn_t *conn)
 {
-    ngx_uint_t  n;
+    ngx_uint_t          n, answered;
+    ngx_rf_pipeline_t  *p;
 
+    p = &conn->pipeline;
     n = conn->ncalls;
     conn->ncalls = 0;
 
@@ -695,10 +705,19 @@ ngx_rf_conn_hold(ngx_rf_conn_t *conn)
 
     conn->nheld += n;
 
+    answered = p->head - conn->counted;
+
+    if (answered >= NGX_RF_CONN_FEW) {
+        conn->size = conn->received / answered;
+        conn->received = 0;
+        conn->counted = p->head;
+    }
+
     return n != 0
            && ngx_rf_conn_inflight(conn) > NGX_RF_CONN_FEW
            && conn->nheld < NGX_RF_CONN_GROUP
-           && conn->pipeline.last - conn->pipeline.pos < NGX_RF_CONN_GROUP_BYTES
+           && conn->nheld * conn->size < NGX_RF_CONN_GROUP_BYTES
+           && p->last - p->pos < NGX_RF_CONN_GROUP_BYTES
            && ngx_current_msec - conn->held < NGX_RF_CONN_GROUP_TIME;
 }
 

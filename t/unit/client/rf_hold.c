@@ -15,20 +15,26 @@ typedef struct {
     ngx_uint_t      first;          /* calls of the first turn */
     ngx_uint_t      more;           /* turns after it that bring one each */
     ngx_msec_t      slow;           /* what each of these takes */
-    size_t          size;           /* of a value that goes with the first */
+    size_t          size;           /* of a value that is set besides */
+    ngx_uint_t      get;            /* the first ask for that value */
     ngx_uint_t      turns;          /* after which all have left */
     const char     *name;
 } hold_row_t;
 
 static const hold_row_t  hold_rows[] = {
-    { 8, 0, 0, 0, 1, "8 calls leave at the end of their turn" },
-    { 9, 0, 0, 0, 2, "9 wait for the next turn, which brings none" },
-    { 9, 3, 0, 0, 5, "9 and 3 more, one in each turn, leave together" },
-    { 28, 9, 0, 0, 5, "32 wait for nobody" },
-    { 40, 0, 0, 0, 1, "nor do 40" },
-    { 8, 9, 0, 70000, 1, "nor do 9 with 70 KB" },
-    { 9, 9, 3, 0, 2, "nor do those that have waited for 2 ms" },
-    { 0, 0, 0, 0, 0, NULL }
+    { 8, 0, 0, 0, 0, 1, "8 calls leave at the end of their turn" },
+    { 9, 0, 0, 0, 0, 2, "9 wait for the next turn, which brings none" },
+    { 9, 3, 0, 0, 0, 5, "9 and 3 more, one in each turn, leave together" },
+    { 28, 9, 0, 0, 0, 5, "32 wait for nobody" },
+    { 40, 0, 0, 0, 0, 1, "nor do 40" },
+    { 8, 0, 0, 10000, 0, 2, "9 with 10 KB wait" },
+    { 8, 9, 0, 70000, 0, 1, "those with 70 KB do not" },
+    { 9, 0, 0, 0, 1, 2, "9 of which nobody knows that their replies are large" },
+    { 9, 0, 0, 0, 1, 1, "when it is known they do not wait" },
+    { 8, 0, 0, 0, 0, 1, "8 with small ones" },
+    { 9, 0, 0, 0, 0, 2, "then 9 wait again" },
+    { 9, 9, 3, 0, 0, 2, "but not for more than 2 ms" },
+    { 0, 0, 0, 0, 0, 0, NULL }
 };
 
 static ngx_event_t        hold_event;
@@ -120,6 +126,7 @@ hold_done(void)
 static ngx_msec_t
 hold_step(void)
 {
+    ngx_uint_t   n;
     static char  value[100000];
 
     if (hold_row == NULL) {
@@ -137,10 +144,15 @@ hold_step(void)
 
     if (hold_row->size) {
         ngx_memset(value, 'x', hold_row->size);
+        value[hold_row->size] = '\0';
         rf_submit(&rf_a, "SET", "value", value, NULL);
     }
 
-    rf_submit_numbers(hold_row->first);
+    for (n = 0; hold_row->get && n < hold_row->first; n++) {
+        rf_submit(&rf_a, "GET", "value", NULL);
+    }
+
+    rf_submit_numbers(hold_row->first - n);
     hold_watch(hold_turn);
 
     return 0;
@@ -313,6 +325,10 @@ hold_gone_check(void)
 
 rf_step_pt  rf_row_hold[] = {
     rf_step_ping, rf_step_pong,
+    hold_step, hold_step, hold_step, hold_step, hold_step, hold_step,
+    hold_step, hold_step, hold_step, hold_step, hold_step, hold_step,
+    hold_step, hold_step, hold_step, hold_step, hold_step, hold_step,
+    hold_step, hold_step, hold_step, hold_step, hold_step, hold_step,
     hold_step, hold_step, hold_step, hold_step, hold_step, hold_step,
     hold_step, hold_step, hold_step, hold_step, hold_step, hold_step,
     hold_step, hold_step, hold_step, hold_step, hold_step, hold_step,
