@@ -29,7 +29,7 @@ static const hold_row_t  hold_rows[] = {
     { 40, 0, 0, 0, 0, 1, "nor do 40" },
     { 8, 0, 0, 10000, 0, 2, "9 with 10 KB wait" },
     { 8, 9, 0, 70000, 0, 1, "those with 70 KB do not" },
-    { 9, 0, 0, 0, 1, 2, "9 of which nobody knows that their replies are large" },
+    { 9, 0, 0, 0, 1, 2, "9 that nobody knows to have large replies wait" },
     { 9, 0, 0, 0, 1, 1, "when it is known they do not wait" },
     { 8, 0, 0, 0, 0, 1, "8 with small ones" },
     { 9, 0, 0, 0, 0, 2, "then 9 wait again" },
