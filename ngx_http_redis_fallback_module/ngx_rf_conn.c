@@ -716,7 +716,7 @@ ngx_rf_conn_hold(ngx_rf_conn_t *conn)
     return n != 0
            && ngx_rf_conn_inflight(conn) > NGX_RF_CONN_FEW
            && conn->nheld < NGX_RF_CONN_GROUP
-           && conn->nheld * conn->size < NGX_RF_CONN_GROUP_BYTES
+           && conn->size < NGX_RF_CONN_GROUP_BYTES / conn->nheld
            && p->last - p->pos < NGX_RF_CONN_GROUP_BYTES
            && ngx_current_msec - conn->held < NGX_RF_CONN_GROUP_TIME;
 }
