@@ -4,7 +4,8 @@
  * are due at random moments (a Poisson process); each goes out on a connection
  * that is idle, or as soon as one is, and its time counts from when it was due.
  * "late" is how long requests waited for this program alone: what it could not
- * keep apart from the server's time.
+ * keep apart from the server's time; "busy" is how much of its core this
+ * program had: near 1 its own queue is part of what it measures.
  *
  *     load PORT RATE SECONDS CONNECTIONS METHOD PREFIX KEYS SIZE
  *
@@ -27,6 +28,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -408,11 +410,27 @@ percentile(times_t *t, double p)
 }
 
 
+/* of all time since the start, 0 to 1 */
+
+static double
+busy(uint64_t start)
+{
+    struct rusage  u;
+
+    getrusage(RUSAGE_SELF, &u);
+
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec
+            + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6)
+           * SECOND / (now() - start);
+}
+
+
 int
 main(int argc, char **argv)
 {
-    int     epoll;
-    double  seconds;
+    int       epoll;
+    double    seconds, share;
+    uint64_t  start;
 
     if (argc != 9) {
         fprintf(stderr, "load PORT RATE SECONDS CONNECTIONS METHOD PREFIX "
@@ -425,12 +443,14 @@ main(int argc, char **argv)
     nkeys = atoi(argv[7]);
     body_size = atoi(argv[8]);
 
+    start = now();
     prepare(argv[5], argv[6]);
     prctl(PR_SET_TIMERSLACK, 1);
 
     epoll = epoll_create1(0);
     connect_all(epoll, atoi(argv[1]));
     run(epoll, atof(argv[2]), seconds);
+    share = busy(start);
 
     if (times.n) {
         qsort(times.ns100, times.n, sizeof(uint32_t), compare);
@@ -441,10 +461,10 @@ main(int argc, char **argv)
     }
 
     printf("LOAD requests=%zu errors=%zu rate=%.0f p50=%.1f p99=%.1f "
-           "p999=%.1f max=%.1f late=%.1f\n", counted, errors,
+           "p999=%.1f max=%.1f late=%.1f busy=%.3f\n", counted, errors,
            counted / seconds, percentile(&times, 50), percentile(&times, 99),
            percentile(&times, 99.9), percentile(&times, 100),
-           percentile(&lates, 99));
+           percentile(&lates, 99), share);
 
     return 0;
 }

@@ -643,6 +643,8 @@ ngx_rf_conn_call_reply(ngx_rf_conn_t *conn, ngx_rf_reply_t *reply)
         conn->timer.cancelable = 1;
     }
 
+    ngx_rf_pipeline_soon(&conn->pipeline);
+
     if (call) {
         call->handler(call, NGX_RF_CALL_DONE);
     }

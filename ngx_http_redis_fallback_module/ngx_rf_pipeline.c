@@ -208,6 +208,22 @@ ngx_rf_pipeline_reply(ngx_rf_pipeline_t *p, ngx_rf_reply_t *reply,
 }
 
 
+void
+ngx_rf_pipeline_soon(ngx_rf_pipeline_t *p)
+{
+    ngx_uint_t      n;
+    ngx_rf_call_t  *call;
+
+    for (n = 0; n < NGX_RF_CALL_SOON && n < ngx_rf_pipeline_inflight(p); n++) {
+        call = ngx_rf_pipeline_slot(p, p->head + n)->call;
+
+        if (call && call->soon) {
+            call->soon(call, n + 1);
+        }
+    }
+}
+
+
 ngx_uint_t
 ngx_rf_pipeline_cut(ngx_rf_pipeline_t *p, ngx_rf_call_t *call)
 {

@@ -33,6 +33,15 @@ typedef struct {
 
 typedef void (*ngx_rf_call_pt)(ngx_rf_call_t *call, ngx_uint_t outcome);
 
+/* the n-th of the replies that are to come next is this call's, n from 1 to
+ * NGX_RF_CALL_SOON: what its handler will read may be fetched into the caches
+ * of the processor while those before it are handled.  Nothing is to be done
+ * in there that calls, cuts or waits */
+typedef void (*ngx_rf_call_soon_pt)(ngx_rf_call_t *call, ngx_uint_t n);
+
+#define NGX_RF_CALL_SOON        3       /* a table's slot, an entry, a value:
+                                           each says where the next one is */
+
 /*
  * One or more commands that travel together.  The memory is the caller's and
  * stays, with all argv, until the handler was called or ngx_rf_redis_cut().
@@ -43,6 +52,8 @@ struct ngx_rf_call_s {
     ngx_rf_call_command_t *commands;
     ngx_pool_t           *pool;
     ngx_rf_call_pt        handler;
+    ngx_rf_call_soon_pt   soon;         /* or NULL; once for each n, but those
+                                           that nobody was before it for */
     void                 *data;
     uint32_t              order;        /* calls of the same number are executed
                                            in the order of their submission */
@@ -113,6 +124,9 @@ ngx_pool_t *ngx_rf_pipeline_pool(ngx_rf_pipeline_t *p);
  * come; NGX_ERROR: nobody asked for this */
 ngx_int_t ngx_rf_pipeline_reply(ngx_rf_pipeline_t *p, ngx_rf_reply_t *reply,
     ngx_rf_call_t **call);
+/* a call has all its replies, and its handler is about to be called: tells
+ * those behind it that theirs is soon */
+void ngx_rf_pipeline_soon(ngx_rf_pipeline_t *p);
 /* returns 1 if the next reply was to be this call's */
 ngx_uint_t ngx_rf_pipeline_cut(ngx_rf_pipeline_t *p, ngx_rf_call_t *call);
 

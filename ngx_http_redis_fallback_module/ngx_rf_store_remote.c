@@ -27,6 +27,7 @@ static ngx_int_t ngx_rf_work_hold_back(ngx_rf_work_t *w);
 static void ngx_rf_work_touch(ngx_rf_work_t *w);
 static void ngx_rf_work_writes(ngx_rf_work_t *w, uint32_t hash);
 static void ngx_rf_work_ask(ngx_rf_work_t *w);
+static void ngx_rf_work_soon(ngx_rf_call_t *call, ngx_uint_t n);
 static void ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome);
 static ngx_rf_reply_t *ngx_rf_work_reply(ngx_rf_work_t *w,
     ngx_str_t **reason);
@@ -65,6 +66,7 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     }
 
     ngx_memzero(call, sizeof(ngx_rf_call_t));
+    w->warm = 0;
 
     if (op->nparts == 0) {
         ngx_rf_work_ask(w);
@@ -76,6 +78,8 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
 
     call->pool = op->pool;
     call->handler = ngx_rf_work_called;
+    call->soon = (op->command->first == 1 && op->nparts == 0)
+                 ? ngx_rf_work_soon : NULL;
     call->data = w;
     call->order = op->order;
 
@@ -93,14 +97,6 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     }
 
     w->calling = 1;
-
-    if (op->command->first == 1 && op->nparts == 0) {
-
-        /* for when the reply is learned: many requests from now, but not so
-         * many that the caches have forgotten */
-
-        ngx_rf_zone_prefetch(&store->zone, ngx_rf_work_hash(w));
-    }
 
     if (store->tracking) {
         ngx_rf_tracking_mark(store->tracking, call->link, &w->mark);
@@ -363,6 +359,39 @@ ngx_rf_work_ask(ngx_rf_work_t *w)
 }
 
 
+/* What is learned of the reply begins with a look-up: of the table's slot,
+ * which says where the entry is, which says where the value is.  Each is asked
+ * for while the reply before is handled, so nobody waits for it, least of all
+ * with the lock. */
+
+static void
+ngx_rf_work_soon(ngx_rf_call_t *call, ngx_uint_t n)
+{
+    uint32_t        hash;
+    ngx_rf_work_t  *w;
+    ngx_rf_zone_t  *zone;
+
+    w = call->data;
+    zone = &w->op->store->zone;
+    hash = ngx_rf_work_hash(w);
+
+    switch (n) {
+
+    case 3:
+        ngx_rf_zone_expect(zone, hash);
+        break;
+
+    case 2:
+        ngx_rf_zone_prefetch(zone, hash);
+        break;
+
+    default:
+        ngx_rf_zone_warm(zone, hash, NGX_MAX_SIZE_T_VALUE);
+        w->warm = 1;
+    }
+}
+
+
 static void
 ngx_rf_work_called(ngx_rf_call_t *call, ngx_uint_t outcome)
 {
@@ -474,7 +503,11 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
     if (op->command->first == 1) {
         op->store->zone.hash = ngx_rf_work_hash(w);
         op->store->zone.hashed = &op->argv[1];
-        ngx_rf_zone_prefetch(&op->store->zone, op->store->zone.hash);
+
+        if (!w->warm) {
+            ngx_rf_zone_warm(&op->store->zone, op->store->zone.hash,
+                             NGX_MAX_SIZE_T_VALUE);
+        }
     }
 
     ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,

@@ -102,6 +102,24 @@ sub fill {
 }
 
 
+# an nginx with this module by itself, for what has no files, of one size
+
+sub alone {
+    my ($redis, $size) = @_;
+
+    my @ports = (redis => $redis->port, unix => $redis->unix,
+                 down => RF::free_port(), no_files => 1);
+    my $nginx = Bench::start_nginx(http => Bench::Paths::http_conf(@ports),
+                                   server => Bench::Paths::server_conf(@ports));
+
+    $nginx->wait_mode('normal', 10, $_)
+        || die "store \"$_\" does not become normal\n" for qw(mem live);
+    Bench::Paths::fill($nginx, $size);
+
+    return $nginx;
+}
+
+
 sub nginx {
     my ($self, $path) = @_;
 

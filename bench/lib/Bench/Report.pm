@@ -292,12 +292,12 @@ sub connections {
 
 
 sub tail {
-    my ($seconds, $rounds, @items) = @_;
+    my ($seconds, $rounds, $load, @items) = @_;
 
-    my $text = header('at 70 % of the throughput of `return 200`', 'bytes',
+    my $text = header("at $load % of the throughput of `return 200`", 'bytes',
                       'requests/s', '`return 200`: p50', 'p99', 'p99.9',
                       'path: p50', 'p99', 'p99.9', 'p99, x', 'spread', 'goal',
-                      'at 70 % of its own: p99');
+                      'load busy, %', "at $load % of its own: p99");
     my @rows;
 
     for my $item (@items) {
@@ -311,13 +311,14 @@ sub tail {
         my $x = middle('ratio', $item);
 
         $text .= cells(name($item->{path}), $item->{size},
-                       Bench::thousands(middle('rate', $item)),
+                       Bench::thousands($item->{rate}),
                        latencies(@p{map { ("floor $_") } qw(p50 p99 p999)}),
                        latencies(@p{map { ("path $_") } qw(p50 p99 p999)}),
                        sprintf('**%.2f**', $x),
                        Bench::spread('ratio', @{ $item->{rounds} }),
                        '1.50: ' . (sprintf('%.2f', $x) <= 1.5 ? 'met'
                                                                : 'missed'),
+                       sprintf('%.0f', 100 * middle('busy', $item)),
                        ms($p{'own p99'}));
 
         push @rows, [ "$item->{path}{title}, "
@@ -330,9 +331,10 @@ sub tail {
     return ($text . "\nMedians of $rounds round" . ($rounds > 1 ? 's' : '')
             . " of $seconds s, in ms; bench/load.c, 64 connections, requests "
             . "due at random moments. Its own delay, p99:\n"
-            . ms($late) . " ms.\n",
+            . ms($late) . " ms; \"load busy\" is its share of its core during the "
+            . "path's run.\n",
             { name => 'tail', versus => 1, series => [ 'return 200', 'path' ],
-              title => 'p99 at 70 % of the throughput of return 200',
+              title => "p99 at $load % of the throughput of return 200",
               unit => 'milliseconds; less is better', rows => \@rows });
 }
 

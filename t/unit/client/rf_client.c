@@ -24,6 +24,7 @@ static ngx_int_t rf_init_process(ngx_cycle_t *cycle);
 static void rf_exit_process(ngx_cycle_t *cycle);
 static void rf_tick(ngx_event_t *ev);
 static void rf_handler(ngx_rf_call_t *call, ngx_uint_t outcome);
+static void rf_soon(ngx_rf_call_t *call, ngx_uint_t n);
 static void rf_up(void *data, ngx_rf_redis_info_t *info);
 static void rf_down(void *data);
 static rf_call_t *rf_vprepare(rf_client_t *client, va_list args);
@@ -390,6 +391,7 @@ rf_vprepare(rf_client_t *client, va_list args)
     t->call.pool = t->pool;
     t->call.commands = t->commands;
     t->call.handler = rf_handler;
+    t->call.soon = rf_soon;
     t->call.data = t;
     t->call.order = rf_order++;
     t->outcome = (ngx_uint_t) -1;
@@ -460,6 +462,19 @@ rf_handler(ngx_rf_call_t *call, ngx_uint_t outcome)
     if (t->then) {
         t->then(t);
     }
+}
+
+
+static void
+rf_soon(ngx_rf_call_t *call, ngx_uint_t n)
+{
+    rf_call_t *t = call->data;
+
+    if (t->fired) {
+        rf_ok(0, "what is answered is not told that it will be soon");
+    }
+
+    t->soon = t->soon * 10 + n;
 }
 
 

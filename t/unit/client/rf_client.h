@@ -33,6 +33,7 @@ struct rf_call_s {
     ngx_msec_t              took;
     ngx_uint_t              outcome;
     ngx_uint_t              fired;
+    ngx_uint_t              soon;       /* the digits of what it was told */
     ngx_uint_t              number;
     rf_call_pt              then;
     rf_call_t              *next;

@@ -211,6 +211,59 @@ static rf_step_pt  turn[] = {
 };
 
 
+/* who is soon to be answered is told so while others are, one that was cut is
+ * not: its replies count all the same */
+
+static void
+soon_cut(rf_call_t *t)
+{
+    rf_call_t  *other;
+
+    for (other = rf_calls; other->number != 4; other = other->next) {
+        /* void */
+    }
+
+    rf_ok(other->soon == 3, "told 3 replies before its own");
+    rf_cut(other);
+}
+
+static ngx_msec_t
+soon_submit(void)
+{
+    rf_call_t  *t;
+
+    rf_submit_numbers(7);
+
+    for (t = rf_calls; t->number != 1; t = t->next) {
+        /* void */
+    }
+
+    t->then = soon_cut;
+
+    return 0;
+}
+
+static ngx_msec_t
+soon_check(void)
+{
+    rf_call_t          *t;
+    static ngx_uint_t   told[] = { 0, 1, 21, 321, 0, 321, 321 };
+
+    for (t = rf_calls; t; t = t->next) {
+        rf_ok(t->soon == told[t->number], "call %lu was told %lu",
+              (unsigned long) t->number, (unsigned long) t->soon);
+    }
+
+    rf_ok(rf_right_numbers() == 6, "and all have their own replies");
+    rf_free_calls();
+    return 0;
+}
+
+static rf_step_pt  soon[] = {
+    rf_step_ping, rf_step_pong, soon_submit, soon_check, NULL
+};
+
+
 /* binary values, large values */
 
 void
@@ -675,6 +728,7 @@ rf_scenario_t  rf_scenarios[] = {
     { "database", database },
     { "noperm", noperm },
     { "turn", turn },
+    { "soon", soon },
     { "hold", rf_row_hold },
     { "values", values },
     { "cut", cut },

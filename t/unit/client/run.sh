@@ -223,6 +223,7 @@ bogus reset "failed (104"
 start_redis
 run "turn" turn "server 127.0.0.1:$PORT"
 run "turn, unix" turn "server unix:$SOCK"
+run "soon" soon "server 127.0.0.1:$PORT"
 run "hold" hold "server 127.0.0.1:$PORT" "timeout 10000" "max_retries 30"
 start_redis
 run "hold, unix" hold "server unix:$SOCK" "timeout 10000" "max_retries 30"
