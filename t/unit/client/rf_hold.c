@@ -37,6 +37,15 @@ static const hold_row_t  hold_rows[] = {
     { 0, 0, 0, 0, 0, 0, NULL }
 };
 
+/* with 4 links, which take turns */
+
+static const hold_row_t  hold_links_rows[] = {
+    { 32, 0, 0, 0, 0, 1, "8 on each of 4 links leave" },
+    { 40, 0, 0, 0, 0, 2, "10 on each wait, and go together" },
+    { 33, 4, 0, 0, 0, 6, "9 on one of them wait, whatever the others do" },
+    { 0, 0, 0, 0, 0, 0, NULL }
+};
+
 static ngx_event_t        hold_event;
 static const hold_row_t  *hold_row;
 static ngx_uint_t         hold_turns, hold_tries;
@@ -124,13 +133,13 @@ hold_done(void)
 }
 
 static ngx_msec_t
-hold_step(void)
+hold_next(const hold_row_t *rows)
 {
     ngx_uint_t   n;
     static char  value[100000];
 
     if (hold_row == NULL) {
-        hold_row = hold_rows;
+        hold_row = rows;
 
     } else if (hold_row->name && hold_done()) {
         hold_row++;
@@ -155,6 +164,26 @@ hold_step(void)
     rf_submit_numbers(hold_row->first - n);
     hold_watch(hold_turn);
 
+    return 0;
+}
+
+
+static ngx_msec_t
+hold_step(void)
+{
+    return hold_next(hold_rows);
+}
+
+static ngx_msec_t
+hold_links_step(void)
+{
+    return hold_next(hold_links_rows);
+}
+
+static ngx_msec_t
+hold_links_make(void)
+{
+    rf_submit_numbers(4);
     return 0;
 }
 
@@ -338,4 +367,57 @@ rf_step_pt  rf_row_hold[] = {
     hold_reply, hold_cut, hold_destroy_make, hold_destroy, hold_destroyed,
     hold_large, hold_gone, hold_gone_few, hold_gone_check,
     rf_step_ping, rf_step_pong, NULL
+};
+
+rf_step_pt  rf_row_hold_links[] = {
+    hold_links_make,
+    hold_links_step, hold_links_step, hold_links_step, hold_links_step,
+    hold_links_step, hold_links_step, hold_links_step, hold_links_step,
+    hold_links_step, hold_links_step, hold_links_step, hold_links_step,
+    hold_links_step, hold_links_step, hold_links_step, hold_links_step,
+    NULL
+};
+
+
+/* a worker that is told to go while some wait: they leave, and it waits for
+ * their replies */
+
+static void
+hold_quit_done(rf_call_t *t)
+{
+    if (rf_outstanding == 0) {
+        rf_ok(ngx_exiting && rf_right_numbers() == 9,
+              "a worker that goes sends what waits, and stays for the replies");
+    }
+}
+
+static void
+hold_quit_turn(ngx_event_t *ev)
+{
+    rf_call_t  *t;
+
+    for (t = rf_calls; t; t = t->next) {
+        t->then = hold_quit_done;
+    }
+
+    rf_ok(hold_unsent() == 9, "9 wait");
+    rf_outstanding--;
+
+    /* the master first, or it would make another worker */
+
+    rf_ok(kill(getppid(), SIGQUIT) == 0, "the master is told");
+    (void) raise(SIGQUIT);
+}
+
+static ngx_msec_t
+hold_quit(void)
+{
+    rf_submit_numbers(9);
+    hold_watch(hold_quit_turn);
+
+    return 0;
+}
+
+rf_step_pt  rf_row_hold_quit[] = {
+    rf_step_ping, rf_step_pong, hold_quit, NULL
 };

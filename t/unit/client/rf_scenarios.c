@@ -730,6 +730,8 @@ rf_scenario_t  rf_scenarios[] = {
     { "turn", turn },
     { "soon", soon },
     { "hold", rf_row_hold },
+    { "hold_links", rf_row_hold_links },
+    { "hold_quit", rf_row_hold_quit },
     { "values", values },
     { "cut", cut },
     { "killed", rf_row_killed },

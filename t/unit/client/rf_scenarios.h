@@ -39,6 +39,8 @@ extern rf_step_pt  rf_row_links[];
 
 /* rf_hold.c */
 extern rf_step_pt  rf_row_hold[];
+extern rf_step_pt  rf_row_hold_links[];
+extern rf_step_pt  rf_row_hold_quit[];
 
 
 #endif /* _RF_SCENARIOS_H_INCLUDED_ */

@@ -286,6 +286,8 @@ run "black hole" hole "server 127.0.0.1:$(cat "$DIR/hole")"
 
 start_redis
 run "links" links "server 127.0.0.1:$PORT" "connections 4"
+run "hold, 4 links" hold_links "server 127.0.0.1:$PORT" "timeout 10000" \
+    "connections 4"
 run "links, name" links "server localhost:$PORT" "connections 4"
 run "nested, 4 links" nest "server 127.0.0.1:$PORT" "max_retries 5" \
     "connections 4"
@@ -345,6 +347,16 @@ if wanted exit; then
     rc=$?
     tee -a "$OUT" < "$DIR/tap"
     judge "quit" $rc
+
+    # the worker tells its master, too
+
+    MASTER="worker_processes 1; user $(id -un) $(id -gn);" config "quit in a hold" \
+        hold_quit "server 127.0.0.1:$PORT" "stay 1"
+    (launch) > "$DIR/tap" 2>> "$DIR/stderr"
+    rc=$?
+    tee -a "$OUT" < "$DIR/tap"
+    check "quit in a hold: all were answered" "grep -q replies $DIR/tap"
+    judge "quit in a hold" $rc
 fi
 
 echo "1..$(grep -cE '^(not )?ok' "$OUT")"
