@@ -7,71 +7,18 @@
  * next parsed reply.  connect_timeout covers everything up to ready.
  *
  * Handlers of calls may do anything to the client, closing included, so the
- * memory is freed only when no function of this file is left on the stack:
+ * memory is freed only when no function of this room is left on the stack:
  * "busy" counts them.
  */
 
 #include "ngx_rf_conn.h"
+#include "ngx_rf_conn_internal.h"
 #include "ngx_rf_resp.h"
 #include "ngx_rf_socket.h"
 
 
 #define NGX_RF_CONN_READ        65536   /* bytes of one recv() */
 #define NGX_RF_CONN_READS       16      /* recv()s before others have a turn */
-
-/* with more calls in flight than a few those of a turn wait for the next ones,
- * see ngx_rf_conn_hold().  Measured, docs/performance.md: with 8 clients that
- * takes time, with 16 it saves some; 32 in a write cost Redis less than 16,
- * but with replies of 4 KB no less, and clients wait longer */
-#define NGX_RF_CONN_FEW         8       /* calls in flight */
-#define NGX_RF_CONN_GROUP       32      /* calls that wait for no more */
-#define NGX_RF_CONN_GROUP_BYTES 65536   /* nor do so many bytes, of theirs or
-                                           of the replies that they may have */
-#define NGX_RF_CONN_GROUP_TIME  2       /* nor for longer than that, ms */
-
-
-typedef void (*ngx_rf_conn_reply_pt)(ngx_rf_conn_t *conn,
-    ngx_rf_reply_t *reply);
-
-struct ngx_rf_conn_s {
-    /* ngx_event_ident() of a debug log wants an fd here */
-    void                 *dummy[3];
-    ngx_socket_t          fd;
-
-    ngx_rf_conn_peer_t   *peer;
-    ngx_connection_t     *c;
-
-    ngx_rf_addr_t         addrs[NGX_RF_RESOLVE_MAX];
-    ngx_uint_t            naddrs;
-    ngx_uint_t            ntried;
-
-    ngx_rf_handshake_t   *handshake;
-    ngx_rf_resp_reader_t *reader;
-    ngx_rf_conn_reply_pt  reply;
-
-    ngx_event_t           timer;        /* connect_timeout, then the head's */
-    ngx_event_t           flush;        /* posted: the turn's last write, or
-                                           that of the next turn */
-
-    ngx_rf_pipeline_t     pipeline;
-    ngx_uint_t            ncalls;       /* that were queued in this turn */
-    ngx_uint_t            nheld;        /* and in those before it whose write
-                                           is still to come */
-    ngx_msec_t            held;         /* since when there are any */
-    size_t                received;     /* bytes, since the call "counted" was
-                                           the head */
-    ngx_uint_t            counted;
-    size_t                size;         /* of a call's replies, the average of
-                                           those before "counted" */
-
-    ngx_rf_conn_end_t     failure;      /* why and text, when it is known */
-
-    ngx_uint_t            busy;
-    unsigned              ready:1;
-    unsigned              answered:1;
-    unsigned              late:1;       /* the timer is the last */
-    unsigned              closed:1;
-};
 
 
 static void ngx_rf_conn_resolved(void *data, ngx_uint_t n,
@@ -84,33 +31,23 @@ static void ngx_rf_conn_handshake_reply(ngx_rf_conn_t *conn,
     ngx_rf_reply_t *reply);
 
 static void ngx_rf_conn_read_handler(ngx_event_t *rev);
-static void ngx_rf_conn_read(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_parse(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_call_reply(ngx_rf_conn_t *conn,
     ngx_rf_reply_t *reply);
 
-static void ngx_rf_conn_write_handler(ngx_event_t *wev);
-static void ngx_rf_conn_flush_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_rf_conn_hold(ngx_rf_conn_t *conn);
-static void ngx_rf_conn_flush(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_watch(ngx_rf_conn_t *conn);
 
 static void ngx_rf_conn_timer_handler(ngx_event_t *ev);
 static void ngx_rf_conn_failed(ngx_rf_conn_t *conn, ngx_err_t err,
     const char *text);
-static void ngx_rf_conn_break(ngx_rf_conn_t *conn, ngx_err_t err,
-    const char *text);
 static void ngx_rf_conn_lost(ngx_rf_conn_t *conn, ngx_err_t err,
     const char *text);
 static void ngx_rf_conn_finish(ngx_rf_conn_t *conn, ngx_rf_conn_why_e why);
 static void ngx_rf_conn_reset(ngx_rf_conn_t *conn);
-static void ngx_rf_conn_enter(ngx_rf_conn_t *conn);
-static void ngx_rf_conn_leave(ngx_rf_conn_t *conn);
 static void ngx_rf_conn_free(ngx_rf_conn_t *conn);
 
 
 static const char  ngx_rf_conn_unasked[] = "redis sent what nobody asked for";
-static const char  ngx_rf_conn_unwatched[] = "could not watch the socket";
 static const char  ngx_rf_conn_timedout[] = "redis timed out";
 
 /* nothing of it is needed once all that was read is parsed, and no handler of a
@@ -517,7 +454,7 @@ ngx_rf_conn_read_handler(ngx_event_t *rev)
 }
 
 
-static void
+void
 ngx_rf_conn_read(ngx_rf_conn_t *conn)
 {
     u_char            *buffer;
@@ -533,7 +470,7 @@ ngx_rf_conn_read(ngx_rf_conn_t *conn)
 
         if (n == NGX_AGAIN) {
             if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-                ngx_rf_conn_break(conn, 0, ngx_rf_conn_unwatched);
+                ngx_rf_conn_break(conn, 0, NGX_RF_CONN_UNWATCHED);
             }
 
             return;
@@ -651,125 +588,6 @@ ngx_rf_conn_call_reply(ngx_rf_conn_t *conn, ngx_rf_reply_t *reply)
 }
 
 
-static void
-ngx_rf_conn_write_handler(ngx_event_t *wev)
-{
-    ngx_rf_conn_t     *conn;
-    ngx_connection_t  *c;
-
-    c = wev->data;
-    conn = c->data;
-
-    if (conn->flush.posted) {
-        /* epoll says with all that comes that the socket takes more, too */
-        return;
-    }
-
-    ngx_rf_conn_enter(conn);
-    ngx_rf_conn_flush(conn);
-    ngx_rf_conn_leave(conn);
-}
-
-
-static void
-ngx_rf_conn_flush_handler(ngx_event_t *ev)
-{
-    ngx_rf_conn_t *conn = ev->data;
-
-    if (ngx_rf_conn_hold(conn)) {
-        /* the next turn begins with a look at the sockets, without sleep */
-        ngx_post_event(ev, &ngx_posted_next_events);
-        return;
-    }
-
-    ngx_rf_conn_enter(conn);
-    ngx_rf_conn_flush(conn);
-    ngx_rf_conn_leave(conn);
-}
-
-
-/* whether the write of this turn waits for what the next one brings: while the
- * loop has something to do */
-
-static ngx_uint_t
-ngx_rf_conn_hold(ngx_rf_conn_t *conn)
-{
-    ngx_uint_t          n, answered;
-    ngx_rf_pipeline_t  *p;
-
-    p = &conn->pipeline;
-    n = conn->ncalls;
-    conn->ncalls = 0;
-
-    if (conn->nheld == 0) {
-        conn->held = ngx_current_msec;
-    }
-
-    conn->nheld += n;
-
-    answered = p->head - conn->counted;
-
-    if (answered >= NGX_RF_CONN_FEW) {
-        conn->size = conn->received / answered;
-        conn->received = 0;
-        conn->counted = p->head;
-    }
-
-    return n != 0
-           && ngx_rf_conn_inflight(conn) > NGX_RF_CONN_FEW
-           && conn->nheld < NGX_RF_CONN_GROUP
-           && conn->size < NGX_RF_CONN_GROUP_BYTES / conn->nheld
-           && p->last - p->pos < NGX_RF_CONN_GROUP_BYTES
-           && ngx_current_msec - conn->held < NGX_RF_CONN_GROUP_TIME;
-}
-
-
-/* as much as the socket takes */
-
-static void
-ngx_rf_conn_flush(ngx_rf_conn_t *conn)
-{
-    ssize_t             n;
-    ngx_err_t           err;
-    ngx_connection_t   *c;
-    ngx_rf_pipeline_t  *p;
-
-    c = conn->c;
-    p = &conn->pipeline;
-
-    conn->ncalls = 0;
-    conn->nheld = 0;
-
-    while (p->pos < p->last && c->write->ready) {
-        n = c->send(c, p->pos, p->last - p->pos);
-
-        if (n == NGX_ERROR) {
-            err = ngx_socket_errno;
-
-            /* what Redis said before it closed matters more */
-
-            ngx_rf_conn_read(conn);
-
-            if (!conn->closed) {
-                ngx_rf_conn_break(conn, err, "send() failed");
-            }
-
-            return;
-        }
-
-        if (n <= 0) {
-            break;
-        }
-
-        ngx_rf_pipeline_sent(p, n);
-    }
-
-    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
-        ngx_rf_conn_break(conn, 0, ngx_rf_conn_unwatched);
-    }
-}
-
-
 /*
  * The head's timer.  One that goes off too early sets itself again, so only
  * one that would be late is moved, unless it is to be: see below.
@@ -854,7 +672,7 @@ ngx_rf_conn_failed(ngx_rf_conn_t *conn, ngx_err_t err, const char *text)
 }
 
 
-static void
+void
 ngx_rf_conn_break(ngx_rf_conn_t *conn, ngx_err_t err, const char *text)
 {
     ngx_rf_conn_failed(conn, err, text);
@@ -959,14 +777,14 @@ ngx_rf_conn_reset(ngx_rf_conn_t *conn)
 }
 
 
-static void
+void
 ngx_rf_conn_enter(ngx_rf_conn_t *conn)
 {
     conn->busy++;
 }
 
 
-static void
+void
 ngx_rf_conn_leave(ngx_rf_conn_t *conn)
 {
     if (--conn->busy == 0 && conn->closed) {

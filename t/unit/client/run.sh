@@ -41,7 +41,7 @@ cc -shared -fPIC -g -O1 -Wall -Wextra -Wno-unused-parameter -Werror \
     -I"$NGX_TREE"/src/core -I"$NGX_TREE"/src/event -I"$NGX_TREE"/src/os/unix \
     -I"$NGX_TREE"/src/event/modules -I"$NGX_TREE"/objs \
     -Ingx_http_redis_fallback_module -I$HERE $HERE/*.c \
-    ngx_http_redis_fallback_module/ngx_rf_{redis,conn,pipeline,handshake}.c \
+    ngx_http_redis_fallback_module/ngx_rf_{redis,conn,conn_write,pipeline,handshake}.c \
     ngx_http_redis_fallback_module/ngx_rf_{resp,resolve,socket,log}.c \
     -lhiredis || exit 1
 
