@@ -102,6 +102,17 @@ ngx_int_t
 ngx_http_rf_request_submit(ngx_http_rf_ctx_t *ctx, ngx_rf_op_t *ops,
     ngx_uint_t n, ngx_http_rf_resume_pt resume)
 {
+    ngx_uint_t  i;
+
+    /* all keys are looked for at once, before the first command is executed */
+
+    for (i = 0; n > 1 && i < n; i++) {
+
+        if (ops[i].argc > 1 && ops[i].nparts == 0) {
+            ngx_rf_store_expect(ops[i].store, &ops[i].argv[1], &ops[i]);
+        }
+    }
+
     ctx->ops = ops;
     ctx->nops = n;
     ctx->next = 0;

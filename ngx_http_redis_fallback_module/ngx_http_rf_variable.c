@@ -345,10 +345,6 @@ ngx_http_rf_variable_submit(ngx_http_request_t *r, ngx_http_rf_ctx_t *ctx,
             return NGX_ERROR;
         }
 
-        if (ops[n].argc > 1) {
-            ngx_rf_store_expect(conf->store, &ops[n].argv[1], &ops[n]);
-        }
-
         if (ngx_http_rf_variable_clash(sets, ops, n)) {
             break;
         }
