@@ -211,14 +211,17 @@ ngx_rf_pipeline_reply(ngx_rf_pipeline_t *p, ngx_rf_reply_t *reply,
 void
 ngx_rf_pipeline_soon(ngx_rf_pipeline_t *p)
 {
-    ngx_uint_t      n;
-    ngx_rf_call_t  *call;
+    ngx_uint_t         i, n;
+    ngx_rf_call_t     *call;
+    static ngx_uint_t  soon[] = { NGX_RF_CALL_NEXT, NGX_RF_CALL_NEAR,
+                                  NGX_RF_CALL_FAR };
 
-    for (n = 0; n < NGX_RF_CALL_SOON && n < ngx_rf_pipeline_inflight(p); n++) {
-        call = ngx_rf_pipeline_slot(p, p->head + n)->call;
+    for (i = 0; i < 3 && soon[i] <= ngx_rf_pipeline_inflight(p); i++) {
+        n = soon[i];
+        call = ngx_rf_pipeline_slot(p, p->head + n - 1)->call;
 
         if (call && call->soon) {
-            call->soon(call, n + 1);
+            call->soon(call, n);
         }
     }
 }

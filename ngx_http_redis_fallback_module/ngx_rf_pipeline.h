@@ -33,14 +33,18 @@ typedef struct {
 
 typedef void (*ngx_rf_call_pt)(ngx_rf_call_t *call, ngx_uint_t outcome);
 
-/* the n-th of the replies that are to come next is this call's, n from 1 to
- * NGX_RF_CALL_SOON: what its handler will read may be fetched into the caches
- * of the processor while those before it are handled.  Nothing is to be done
- * in there that calls, cuts or waits */
+/* the n-th of the replies that are to come next is this call's: what its
+ * handler will read may be fetched into the caches of the processor while those
+ * before it are handled.  Nothing is to be done in there that calls, cuts or
+ * waits */
 typedef void (*ngx_rf_call_soon_pt)(ngx_rf_call_t *call, ngx_uint_t n);
 
-#define NGX_RF_CALL_SOON        3       /* a table's slot, an entry, a value:
-                                           each says where the next one is */
+/* the n's: three, as a slot of a table says where an entry is, and that where
+ * a value is; apart, as some replies are handled in less time than memory takes
+ */
+#define NGX_RF_CALL_FAR         6
+#define NGX_RF_CALL_NEAR        4
+#define NGX_RF_CALL_NEXT        2
 
 /*
  * One or more commands that travel together.  The memory is the caller's and
@@ -53,7 +57,7 @@ struct ngx_rf_call_s {
     ngx_pool_t           *pool;
     ngx_rf_call_pt        handler;
     ngx_rf_call_soon_pt   soon;         /* or NULL; once for each n, but those
-                                           that nobody was before it for */
+                                           that too few were before it for */
     void                 *data;
     uint32_t              order;        /* calls of the same number are executed
                                            in the order of their submission */

@@ -38,6 +38,12 @@
 #define NGX_RF_STORE_ROUTES     8
 
 
+/* into memory at once, and not only when Redis has answered */
+
+#define ngx_rf_store_looks(store, mode)                                       \
+    ((mode) != NGX_RF_NORMAL || (store)->conf.cache != NGX_RF_CACHE_OFF)
+
+
 static ngx_int_t ngx_rf_work_check(ngx_rf_work_t *w, ngx_str_t *err);
 static uint32_t ngx_rf_work_order(ngx_rf_op_t *op);
 static ngx_int_t ngx_rf_work_quiet(ngx_rf_work_t *w);
@@ -73,11 +79,7 @@ ngx_rf_store_submit(ngx_rf_op_t *op)
     w->op = op;
     w->mode = ngx_rf_mode_get(&op->store->zone, &w->epoch);
 
-    /* where Redis is to be asked, that is done when it is */
-
-    if (op->hashed && (w->mode != NGX_RF_NORMAL
-                       || op->store->conf.cache != NGX_RF_CACHE_OFF))
-    {
+    if (op->hashed && ngx_rf_store_looks(op->store, w->mode)) {
         ngx_rf_zone_prefetch(&op->store->zone, op->hash);
     }
 
@@ -186,7 +188,9 @@ ngx_rf_store_expect(ngx_rf_store_t *store, ngx_str_t *key, ngx_rf_op_t *op)
     op->hash = ngx_rf_zone_hash(store->zone.sh, key);
     op->hashed = 1;
 
-    ngx_rf_zone_expect(&store->zone, op->hash);
+    if (ngx_rf_store_looks(store, ngx_rf_mode_get(&store->zone, NULL))) {
+        ngx_rf_zone_expect(&store->zone, op->hash);
+    }
 }
 
 

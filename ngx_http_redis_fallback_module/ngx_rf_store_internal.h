@@ -72,8 +72,6 @@ struct ngx_rf_work_s {
     ngx_rf_step_pt         expired;     /* when the deadline has passed */
 
     unsigned               calling:1;
-    unsigned               warm:1;      /* what its reply is compared with is
-                                           in the caches */
     unsigned               waiting:1;
     unsigned               late:1;      /* waited for a key in vain */
     unsigned               file:1;      /* a file had the answer */

@@ -66,7 +66,6 @@ ngx_rf_work_remote(ngx_rf_work_t *w)
     }
 
     ngx_memzero(call, sizeof(ngx_rf_call_t));
-    w->warm = 0;
 
     if (op->nparts == 0) {
         ngx_rf_work_ask(w);
@@ -377,17 +376,16 @@ ngx_rf_work_soon(ngx_rf_call_t *call, ngx_uint_t n)
 
     switch (n) {
 
-    case 3:
+    case NGX_RF_CALL_FAR:
         ngx_rf_zone_expect(zone, hash);
         break;
 
-    case 2:
+    case NGX_RF_CALL_NEAR:
         ngx_rf_zone_prefetch(zone, hash);
         break;
 
     default:
-        ngx_rf_zone_warm(zone, hash, NGX_MAX_SIZE_T_VALUE);
-        w->warm = 1;
+        ngx_rf_zone_prefetch_value(zone, hash);
     }
 }
 
@@ -504,10 +502,8 @@ ngx_rf_work_learn(ngx_rf_work_t *w, ngx_rf_reply_t *reply)
         op->store->zone.hash = ngx_rf_work_hash(w);
         op->store->zone.hashed = &op->argv[1];
 
-        if (!w->warm) {
-            ngx_rf_zone_warm(&op->store->zone, op->store->zone.hash,
-                             NGX_MAX_SIZE_T_VALUE);
-        }
+        ngx_rf_zone_warm(&op->store->zone, op->store->zone.hash,
+                         NGX_MAX_SIZE_T_VALUE);
     }
 
     ngx_rf_learn(&op->store->zone, op->pool, op->command, op->argc, op->argv,

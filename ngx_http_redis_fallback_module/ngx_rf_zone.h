@@ -337,6 +337,8 @@ uint32_t ngx_rf_zone_hash(ngx_rf_zone_sh_t *sh, ngx_str_t *key);
 /* a key of that hash is soon looked for: what that reads is fetched into the
  * processor's caches meanwhile.  Needs no lock */
 void ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash);
+/* the same for the beginning of its value, a string, some time later */
+void ngx_rf_zone_prefetch_value(ngx_rf_zone_t *zone, uint32_t hash);
 /* the same, with a string's value of less than "max" bytes, and waits for all
  * but that: the lock is to be taken at once */
 void ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash, size_t max);

@@ -18,9 +18,11 @@
     v2 += v1; v1 = ngx_rf_rotl(v1, 17); v1 ^= v2; v2 = ngx_rf_rotl(v2, 32)
 
 
-/* bytes of an entry, and of a value, that are fetched */
+/* bytes of an entry, and of a value whose length is known, and is not, that are
+ * fetched */
 #define NGX_RF_ZONE_HEAD        128
 #define NGX_RF_ZONE_WARM        4096
+#define NGX_RF_ZONE_VALUE       256
 
 /* entries of a chain that are looked at */
 #define NGX_RF_ZONE_WALK        3
@@ -37,6 +39,8 @@
 
 
 static uint64_t ngx_rf_zone_word(u_char *p);
+static ngx_rf_blob_t *ngx_rf_zone_fetch_value(ngx_rf_zone_t *zone,
+    uint32_t hash);
 static ngx_rf_entry_t *ngx_rf_zone_fetch(ngx_rf_zone_t *zone, uint32_t hash);
 static uint32_t *ngx_rf_zone_bucket(ngx_rf_zone_t *zone, uint32_t hash);
 
@@ -133,10 +137,49 @@ ngx_rf_zone_prefetch(ngx_rf_zone_t *zone, uint32_t hash)
 
 
 void
+ngx_rf_zone_prefetch_value(ngx_rf_zone_t *zone, uint32_t hash)
+{
+    size_t   i;
+    u_char  *p;
+
+    p = (u_char *) ngx_rf_zone_fetch_value(zone, hash);
+
+    for (i = 0; p && i < NGX_RF_ZONE_VALUE; i += NGX_RF_ZONE_CACHED) {
+        ngx_rf_prefetch(p + i);
+    }
+}
+
+
+void
 ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash, size_t max)
 {
-    size_t           i, n;
-    u_char          *p;
+    size_t          i, n;
+    u_char         *p;
+    ngx_rf_blob_t  *value;
+
+    value = ngx_rf_zone_fetch_value(zone, hash);
+
+    if (value == NULL) {
+        return;
+    }
+
+    n = ngx_rf_zone_unlocked(value->len);
+    n = (n < max) ? ngx_min(n, NGX_RF_ZONE_WARM) : 0;
+    p = (u_char *) value;
+
+    for (i = NGX_RF_ZONE_CACHED; i < n + sizeof(ngx_rf_blob_t);
+         i += NGX_RF_ZONE_CACHED)
+    {
+        ngx_rf_prefetch(p + i);
+    }
+}
+
+
+/* the string of the first in the chain that has the hash, or NULL */
+
+static ngx_rf_blob_t *
+ngx_rf_zone_fetch_value(ngx_rf_zone_t *zone, uint32_t hash)
+{
     ngx_uint_t       walked;
     ngx_rf_blob_t   *value;
     ngx_rf_entry_t  *e;
@@ -148,7 +191,7 @@ ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash, size_t max)
         if (walked == NGX_RF_ZONE_WALK
             || !ngx_rf_zone_inside(zone, e, sizeof(ngx_rf_entry_t)))
         {
-            return;
+            return NULL;
         }
 
         if (ngx_rf_zone_unlocked(e->hash) == hash) {
@@ -163,18 +206,10 @@ ngx_rf_zone_warm(ngx_rf_zone_t *zone, uint32_t hash, size_t max)
     if (e->type != NGX_RF_STRING
         || !ngx_rf_zone_inside(zone, value, sizeof(ngx_rf_blob_t)))
     {
-        return;
+        return NULL;
     }
 
-    n = ngx_rf_zone_unlocked(value->len);
-    n = (n < max) ? ngx_min(n, NGX_RF_ZONE_WARM) : 0;
-    p = (u_char *) value;
-
-    for (i = NGX_RF_ZONE_CACHED; i < n + sizeof(ngx_rf_blob_t);
-         i += NGX_RF_ZONE_CACHED)
-    {
-        ngx_rf_prefetch(p + i);
-    }
+    return value;
 }
 
 
