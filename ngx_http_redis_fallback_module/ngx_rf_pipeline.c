@@ -211,10 +211,10 @@ ngx_rf_pipeline_reply(ngx_rf_pipeline_t *p, ngx_rf_reply_t *reply,
 void
 ngx_rf_pipeline_soon(ngx_rf_pipeline_t *p)
 {
-    ngx_uint_t         i, n;
-    ngx_rf_call_t     *call;
-    static ngx_uint_t  soon[] = { NGX_RF_CALL_NEXT, NGX_RF_CALL_NEAR,
-                                  NGX_RF_CALL_FAR };
+    ngx_uint_t               i, n;
+    ngx_rf_call_t           *call;
+    static const ngx_uint_t  soon[] = { NGX_RF_CALL_NEXT, NGX_RF_CALL_NEAR,
+                                        NGX_RF_CALL_FAR };
 
     for (i = 0; i < 3 && soon[i] <= ngx_rf_pipeline_inflight(p); i++) {
         n = soon[i];

@@ -18,8 +18,8 @@
     v2 += v1; v1 = ngx_rf_rotl(v1, 17); v1 ^= v2; v2 = ngx_rf_rotl(v2, 32)
 
 
-/* bytes of an entry, and of a value whose length is known, and is not, that are
- * fetched */
+/* bytes that are fetched: of an entry, of a value, and of one whose length
+ * nobody has read yet */
 #define NGX_RF_ZONE_HEAD        128
 #define NGX_RF_ZONE_WARM        4096
 #define NGX_RF_ZONE_VALUE       256
