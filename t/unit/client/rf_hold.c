@@ -42,7 +42,7 @@ static const hold_row_t  hold_rows[] = {
 static const hold_row_t  hold_links_rows[] = {
     { 32, 0, 0, 0, 0, 1, "8 on each of 4 links leave" },
     { 40, 0, 0, 0, 0, 2, "10 on each wait, and go together" },
-    { 33, 4, 0, 0, 0, 6, "9 on one of them wait, whatever the others do" },
+    { 33, 0, 0, 0, 0, 2, "9 on one of them wait" },
     { 0, 0, 0, 0, 0, 0, NULL }
 };
 

@@ -33,8 +33,17 @@ trap finish EXIT
 
 say() { echo "$1" | tee -a "$OUT"; }
 check() { if eval "$2"; then say "ok - $1"; else say "not ok - $1"; fi; }
-port() { python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# below those that the kernel gives to clients: one of them that tries a server
+# that is down might get the server's port, and be connected to itself
+
+port() { python3 -c 'import random, socket
+while True:
+    p = random.randrange(10000, 32768)
+    try: socket.socket().bind(("127.0.0.1", p))
+    except OSError: continue
+    print(p)
+    break'; }
 
 cc -shared -fPIC -g -O1 -Wall -Wextra -Wno-unused-parameter -Werror \
     $RF_CFLAGS -o "$DIR/rf_client.so" \
@@ -57,7 +66,12 @@ case \$1 in
 stop) kill -STOP \$pid ;;
 cont) kill -CONT \$pid ;;
 kill) kill -KILL \$pid
-      while grep -qs '^State:.[^Z]' /proc/\$pid/status; do sleep 0.01; done
+      # gone, or a zombie without other threads: they have its port
+      while [ "\$(echo /proc/\$pid/task/*)" != "/proc/\$pid/task/\$pid" ] \\
+            && [ -d /proc/\$pid ] \\
+            || grep -qs '^State:.[^Z]' /proc/\$pid/status; do
+          sleep 0.01
+      done
       rm -f $DIR/redis.pid ;;
 start) rm -f $DIR/redis.pid
       redis-server $DIR/redis.conf > $DIR/redis.out 2>&1 ;;
