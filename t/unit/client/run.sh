@@ -366,7 +366,14 @@ if wanted exit; then
 
     MASTER="worker_processes 1; user $(id -un) $(id -gn);" config "quit in a hold" \
         hold_quit "server 127.0.0.1:$PORT" "stay 1"
-    (launch) > "$DIR/tap" 2>> "$DIR/stderr"
+    (launch) > "$DIR/tap" 2>> "$DIR/stderr" &
+    job=$!
+    for _ in $(seq 200); do
+        kill -0 $job 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -QUIT $job 2>/dev/null
+    wait $job
     rc=$?
     tee -a "$OUT" < "$DIR/tap"
     check "quit in a hold: all were answered" "grep -q replies $DIR/tap"
